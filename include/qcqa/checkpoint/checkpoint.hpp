@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "qcqa/checkpoint/dtype.hpp"
+
+namespace qcqa {
+
+/// One tensor of an open checkpoint. `bytes` points into a memory map that lives as long as the Checkpoint.
+struct TensorView {
+  std::string name;
+  Dtype dtype{};
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> bytes;  ///< row-major, little-endian, not necessarily aligned
+  std::filesystem::path file;        ///< the shard it lies in
+  std::uint64_t file_offset = 0;     ///< where in that file `bytes` starts
+
+  [[nodiscard]] std::int64_t element_count() const noexcept;
+};
+
+enum class CheckpointFormat { safetensors, pytorch };
+
+/// A validated, memory-mapped set of named tensors: `model.safetensors[.index.json]` or
+/// `pytorch_model.bin[.index.json]` in a folder, or one such file.
+///
+/// Opening reads and checks headers only; no tensor byte is touched. Safe for concurrent reads.
+/// Copies share the maps.
+class Checkpoint {
+ public:
+  /// @param path  a folder (index.json before single file, safetensors before pytorch) or a file
+  /// @throws Error(not_found, corrupt, unsupported, io), one message per rule of the format
+  [[nodiscard]] static Checkpoint open(const std::filesystem::path& path);
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept;
+  [[nodiscard]] CheckpointFormat format() const noexcept;
+
+  /// Every tensor, sorted by name.
+  [[nodiscard]] std::span<const TensorView> tensors() const noexcept;
+
+  /// The tensor, or nullptr.
+  [[nodiscard]] const TensorView* find(std::string_view name) const noexcept;
+
+  /// @throws Error(not_found) with the nearest existing name as a hint
+  [[nodiscard]] const TensorView& at(std::string_view name) const;
+
+  /// Sum of all tensors' bytes.
+  [[nodiscard]] std::uint64_t total_bytes() const noexcept;
+
+  /// The files that hold the tensors, index first when there is one.
+  [[nodiscard]] std::span<const std::filesystem::path> files() const noexcept;
+
+  /// Hint that these bytes will soon be read front to back (madvise). Never fails.
+  static void will_read(std::span<const std::byte> bytes) noexcept;
+  /// Hint that these bytes are no longer needed in memory. Never fails.
+  static void done_with(std::span<const std::byte> bytes) noexcept;
+
+ private:
+  struct State;
+  explicit Checkpoint(std::shared_ptr<const State> state);
+  std::shared_ptr<const State> state_;
+};
+
+}  // namespace qcqa

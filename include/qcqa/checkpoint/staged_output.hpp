@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace qcqa {
+
+enum class Overwrite { refuse, replace };
+
+/// A folder that appears whole or not at all: files are written into a hidden sibling folder, which commit() flushes
+/// and renames into place. Without commit() the destructor removes it, so an error or Ctrl-C leaves nothing behind.
+class StagedFolder {
+ public:
+  /// @throws Error(invalid_argument) when `target` exists and is not an empty folder and overwrite is refuse;
+  ///         Error(io) when the parent does not exist or is not writable
+  StagedFolder(std::filesystem::path target, Overwrite overwrite);
+  StagedFolder(const StagedFolder&) = delete;
+  StagedFolder& operator=(const StagedFolder&) = delete;
+  ~StagedFolder();
+
+  /// Where to write.
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return staging_; }
+
+  /// Flushes every file and renames. With Overwrite::replace the old folder is moved aside first and removed last;
+  /// it is put back when the rename fails.
+  void commit();
+
+ private:
+  std::filesystem::path target_, staging_;
+  Overwrite overwrite_;
+  bool committed_ = false;
+};
+
+/// Writes a file whole or not at all (temporary sibling, fsync, rename); replaces an existing file.
+/// @throws Error(io)
+void write_file_atomically(const std::filesystem::path& path, std::string_view content);
+
+/// The whole file as a string. @throws Error(not_found, io); Error(corrupt) when larger than max_bytes
+[[nodiscard]] std::string read_text_file(const std::filesystem::path& path, std::size_t max_bytes = 256u << 20);
+
+/// Throws Error(io) unless the file system of `folder` (or its nearest existing parent) has this many bytes free.
+void require_free_space(const std::filesystem::path& folder, std::uintmax_t bytes);
+
+}  // namespace qcqa

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace qcqa {
+
+/// A cost split into what keys and what values contribute.
+struct CostParts {
+  double k = 0;
+  double v = 0;
+  [[nodiscard]] double total() const noexcept { return k + v; }
+};
+
+/// Heads per layer a search accepts; group labels fit a byte.
+inline constexpr int kMaxHeads = 256;
+
+/// What a layer loses when a set of its KV heads shares one key and one value head. The only thing a search knows
+/// of a model. The cost of a grouping is the sum over its groups. Implementations are immutable and thread-safe.
+class GroupCost {
+ public:
+  virtual ~GroupCost() = default;
+
+  /// Number of KV heads n of the layer, 1 <= n <= kMaxHeads.
+  [[nodiscard]] virtual int heads() const noexcept = 0;
+
+  /// Cost of one group, >= 0; exactly 0 for a single head.
+  /// @param members  distinct heads in ascending order, not empty
+  [[nodiscard]] virtual double cost(std::span<const std::uint8_t> members) const noexcept = 0;
+
+  /// The same, split; parts().total() agrees with cost() to rounding.
+  [[nodiscard]] virtual CostParts parts(std::span<const std::uint8_t> members) const noexcept = 0;
+};
+
+}  // namespace qcqa

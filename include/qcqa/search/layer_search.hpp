@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "qcqa/fitness/group_cost.hpp"
+#include "qcqa/search/grouping.hpp"
+#include "qcqa/search/nsga2.hpp"
+#include "qcqa/search/progress.hpp"
+
+namespace qcqa {
+
+/// One grouping of one layer and what it costs.
+struct LayerGrouping {
+  Grouping grouping;
+  Cardinality cardinality{};  ///< the class it was searched in (a contiguous optimum may stand in the equal class)
+  double cost = 0;            ///< of the GroupCost
+  CostParts parts;
+  std::string source;         ///< "nsga2", "gqa" (contiguous), "mqa" (one group), "mha" (unchanged)
+};
+
+/// The best found groupings of one layer: at most one per (cardinality class, group count).
+struct LayerFront {
+  int layer = 0;
+  int heads = 0;
+  double one_group_cost = 0;              ///< of MQA, the unit of normalised costs
+  std::vector<LayerGrouping> groupings;   ///< sorted by cardinality class, then falling group count
+  std::int64_t evaluations = 0;
+
+  /// The entry, or nullptr.
+  [[nodiscard]] const LayerGrouping* find(Cardinality cardinality, int groups) const noexcept;
+};
+
+struct LayerSearchOptions {
+  Nsga2Options nsga2;
+  int min_groups = 1;      ///< smallest group count searched
+  int max_groups = 0;      ///< largest; 0 = the number of heads
+  std::uint64_t seed = 0;  ///< of the whole search; each layer and class derives its own stream
+};
+
+}  // namespace qcqa

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "qcqa/fitness/group_cost.hpp"
+#include "qcqa/search/layer_search.hpp"
+#include "qcqa/search/progress.hpp"
+
+namespace qcqa {
+
+/// How stage 2 may treat a layer (QCQA, arXiv 2406.10247, section 3.3).
+enum class Stage2 {
+  front,   ///< any grouping of the layer's stage-1 front
+  binary,  ///< the paper's bit: keep all heads, or use the one stage-1 grouping with `binary_groups` groups
+};
+
+struct SearchOptions {
+  LayerSearchOptions layer;    ///< stage 1, and the seed of everything
+  bool arbitrary = true;       ///< search groups of any size (AC)
+  bool equal = true;           ///< search groups of equal size (EC)
+  Stage2 stage2 = Stage2::front;
+  int binary_groups = 0;       ///< Stage2::binary only: group count of a grouped layer; 0 = half the heads
+  Nsga2Options model_nsga2{.population = 256, .generations = 300};  ///< stage 2
+  int threads = 0;             ///< 0 = all; never changes the result
+};
+
+/// One choice of a grouping for every layer.
+struct ModelPoint {
+  int kv_heads = 0;              ///< sum of group counts
+  double cost = 0;               ///< sum of layer costs
+  Cardinality cardinality{};     ///< class the layers' groupings come from
+  std::vector<Grouping> layers;  ///< one per layer
+};
+
+struct SearchResult {
+  std::vector<LayerFront> layers;
+  std::vector<ModelPoint> front;    ///< non-dominated, falling KV size; its ends are MHA and the smallest size searched
+  std::vector<ModelPoint> uniform;  ///< non-dominated among plans with equal groups and one group count for all layers
+  std::int64_t evaluations = 0;
+  StopReason stop = StopReason::completed;
+};
+
+/// The two-stage search over all layers. Pure: the same problem, options and seed give the same result for any thread
+/// count. Owns the whole search state, so that an interrupted search can be saved and continued.
+class ModelSearch {
+ public:
+  /// @param costs  one per layer, not owned, must outlive the search
+  /// @throws Error(invalid_argument) naming the option that makes no sense
+  ModelSearch(std::vector<const GroupCost*> costs, SearchOptions options);
+  ModelSearch(ModelSearch&&) noexcept;
+  ModelSearch& operator=(ModelSearch&&) noexcept;
+  ~ModelSearch();
+
+  /// Runs to the end, or until `progress` returns false; then the state is that after the last whole generation of
+  /// every layer and run() may be called again. Reports phases "layers" and "model" in units of generations.
+  SearchResult run(const ProgressFn& progress = {});
+
+  /// Everything needed to go on, exactly: a continued search gives the same result as an uninterrupted one.
+  [[nodiscard]] nlohmann::json save() const;
+  /// @throws Error(corrupt) when it is no such state or belongs to other costs or options
+  void restore(const nlohmann::json& state);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace qcqa
