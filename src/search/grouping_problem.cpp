@@ -25,17 +25,25 @@ GroupingProblem::GroupingProblem(const GroupCost& cost, Cardinality cardinality,
   order_.reserve(at(heads_));
 }
 
-bool GroupingProblem::valid(const Labels& labels) const {
+std::vector<std::uint8_t> GroupingProblem::encode(const Labels& labels) const {
+  return {labels.of.begin(), labels.of.begin() + heads_};
+}
+
+std::optional<Labels> GroupingProblem::decode(std::span<const std::uint8_t> bytes) const {
+  if (bytes.size() != at(heads_)) return std::nullopt;
+  Labels labels;
   int groups = 0;
   std::array<int, kMaxHeads> size{};
-  for (int h = 0; h < heads_; ++h) {
-    const int label = labels.of[at(h)];
-    if (label > groups) return false;
-    groups = std::max(groups, label + 1);
-    ++size[at(label)];
+  for (std::size_t h = 0; h < bytes.size(); ++h) {
+    if (bytes[h] > groups) return std::nullopt;
+    groups = std::max(groups, bytes[h] + 1);
+    ++size[bytes[h]];
+    labels.of[h] = bytes[h];
   }
-  if (groups != labels.groups || !std::binary_search(counts_.begin(), counts_.end(), groups)) return false;
-  return std::all_of(size.begin(), size.begin() + groups, [&](int s) { return s <= capacity(groups); });
+  labels.groups = static_cast<std::uint16_t>(groups);
+  const bool fits = std::binary_search(counts_.begin(), counts_.end(), groups) &&
+                    std::all_of(size.begin(), size.begin() + groups, [&](int s) { return s <= capacity(groups); });
+  return fits ? std::optional(labels) : std::nullopt;
 }
 
 int GroupingProblem::capacity(int groups) const noexcept {
@@ -161,7 +169,7 @@ Objectives GroupingProblem::evaluate(const Labels& labels) {
   ++evaluations_;
   const double cost = partition_.cost_of(labels);
   Best& best = archive_[labels.groups];
-  if (cost < best.cost || (cost == best.cost && labels.of < best.labels.of)) best = {.cost = cost, .labels = labels};
+  if (cost < best.cost || (cost == best.cost && labels.of < best.genome.of)) best = {.cost = cost, .genome = labels};
   return {static_cast<double>(labels.groups), cost};
 }
 

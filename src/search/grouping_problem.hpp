@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "qcqa/fitness/group_cost.hpp"
@@ -35,7 +37,7 @@ class GroupingProblem {
   /// The best grouping seen with one number of groups.
   struct Best {
     double cost = std::numeric_limits<double>::infinity();
-    Labels labels;  ///< labels.groups == 0 while there is none
+    Labels genome;  ///< genome.groups == 0 while there is none
   };
 
   /// @param cost         not owned
@@ -45,8 +47,11 @@ class GroupingProblem {
 
   /// The group counts a grouping may have, rising; may be empty for equal groups.
   [[nodiscard]] const std::vector<int>& group_counts() const noexcept { return counts_; }
-  /// Whether labels are canonical and the grouping belongs to this problem.
-  [[nodiscard]] bool valid(const Labels& labels) const;
+  [[nodiscard]] std::vector<Labels> seeds() const { return {}; }
+
+  /// A genome as bytes, and back; nothing unless the bytes are canonical labels of a grouping of this problem.
+  [[nodiscard]] std::vector<std::uint8_t> encode(const Labels& labels) const;
+  [[nodiscard]] std::optional<Labels> decode(std::span<const std::uint8_t> bytes) const;
 
   void random(Rng& rng, Labels& out);
   void crossover(Rng& rng, const Labels& a, const Labels& b, Labels& child);
