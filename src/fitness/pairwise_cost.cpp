@@ -61,8 +61,8 @@ double pair_sum(const double* dist, std::size_t n, std::span<const std::uint8_t>
 
 PairwiseCost::PairwiseCost(int n, std::vector<double> dist_k, std::vector<double> dist_v)
     : n_(n), dist_k_(std::move(dist_k)), dist_v_(std::move(dist_v)) {
-  if (n < 1 || n > kMaxHeads) {
-    throw Error(ErrorKind::invalid_argument, "heads", "must be between 1 and " + std::to_string(kMaxHeads),
+  if (n < 1 || n > kMaxKvHeads) {
+    throw Error(ErrorKind::invalid_argument, "heads", "must be between 1 and " + std::to_string(kMaxKvHeads),
                 std::to_string(n));
   }
   require_distances(dist_k_, n, "dist_k");

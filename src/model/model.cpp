@@ -1,9 +1,10 @@
 #include "qcqa/model/model.hpp"
 
-#include <limits>
+#include <utility>
 
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
+#include "qcqa/support/limits.hpp"
 
 namespace qcqa {
 namespace {
@@ -138,17 +139,16 @@ Model Model::open(const fs::path& folder) {
                 "Give the path of a downloaded Hugging Face model folder.");
   }
   const fs::path config_file = folder / "config.json";
-  Model model;
-  model.path_ = folder;
-  model.config_ = read_config(config_file);
-  model.architecture_ = &find_architecture(model.config_, config_file);
-  const Shape shape = read_shape(model.config_, *model.architecture_, config_file);
-  model.checkpoint_ = Checkpoint::open(folder);
-  model.layers_.reserve(static_cast<std::size_t>(shape.layers));
-  for (int i = 0; i < shape.layers; ++i) {
-    model.layers_.push_back(bind_layer(model.checkpoint_, *model.architecture_, shape, i));
-  }
-  return model;
+  ordered_json config = read_config(config_file);
+  const Architecture& architecture = find_architecture(config, config_file);
+  return Model(folder, std::move(config), architecture, Checkpoint::open(folder));
+}
+
+Model::Model(fs::path path, ordered_json config, const Architecture& architecture, Checkpoint checkpoint)
+    : path_(std::move(path)), config_(std::move(config)), architecture_(&architecture), checkpoint_(std::move(checkpoint)) {
+  const Shape shape = read_shape(config_, architecture, path_ / "config.json");
+  layers_.reserve(static_cast<std::size_t>(shape.layers));
+  for (int i = 0; i < shape.layers; ++i) layers_.push_back(bind_layer(checkpoint_, architecture, shape, i));
 }
 
 std::int64_t Model::parameter_count() const noexcept {

@@ -12,8 +12,8 @@ namespace qcqa {
 namespace {
 
 void require_head_count(std::size_t heads) {
-  if (heads < 1 || heads > static_cast<std::size_t>(kMaxHeads)) {
-    throw Error(ErrorKind::invalid_argument, "grouping", "must label between 1 and " + std::to_string(kMaxHeads) + " heads",
+  if (heads < 1 || heads > static_cast<std::size_t>(kMaxKvHeads)) {
+    throw Error(ErrorKind::invalid_argument, "grouping", "must label between 1 and " + std::to_string(kMaxKvHeads) + " heads",
                 std::to_string(heads));
   }
 }
@@ -22,10 +22,10 @@ void require_head_count(std::size_t heads) {
 template <class Visit>
 void for_each_group(const Grouping& grouping, Visit visit) {
   const auto labels = grouping.labels();
-  std::array<std::uint16_t, kMaxHeads + 1> start{};
+  std::array<std::uint16_t, kMaxKvHeads + 1> start{};
   for (const auto label : labels) ++start[label + 1u];
   std::partial_sum(start.begin(), start.end(), start.begin());
-  std::array<std::uint8_t, kMaxHeads> members;
+  std::array<std::uint8_t, kMaxKvHeads> members;
   auto next = start;
   for (std::size_t h = 0; h < labels.size(); ++h) members[next[labels[h]]++] = static_cast<std::uint8_t>(h);
   for (std::size_t g = 0; g < static_cast<std::size_t>(grouping.groups()); ++g) {

@@ -130,7 +130,7 @@ void GroupingProblem::split_group(Rng& rng, bool guided) {
   const int first = random_head_in_larger_group(rng);
   if (first < 0) return;
   const int g = partition_.group_of(first);
-  std::array<std::uint8_t, kMaxHeads> buffer;
+  std::array<std::uint8_t, kMaxKvHeads> buffer;
   const auto group = partition_.members(g);
   std::copy(group.begin(), group.end(), buffer.begin());
   const std::span members(buffer.data(), group.size());

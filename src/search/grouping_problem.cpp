@@ -33,7 +33,7 @@ std::optional<Labels> GroupingProblem::decode(std::span<const std::uint8_t> byte
   if (bytes.size() != at(heads_)) return std::nullopt;
   Labels labels;
   int groups = 0;
-  std::array<int, kMaxHeads> size{};
+  std::array<int, kMaxKvHeads> size{};
   for (std::size_t h = 0; h < bytes.size(); ++h) {
     if (bytes[h] > groups) return std::nullopt;
     groups = std::max(groups, bytes[h] + 1);
@@ -77,7 +77,7 @@ void GroupingProblem::crossover(Rng& rng, const Labels& a, const Labels& b, Labe
   std::iota(order_.begin(), order_.end(), 0);
   rng.shuffle(std::span(order_));
   const int inherited = rng.between(1, std::max(1, std::min<int>(a.groups, target) - 1));
-  std::array<int, kMaxHeads> new_group;
+  std::array<int, kMaxKvHeads> new_group;
   new_group.fill(-1);
   partition_.clear();
   for (int i = 0; i < inherited; ++i) new_group[at(order_[at(i)])] = partition_.open();

@@ -74,7 +74,7 @@ void Partition::load(const Labels& labels) noexcept {
 }
 
 void Partition::store(Labels& labels) const noexcept {
-  std::array<std::int16_t, kMaxHeads> canonical;
+  std::array<std::int16_t, kMaxKvHeads> canonical;
   canonical.fill(-1);
   std::int16_t next = 0;
   labels.of.fill(0);

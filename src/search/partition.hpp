@@ -13,7 +13,7 @@ namespace qcqa {
 
 /// A grouping as evolution keeps it: canonical labels without a heap allocation. Heads beyond the layer's are 0.
 struct Labels {
-  std::array<std::uint8_t, kMaxHeads> of{};
+  std::array<std::uint8_t, kMaxKvHeads> of{};
   std::uint16_t groups = 0;
 
   friend bool operator==(const Labels&, const Labels&) = default;

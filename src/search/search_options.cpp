@@ -55,7 +55,7 @@ void require_valid(const SearchOptions& options, const std::vector<const GroupCo
     const std::string layer = "layer " + std::to_string(l);
     require(costs[l] != nullptr, layer, "needs a cost", "none");
     const int heads = costs[l]->heads();
-    require(heads >= 1 && heads <= kMaxHeads, layer, "must have between 1 and " + std::to_string(kMaxHeads) + " heads",
+    require(heads >= 1 && heads <= kMaxKvHeads, layer, "must have between 1 and " + std::to_string(kMaxKvHeads) + " heads",
             std::to_string(heads));
     std::vector<std::uint8_t> all(static_cast<std::size_t>(heads));
     std::iota(all.begin(), all.end(), std::uint8_t{0});

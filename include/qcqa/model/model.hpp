@@ -20,9 +20,6 @@ struct HeadRows {
   std::span<const std::byte> bias;
 };
 
-/// KV heads per layer the tool accepts: labels of groupings fit a byte.
-inline constexpr int kMaxKvHeads = 256;
-
 /// One place in a projection tensor: head_dim rows that belong to `head` of `role`.
 struct HeadSlot {
   HeadRole role{};
@@ -38,7 +35,7 @@ struct AttentionLayer {
   int query_heads = 0, kv_heads = 0, head_dim = 0, hidden_size = 0;
   Dtype dtype{};                       ///< of the projection weights
   Dtype bias_dtype{};                  ///< of the biases, where there are any
-  std::vector<HeadRows> query, key, value;  ///< query_heads, kv_heads, kv_heads entries
+  std::vector<HeadRows> query{}, key{}, value{};  ///< query_heads, kv_heads, kv_heads entries
   const TensorView* output = nullptr;  ///< (hidden_size, query_heads * head_dim)
 
   /// The KV head that a query head attends with: consecutive query heads share one.
@@ -73,10 +70,11 @@ class Model {
   [[nodiscard]] std::string fingerprint() const;
 
  private:
-  Model() = default;
+  Model(std::filesystem::path path, nlohmann::ordered_json config, const Architecture& architecture, Checkpoint checkpoint);
+
   std::filesystem::path path_;
   nlohmann::ordered_json config_;
-  const Architecture* architecture_ = nullptr;
+  const Architecture* architecture_;
   Checkpoint checkpoint_;
   std::vector<AttentionLayer> layers_;
 };
