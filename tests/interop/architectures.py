@@ -38,9 +38,9 @@ FAMILIES = [
     Family("starcoder2"),
     Family("stablelm", config={"partial_rotary_factor": 0.5, "use_qkv_bias": True}),
     Family("phi", config={"partial_rotary_factor": 0.5}),
-    Family("olmo"),
     Family("granite"),
-    Family("cohere", config={"logit_scale": 1.0}),
+    Family("gemma2", config={"head_dim": 8, "query_pre_attn_scalar": 8}),
+    Family("mixtral", config={"num_local_experts": 2, "num_experts_per_tok": 1}),
 ]
 
 

@@ -48,6 +48,10 @@ def tolerance(variant):
     return {"float32": TOLERANCE, "float16": 10 * TOLERANCE, "bfloat16": 50 * TOLERANCE}[variant.dtype]
 
 
+def test_every_supported_family_is_tested(supported):
+    assert supported == {f.name for f in FAMILIES}
+
+
 @pytest.mark.parametrize("cardinality", ["contiguous", "equal"])
 @pytest.mark.parametrize("variant", STOCK, ids=str)
 def test_gqa_layout_equals_mean_pool(qcqa, built, tmp_path, variant, cardinality):
