@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <span>
 
+#include "qcqa/support/limits.hpp"
+
 namespace qcqa {
 
 /// A cost split into what keys and what values contribute.
@@ -12,16 +14,13 @@ struct CostParts {
   [[nodiscard]] double total() const noexcept { return k + v; }
 };
 
-/// Heads per layer a search accepts; group labels fit a byte.
-inline constexpr int kMaxHeads = 256;
-
 /// What a layer loses when a set of its KV heads shares one key and one value head. The only thing a search knows
 /// of a model. The cost of a grouping is the sum over its groups. Implementations are immutable and thread-safe.
 class GroupCost {
  public:
   virtual ~GroupCost() = default;
 
-  /// Number of KV heads n of the layer, 1 <= n <= kMaxHeads.
+  /// Number of KV heads n of the layer, 1 <= n <= kMaxKvHeads.
   [[nodiscard]] virtual int heads() const noexcept = 0;
 
   /// Cost of one group, >= 0; exactly 0 for a single head.

@@ -15,7 +15,7 @@ namespace qcqa {
 class PairwiseCost final : public GroupCost {
  public:
   /// @param dist_k, dist_v  symmetric, row-major n x n, diagonal 0, entries finite and >= 0
-  /// @throws Error(invalid_argument) when that does not hold or 1 <= n <= kMaxHeads does not
+  /// @throws Error(invalid_argument) when that does not hold or 1 <= n <= kMaxKvHeads does not
   PairwiseCost(int n, std::vector<double> dist_k, std::vector<double> dist_v);
 
   [[nodiscard]] int heads() const noexcept override { return n_; }

@@ -23,7 +23,7 @@ class Grouping {
  public:
   Grouping() = default;
 
-  /// Canonicalises any labelling. @throws Error(invalid_argument) when empty or longer than kMaxHeads
+  /// Canonicalises any labelling. @throws Error(invalid_argument) when empty or longer than kMaxKvHeads
   [[nodiscard]] static Grouping from_labels(std::span<const int> labels);
   [[nodiscard]] static Grouping identity(int heads);
   /// `groups` equal groups of neighbours. @throws Error(invalid_argument) unless groups divides heads

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace qcqa {
+
+/// What a head's rows in a projection are for.
+enum class HeadRole { query, key, value };
+
+/// How the heads of a projection tensor follow one another.
+enum class HeadOrder {
+  by_role,  ///< all heads of the first role, then all of the next (also: tensors of one role)
+  by_head,  ///< for each KV head: its query heads, its key, its value (GPT-NeoX)
+};
+
+/// One weight of the attention block (with an optional bias of the same name) and the heads in its rows.
+struct Projection {
+  std::string tensor;  ///< relative to Architecture::attention_prefix, without ".weight"
+  std::vector<HeadRole> holds;
+  HeadOrder order = HeadOrder::by_role;
+};
+
+/// A condition in config.json under which the family's checkpoints cannot be handled.
+struct Refusal {
+  std::string key;
+  std::string equals;  ///< JSON text of the refused value
+  std::string why;
+};
+
+/// A family of checkpoints as data: names of config keys and tensors. One JSON file each in src/model/architectures.
+struct Architecture {
+  std::string family;
+  std::vector<std::string> model_types;  ///< values of config.json's model_type
+
+  std::string layers_key, hidden_size_key, query_heads_key;
+  std::string kv_heads_key;  ///< empty: the family's class has one KV head per query head and no way to say otherwise
+  std::string head_dim_key;  ///< empty: head_dim is always hidden_size / query heads
+
+  std::string attention_prefix;  ///< with "{layer}"
+  std::vector<Projection> projections;
+  std::string output;  ///< like Projection::tensor; columns are query heads
+  std::vector<Refusal> refusals;
+
+  /// "model.layers.3.self_attn.q_proj" + ".weight"
+  [[nodiscard]] std::string tensor_name(int layer, std::string_view tensor, std::string_view suffix) const;
+};
+
+/// All families, in alphabetical order. Parsed once from the embedded files.
+[[nodiscard]] std::span<const Architecture> supported_architectures();
+
+/// The family of this config.json. @throws Error(unsupported) that names what is missing and what is supported
+[[nodiscard]] const Architecture& find_architecture(const nlohmann::json& config, const std::filesystem::path& config_file);
+
+/// Parses one description. Unknown keys are errors. @throws Error(invalid_argument) with `where` in front
+[[nodiscard]] Architecture parse_architecture(std::string_view json_text, std::string_view where);
+
+}  // namespace qcqa

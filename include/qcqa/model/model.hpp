@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "qcqa/checkpoint/checkpoint.hpp"
+#include "qcqa/model/architecture.hpp"
+
+namespace qcqa {
+
+/// The rows of one head in a projection: `weight` is (head_dim, hidden_size) row-major, `bias` (head_dim) or empty.
+struct HeadRows {
+  std::span<const std::byte> weight;
+  std::span<const std::byte> bias;
+};
+
+/// One place in a projection tensor: head_dim rows that belong to `head` of `role`.
+struct HeadSlot {
+  HeadRole role{};
+  int head = 0;
+};
+
+/// The heads in a projection tensor from its first row to its last, for these head counts.
+[[nodiscard]] std::vector<HeadSlot> head_slots(const Projection& projection, int query_heads, int kv_heads);
+
+/// The head view of one layer: what everything after this room sees of an attention block.
+struct AttentionLayer {
+  int layer = 0;
+  int query_heads = 0, kv_heads = 0, head_dim = 0, hidden_size = 0;
+  Dtype dtype{};                       ///< of the projection weights
+  Dtype bias_dtype{};                  ///< of the biases, where there are any
+  std::vector<HeadRows> query{}, key{}, value{};  ///< query_heads, kv_heads, kv_heads entries
+  const TensorView* output = nullptr;  ///< (hidden_size, query_heads * head_dim)
+
+  /// The KV head that a query head attends with: consecutive query heads share one.
+  [[nodiscard]] int kv_head_of(int query_head) const noexcept { return query_head / (query_heads / kv_heads); }
+  [[nodiscard]] std::int64_t kv_bytes_per_token() const noexcept {
+    return std::int64_t{2} * kv_heads * head_dim * dtype_bits(dtype) / 8;
+  }
+};
+
+/// A checkpoint folder with its config.json, bound to an architecture and checked: every attention tensor is there, has
+/// the right shape and a floating-point type. Opening touches no tensor byte.
+class Model {
+ public:
+  /// @throws Error(not_found, corrupt, unsupported)
+  [[nodiscard]] static Model open(const std::filesystem::path& folder);
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+  [[nodiscard]] const nlohmann::ordered_json& config() const noexcept { return config_; }
+  [[nodiscard]] const Architecture& architecture() const noexcept { return *architecture_; }
+  [[nodiscard]] const Checkpoint& checkpoint() const noexcept { return checkpoint_; }
+  [[nodiscard]] std::span<const AttentionLayer> layers() const noexcept { return layers_; }
+
+  /// Parameters of all tensors.
+  [[nodiscard]] std::int64_t parameter_count() const noexcept;
+  /// Bytes of KV cache for one token, all layers, in the checkpoint's own type.
+  [[nodiscard]] std::int64_t kv_bytes_per_token() const noexcept;
+  /// Sum of all layers' KV heads.
+  [[nodiscard]] int total_kv_heads() const noexcept;
+
+  /// 16 hex digits that tell this checkpoint from others: tensor names, types and shapes, and samples of the key and
+  /// value bytes (so fine-tunes of one base differ). Reads a few hundred KiB.
+  [[nodiscard]] std::string fingerprint() const;
+
+ private:
+  Model(std::filesystem::path path, nlohmann::ordered_json config, const Architecture& architecture, Checkpoint checkpoint);
+
+  std::filesystem::path path_;
+  nlohmann::ordered_json config_;
+  const Architecture* architecture_;
+  Checkpoint checkpoint_;
+  std::vector<AttentionLayer> layers_;
+};
+
+}  // namespace qcqa

@@ -1,0 +1,53 @@
+#include "fitness/gram_cuda.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+at::ScalarType scalar_type(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f16: return at::kHalf;
+    case Dtype::bf16: return at::kBFloat16;
+    case Dtype::f32: return at::kFloat;
+    case Dtype::f64: return at::kDouble;
+    default: throw Error(ErrorKind::internal, "gram_on_cuda", "attention weights are floating point");
+  }
+}
+
+at::Tensor bytes_on_gpu(std::span<const std::byte> bytes, Dtype dtype, const at::Device& gpu) {
+  // from_blob wants a mutable pointer; the tensor is only read.
+  auto* data = const_cast<std::byte*>(bytes.data());
+  const auto raw = at::from_blob(data, {static_cast<std::int64_t>(bytes.size())}, at::TensorOptions().dtype(at::kByte));
+  return raw.to(gpu).view(scalar_type(dtype)).to(at::kDouble);
+}
+
+std::vector<double> gram(const std::vector<HeadRows>& heads, const AttentionLayer& layer, const at::Device& gpu) {
+  std::vector<at::Tensor> rows;
+  for (const HeadRows& head : heads) {
+    at::Tensor row = bytes_on_gpu(head.weight, layer.dtype, gpu);
+    if (!head.bias.empty()) row = at::cat({row, bytes_on_gpu(head.bias, layer.bias_dtype, gpu)});
+    rows.push_back(row);
+  }
+  const at::Tensor stacked = at::stack(rows);
+  const at::Tensor product = at::matmul(stacked, stacked.t()).to(at::kCPU).contiguous();
+  return {product.data_ptr<double>(), product.data_ptr<double>() + product.numel()};
+}
+
+}  // namespace
+
+HeadGram gram_on_cuda(const AttentionLayer& layer, const Device& device) {
+  const c10::InferenceMode no_gradients;
+  const at::Device gpu(at::kCUDA, static_cast<at::DeviceIndex>(device.index));
+  try {
+    return {layer.kv_heads, gram(layer.key, layer, gpu), gram(layer.value, layer, gpu)};
+  } catch (const c10::Error& error) {
+    throw Error(ErrorKind::io, device.name(), "the GPU could not do the computation", error.what_without_backtrace(),
+                "Use --device cpu.");
+  }
+}
+
+}  // namespace qcqa

@@ -1,0 +1,98 @@
+#include "qcqa/fitness/head_gram.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <string>
+
+#include "fitness/gram_cuda.hpp"
+#include "fitness/gram_kernel.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+/// Elements of each head per task. Fixed, so that sums are formed in the same order whatever the number of threads.
+constexpr std::size_t kSegment = 16384;
+
+struct Task {
+  const std::vector<HeadRows>* heads = nullptr;
+  bool bias = false;
+  std::size_t begin = 0, end = 0;
+  std::vector<double> gram;
+};
+
+void add_tasks(std::vector<Task>& tasks, const AttentionLayer& layer, const std::vector<HeadRows>& heads) {
+  const auto elements = static_cast<std::size_t>(layer.head_dim) * static_cast<std::size_t>(layer.hidden_size);
+  for (std::size_t begin = 0; begin < elements; begin += kSegment) {
+    tasks.push_back({&heads, false, begin, std::min(begin + kSegment, elements), {}});
+  }
+  if (!heads.front().bias.empty()) tasks.push_back({&heads, true, 0, static_cast<std::size_t>(layer.head_dim), {}});
+}
+
+void run(Task& task, const AttentionLayer& layer) {
+  std::vector<const std::byte*> rows;
+  rows.reserve(task.heads->size());
+  for (const HeadRows& head : *task.heads) rows.push_back((task.bias ? head.bias : head.weight).data());
+  task.gram = gram_of_rows(rows, task.bias ? layer.bias_dtype : layer.dtype, task.begin, task.end);
+}
+
+HeadGram gram_on_cpu(const AttentionLayer& layer) {
+  std::vector<Task> tasks;
+  add_tasks(tasks, layer, layer.key);
+  const std::size_t key_tasks = tasks.size();
+  add_tasks(tasks, layer, layer.value);
+  std::exception_ptr failure;  // no exception may leave the parallel region
+#pragma omp parallel for schedule(dynamic)
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    try {
+      run(tasks[i], layer);
+    } catch (...) {
+#pragma omp critical(qcqa_gram_failure)
+      failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+  const auto size = static_cast<std::size_t>(layer.kv_heads) * static_cast<std::size_t>(layer.kv_heads);
+  HeadGram gram{layer.kv_heads, std::vector<double>(size), std::vector<double>(size)};
+  for (std::size_t t = 0; t < tasks.size(); ++t) {
+    std::vector<double>& sum = t < key_tasks ? gram.k : gram.v;
+    for (std::size_t i = 0; i < size; ++i) sum[i] += tasks[t].gram[i];
+  }
+  return gram;
+}
+
+void require_finite(const AttentionLayer& layer, const char* what, const std::vector<double>& gram) {
+  for (int head = 0; head < layer.kv_heads; ++head) {
+    if (std::isfinite(gram[static_cast<std::size_t>(head) * static_cast<std::size_t>(layer.kv_heads + 1)])) continue;
+    throw Error(ErrorKind::corrupt, "layer " + std::to_string(layer.layer) + ", " + what + " head " + std::to_string(head),
+                "attention weights must be finite", "NaN or infinity", "The checkpoint is damaged; download it again.");
+  }
+}
+
+}  // namespace
+
+HeadGram compute_head_gram(const AttentionLayer& layer, const Device& device) {
+  HeadGram gram = device.kind == Device::Kind::cuda ? gram_on_cuda(layer, device) : gram_on_cpu(layer);
+  require_finite(layer, "key", gram.k);
+  require_finite(layer, "value", gram.v);
+  return gram;
+}
+
+PairwiseCost wse_cost(const HeadGram& gram) {
+  const auto n = static_cast<std::size_t>(gram.heads);
+  const auto distances = [n](const std::vector<double>& products) {
+    std::vector<double> out(n * n);
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = i + 1; j < n; ++j) {
+        // Rounding can take the difference of (nearly) equal heads below zero.
+        const double distance = std::max(0.0, products[i * n + i] + products[j * n + j] - 2 * products[i * n + j]);
+        out[i * n + j] = out[j * n + i] = distance;
+      }
+    }
+    return out;
+  };
+  return PairwiseCost(gram.heads, distances(gram.k), distances(gram.v));
+}
+
+}  // namespace qcqa

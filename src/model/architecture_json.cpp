@@ -1,0 +1,131 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "qcqa/model/architecture.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+using nlohmann::json;
+
+/// Reads one JSON object and complains about keys nobody asked for, so that a typo cannot be ignored.
+class ObjectReader {
+ public:
+  ObjectReader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
+    if (!object_.is_object()) fail("must be a JSON object", object_.dump());
+  }
+
+  const json& required(const char* key) {
+    seen_.push_back(key);
+    const auto it = object_.find(key);
+    if (it == object_.end()) fail(std::string("needs the key \"") + key + "\"", "none");
+    return *it;
+  }
+
+  const json* optional(const char* key) {
+    seen_.push_back(key);
+    const auto it = object_.find(key);
+    return it == object_.end() ? nullptr : &*it;
+  }
+
+  std::string text(const char* key) {
+    const json& value = required(key);
+    if (!value.is_string()) fail(std::string("\"") + key + "\" must be a string", value.dump());
+    return value.get<std::string>();
+  }
+
+  /// A string, or null for "this family has no such key".
+  std::string text_or_null(const char* key) { return required(key).is_null() ? std::string() : text(key); }
+
+  const json& array(const char* key) {
+    const json& value = required(key);
+    if (!value.is_array() || value.empty()) fail(std::string("\"") + key + "\" must be a non-empty array", value.dump());
+    return value;
+  }
+
+  void finish() const {
+    for (const auto& [key, value] : object_.items()) {
+      if (std::find(seen_.begin(), seen_.end(), key) == seen_.end()) fail("must have known keys only", key);
+    }
+  }
+
+  [[noreturn]] void fail(const std::string& rule, const std::string& found) const {
+    throw Error(ErrorKind::invalid_argument, where_, rule, found);
+  }
+
+ private:
+  const json& object_;
+  std::string where_;
+  std::vector<std::string> seen_;
+};
+
+HeadRole role_from_name(const ObjectReader& reader, const json& name) {
+  if (name == "query") return HeadRole::query;
+  if (name == "key") return HeadRole::key;
+  if (name == "value") return HeadRole::value;
+  reader.fail("a role is \"query\", \"key\" or \"value\"", name.dump());
+}
+
+Projection parse_projection(const json& object, const std::string& where) {
+  ObjectReader reader(object, where);
+  Projection projection;
+  projection.tensor = reader.text("tensor");
+  for (const json& role : reader.array("holds")) projection.holds.push_back(role_from_name(reader, role));
+  if (const json* order = reader.optional("order")) {
+    if (*order == "by_head") {
+      projection.order = HeadOrder::by_head;
+    } else if (*order != "by_role") {
+      reader.fail("\"order\" is \"by_role\" or \"by_head\"", order->dump());
+    }
+  }
+  reader.finish();
+  return projection;
+}
+
+}  // namespace
+
+Architecture parse_architecture(std::string_view json_text, std::string_view where_view) {
+  const std::string where(where_view);
+  json document;
+  try {
+    document = json::parse(json_text);
+  } catch (const json::parse_error& error) {
+    throw Error(ErrorKind::invalid_argument, where, "must be valid JSON", error.what());
+  }
+  Architecture architecture;
+  ObjectReader root(document, where);
+  architecture.family = root.text("family");
+  for (const json& type : root.array("model_types")) architecture.model_types.push_back(type.get<std::string>());
+
+  ObjectReader config(root.required("config"), where + ": config");
+  architecture.layers_key = config.text("layers");
+  architecture.hidden_size_key = config.text("hidden_size");
+  architecture.query_heads_key = config.text("query_heads");
+  architecture.kv_heads_key = config.text_or_null("kv_heads");
+  architecture.head_dim_key = config.text_or_null("head_dim");
+  config.finish();
+
+  ObjectReader attention(root.required("attention"), where + ": attention");
+  architecture.attention_prefix = attention.text("prefix");
+  for (const json& projection : attention.array("projections")) {
+    architecture.projections.push_back(parse_projection(projection, where + ": projections"));
+  }
+  architecture.output = attention.text("output");
+  attention.finish();
+
+  if (const json* refusals = root.optional("refuse")) {
+    for (const json& entry : *refusals) {
+      ObjectReader reader(entry, where + ": refuse");
+      architecture.refusals.push_back({reader.text("key"), reader.required("equals").dump(), reader.text("why")});
+      reader.finish();
+    }
+  }
+  root.finish();
+  return architecture;
+}
+
+}  // namespace qcqa

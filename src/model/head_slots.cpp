@@ -1,0 +1,23 @@
+#include "qcqa/model/model.hpp"
+
+namespace qcqa {
+
+std::vector<HeadSlot> head_slots(const Projection& projection, int query_heads, int kv_heads) {
+  const auto heads_of = [&](HeadRole role) { return role == HeadRole::query ? query_heads : kv_heads; };
+  std::vector<HeadSlot> slots;
+  if (projection.order == HeadOrder::by_role) {
+    for (const HeadRole role : projection.holds) {
+      for (int head = 0; head < heads_of(role); ++head) slots.push_back({role, head});
+    }
+    return slots;
+  }
+  for (int kv_head = 0; kv_head < kv_heads; ++kv_head) {
+    for (const HeadRole role : projection.holds) {
+      const int per_kv_head = heads_of(role) / kv_heads;
+      for (int i = 0; i < per_kv_head; ++i) slots.push_back({role, kv_head * per_kv_head + i});
+    }
+  }
+  return slots;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,172 @@
+#include "qcqa/model/model.hpp"
+
+#include <utility>
+
+#include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/support/error.hpp"
+#include "qcqa/support/limits.hpp"
+
+namespace qcqa {
+namespace {
+
+using nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+struct Shape {
+  int layers = 0, query_heads = 0, kv_heads = 0, head_dim = 0, hidden_size = 0;
+};
+
+ordered_json read_config(const fs::path& file) {
+  try {
+    ordered_json config = ordered_json::parse(read_text_file(file));
+    if (!config.is_object()) throw Error(ErrorKind::corrupt, file.string(), "must be a JSON object");
+    return config;
+  } catch (const ordered_json::parse_error& error) {
+    throw Error(ErrorKind::corrupt, file.string(), "must be valid JSON", error.what());
+  }
+}
+
+/// A positive integer of config.json; `fallback` stands in when the key is absent or null and is not 0.
+int positive(const ordered_json& config, const fs::path& file, const std::string& key, int fallback = 0) {
+  const auto it = key.empty() ? config.end() : config.find(key);
+  if (it == config.end() || it->is_null()) {
+    if (fallback > 0) return fallback;
+    throw Error(ErrorKind::corrupt, file.string(), "needs the key \"" + key + "\"", "none");
+  }
+  static constexpr std::int64_t kLimit = 1 << 24;
+  if (!it->is_number_integer() || it->get<std::int64_t>() < 1 || it->get<std::int64_t>() > kLimit) {
+    throw Error(ErrorKind::corrupt, file.string(), "\"" + key + "\" must be a positive integer", it->dump());
+  }
+  return it->get<int>();
+}
+
+Shape read_shape(const ordered_json& config, const Architecture& architecture, const fs::path& file) {
+  Shape shape;
+  shape.layers = positive(config, file, architecture.layers_key);
+  shape.hidden_size = positive(config, file, architecture.hidden_size_key);
+  shape.query_heads = positive(config, file, architecture.query_heads_key);
+  shape.kv_heads = positive(config, file, architecture.kv_heads_key, shape.query_heads);
+  if (shape.query_heads % shape.kv_heads != 0) {
+    throw Error(ErrorKind::corrupt, file.string(), "the KV head count must divide the query head count",
+                std::to_string(shape.query_heads) + " query heads, " + std::to_string(shape.kv_heads) + " KV heads");
+  }
+  if (shape.kv_heads > kMaxKvHeads) {
+    throw Error(ErrorKind::unsupported, file.string(), "at most " + std::to_string(kMaxKvHeads) + " KV heads per layer",
+                std::to_string(shape.kv_heads));
+  }
+  const bool divides = shape.hidden_size % shape.query_heads == 0;
+  shape.head_dim = positive(config, file, architecture.head_dim_key, divides ? shape.hidden_size / shape.query_heads : 0);
+  return shape;
+}
+
+std::string shape_text(std::span<const std::int64_t> shape) {
+  std::string text = "[";
+  for (const std::int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + "]";
+}
+
+void require_shape(const TensorView& tensor, const std::vector<std::int64_t>& shape) {
+  if (tensor.shape != shape) {
+    throw Error(ErrorKind::corrupt, tensor.file.string() + ": " + tensor.name,
+                "shape must be " + shape_text(shape) + " by config.json", shape_text(tensor.shape));
+  }
+}
+
+void require_attention_dtype(const TensorView& tensor) {
+  if (!is_attention_dtype(tensor.dtype)) {
+    throw Error(ErrorKind::unsupported, tensor.file.string() + ": " + tensor.name,
+                "attention weights must be F16, BF16, F32 or F64", std::string(dtype_name(tensor.dtype)),
+                "Dequantise the checkpoint first.");
+  }
+}
+
+void require_same_dtype(const TensorView& tensor, const TensorView& first) {
+  if (tensor.dtype != first.dtype) {
+    throw Error(ErrorKind::unsupported, tensor.file.string() + ": " + tensor.name,
+                "all attention weights (and all biases) of a layer must have one type",
+                std::string(dtype_name(tensor.dtype)) + " beside " + std::string(dtype_name(first.dtype)) + " of " + first.name);
+  }
+}
+
+AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& architecture, const Shape& shape, int index) {
+  AttentionLayer layer{.layer = index, .query_heads = shape.query_heads, .kv_heads = shape.kv_heads,
+                       .head_dim = shape.head_dim, .hidden_size = shape.hidden_size};
+  layer.query.resize(static_cast<std::size_t>(shape.query_heads));
+  layer.key.resize(static_cast<std::size_t>(shape.kv_heads));
+  layer.value.resize(static_cast<std::size_t>(shape.kv_heads));
+  const TensorView* first_weight = nullptr;
+  const TensorView* first_bias = nullptr;
+  for (const Projection& projection : architecture.projections) {
+    const auto slots = head_slots(projection, shape.query_heads, shape.kv_heads);
+    const std::int64_t rows = static_cast<std::int64_t>(slots.size()) * shape.head_dim;
+    const TensorView& weight = checkpoint.at(architecture.tensor_name(index, projection.tensor, ".weight"));
+    const TensorView* bias = checkpoint.find(architecture.tensor_name(index, projection.tensor, ".bias"));
+    require_attention_dtype(weight);
+    require_shape(weight, {rows, shape.hidden_size});
+    if (!first_weight) first_weight = &weight;
+    require_same_dtype(weight, *first_weight);
+    if (bias) {
+      require_attention_dtype(*bias);
+      require_shape(*bias, {rows});
+      if (!first_bias) first_bias = bias;
+      require_same_dtype(*bias, *first_bias);
+    }
+    const std::size_t head_bytes = weight.bytes.size() / slots.size();
+    const std::size_t head_bias_bytes = bias ? bias->bytes.size() / slots.size() : 0;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      auto& heads = slots[i].role == HeadRole::query ? layer.query : slots[i].role == HeadRole::key ? layer.key : layer.value;
+      HeadRows& head = heads[static_cast<std::size_t>(slots[i].head)];
+      head.weight = weight.bytes.subspan(i * head_bytes, head_bytes);
+      if (bias) head.bias = bias->bytes.subspan(i * head_bias_bytes, head_bias_bytes);
+    }
+  }
+  layer.dtype = first_weight->dtype;
+  layer.bias_dtype = first_bias ? first_bias->dtype : layer.dtype;
+  layer.output = &checkpoint.at(architecture.tensor_name(index, architecture.output, ".weight"));
+  require_attention_dtype(*layer.output);
+  require_shape(*layer.output, {shape.hidden_size, static_cast<std::int64_t>(shape.query_heads) * shape.head_dim});
+  return layer;
+}
+
+}  // namespace
+
+Model Model::open(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) {
+    const bool exists = fs::exists(folder, ignored);
+    throw Error(exists ? ErrorKind::invalid_argument : ErrorKind::not_found, folder.string(),
+                "a model is a folder with config.json and weights", exists ? "a file" : "nothing there",
+                "Give the path of a downloaded Hugging Face model folder.");
+  }
+  const fs::path config_file = folder / "config.json";
+  ordered_json config = read_config(config_file);
+  const Architecture& architecture = find_architecture(config, config_file);
+  return Model(folder, std::move(config), architecture, Checkpoint::open(folder));
+}
+
+Model::Model(fs::path path, ordered_json config, const Architecture& architecture, Checkpoint checkpoint)
+    : path_(std::move(path)), config_(std::move(config)), architecture_(&architecture), checkpoint_(std::move(checkpoint)) {
+  const Shape shape = read_shape(config_, architecture, path_ / "config.json");
+  layers_.reserve(static_cast<std::size_t>(shape.layers));
+  for (int i = 0; i < shape.layers; ++i) layers_.push_back(bind_layer(checkpoint_, architecture, shape, i));
+}
+
+std::int64_t Model::parameter_count() const noexcept {
+  std::int64_t count = 0;
+  for (const TensorView& tensor : checkpoint_.tensors()) count += tensor.element_count();
+  return count;
+}
+
+std::int64_t Model::kv_bytes_per_token() const noexcept {
+  std::int64_t bytes = 0;
+  for (const AttentionLayer& layer : layers_) bytes += layer.kv_bytes_per_token();
+  return bytes;
+}
+
+int Model::total_kv_heads() const noexcept {
+  int heads = 0;
+  for (const AttentionLayer& layer : layers_) heads += layer.kv_heads;
+  return heads;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "search/nsga2_engine.hpp"
+#include "search/state_reader.hpp"
+
+namespace qcqa {
+
+/// A problem and the run of NSGA-II on it: what is advanced by generations, saved and restored.
+template <Nsga2Problem Problem>
+class Evolution {
+ public:
+  Evolution(Problem problem, const Nsga2Options& options, const Rng& rng)
+      : options_(options), problem_(std::move(problem)), engine_(options, rng) {}
+
+  [[nodiscard]] const Problem& problem() const noexcept { return problem_; }
+  [[nodiscard]] bool started() const noexcept { return engine_.started(); }
+  [[nodiscard]] bool finished() const noexcept { return engine_.finished(); }
+  [[nodiscard]] int generation() const noexcept { return engine_.generation(); }
+
+  /// Makes the initial population.
+  void start() {
+    const auto seeds = problem_.seeds();
+    engine_.start(problem_, seeds);
+  }
+  /// One generation.
+  void step() { engine_.step(problem_); }
+
+  /// Null before the start. Costs are not saved: they follow from the genomes, and what is not in the file cannot lie.
+  [[nodiscard]] nlohmann::json save() const {
+    if (!started()) return nullptr;
+    nlohmann::json population = nlohmann::json::array(), archive = nlohmann::json::array();
+    for (const auto& genome : engine_.population()) population.push_back(problem_.encode(genome));
+    for (const auto& best : problem_.archive()) {
+      if (best.cost < kNone) archive.push_back(problem_.encode(best.genome));
+    }
+    nlohmann::json rng = nlohmann::json::array();
+    for (const auto word : engine_.rng().state()) rng.push_back(word);
+    return {{"generation", generation()},
+            {"rng", std::move(rng)},
+            {"evaluations", problem_.evaluations()},
+            {"population", std::move(population)},
+            {"archive", std::move(archive)}};
+  }
+
+  /// Takes up a saved state; this must not have been started.
+  /// @throws Error(corrupt), leaving this in an unspecified state
+  void restore(const nlohmann::json& saved, const std::string& where) {
+    if (saved.is_null()) return;
+    const StateReader state(saved, where);
+    const auto generation = static_cast<int>(state.integer("generation", 0, options_.generations));
+    const auto evaluations = static_cast<std::int64_t>(state.integer("evaluations", 0, std::int64_t{1} << 62));
+    Rng::State words{};
+    state.words("rng", words);
+    if (words == Rng::State{}) state.fail("rng", "must not be all zeros");
+    for (const auto& genome : genomes(state, "archive", problem_.archive().size())) problem_.evaluate(genome);
+    const auto population = genomes(state, "population", static_cast<std::size_t>(options_.population));
+    if (population.empty()) state.fail("population", "must not be empty");
+    engine_.restore(problem_, generation, Rng(words), population);
+    if (engine_.population().size() != population.size()) state.fail("population", "must not hold an individual twice");
+    problem_.set_evaluations(evaluations);
+  }
+
+ private:
+  static constexpr double kNone = std::numeric_limits<double>::infinity();
+
+  std::vector<typename Problem::Genome> genomes(const StateReader& state, const char* name, std::size_t most) const {
+    std::vector<typename Problem::Genome> result;
+    for (const auto& bytes : state.byte_rows(name, most)) {
+      auto genome = problem_.decode(bytes);
+      if (!genome) state.fail(name, "must hold canonical genomes of this search");
+      result.push_back(std::move(*genome));
+    }
+    return result;
+  }
+
+  Nsga2Options options_;
+  Problem problem_;
+  Nsga2Engine<Problem> engine_;
+};
+
+}  // namespace qcqa

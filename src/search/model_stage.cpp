@@ -1,0 +1,110 @@
+#include "search/model_stage.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace qcqa {
+namespace {
+
+// Points come by rising KV size; those that cost no less than a smaller one go.
+std::vector<ModelPoint> non_dominated_falling(std::vector<ModelPoint> points) {
+  double least = std::numeric_limits<double>::infinity();
+  std::erase_if(points, [&](const ModelPoint& p) {
+    if (p.cost >= least) return true;
+    least = p.cost;
+    return false;
+  });
+  std::reverse(points.begin(), points.end());
+  return points;
+}
+
+}  // namespace
+
+GroupRange group_range(const LayerSearchOptions& options, int heads) noexcept {
+  return {.min = std::min(options.min_groups, heads),
+          .max = options.max_groups == 0 ? heads : std::min(options.max_groups, heads)};
+}
+
+Cardinality chosen_class(const SearchOptions& options) noexcept {
+  return options.arbitrary ? Cardinality::arbitrary : options.equal ? Cardinality::equal : Cardinality::contiguous;
+}
+
+std::optional<int> binary_group_count(const SearchOptions& options, int heads) noexcept {
+  const GroupRange range = group_range(options.layer, heads);
+  const bool any_size = chosen_class(options) == Cardinality::arbitrary;
+  int groups = options.binary_groups != 0 ? options.binary_groups : std::max(1, heads / 2);
+  // Half the heads is meant loosely where it cannot be had exactly; a number asked for is not.
+  if (options.binary_groups == 0) {
+    while (!any_size && heads % groups != 0) --groups;
+  }
+  if (groups < range.min || groups > range.max || (!any_size && heads % groups != 0)) return std::nullopt;
+  return groups;
+}
+
+ModelStage::ModelStage(const std::vector<LayerFront>& layers, const SearchOptions& options)
+    : layers_(&layers), options_(&options) {
+  const Cardinality chosen = chosen_class(options);
+  for (const auto& layer : layers) {
+    const GroupRange range = group_range(options.layer, layer.heads);
+    std::vector<const LayerGrouping*> choices;
+    double least = std::numeric_limits<double>::infinity();
+    const auto add = [&](const LayerGrouping* entry) {
+      if (entry == nullptr || entry->cost >= least) return;  // more groups that cost no less are no choice
+      least = entry->cost;
+      choices.push_back(entry);
+    };
+    if (options.stage2 == Stage2::binary) {
+      if (const auto groups = binary_group_count(options, layer.heads)) add(layer.find(chosen, *groups));
+    } else {
+      for (int groups = range.min; groups <= range.max; ++groups) add(layer.find(chosen, groups));
+    }
+    add(layer.find(Cardinality::contiguous, layer.heads));  // keeping all heads is always possible
+    choices_.push_back(std::move(choices));
+  }
+}
+
+ModelProblem ModelStage::problem() const {
+  std::vector<std::vector<LayerOption>> options;
+  for (const auto& choices : choices_) {
+    auto& layer = options.emplace_back();
+    for (const auto* entry : choices) layer.push_back({.groups = entry->grouping.groups(), .cost = entry->cost});
+  }
+  return ModelProblem(std::move(options));
+}
+
+std::vector<ModelPoint> ModelStage::front(const std::vector<ModelProblem::Best>& archive) const {
+  std::vector<ModelPoint> points;
+  double least = std::numeric_limits<double>::infinity();
+  for (std::size_t groups = 0; groups < archive.size(); ++groups) {
+    const auto& best = archive[groups];
+    if (best.cost >= least) continue;
+    least = best.cost;
+    ModelPoint point{.kv_heads = static_cast<int>(groups), .cost = best.cost, .cardinality = chosen_class(*options_), .layers = {}};
+    for (std::size_t l = 0; l < choices_.size(); ++l) point.layers.push_back(choices_[l][best.genome[l]]->grouping);
+    points.push_back(std::move(point));
+  }
+  return non_dominated_falling(std::move(points));
+}
+
+std::vector<ModelPoint> ModelStage::uniform() const {
+  const Cardinality searched = options_->equal ? Cardinality::equal : Cardinality::contiguous;
+  const int heads = layers_->front().heads;
+  std::vector<ModelPoint> points;
+  for (int groups = 1; groups <= heads; ++groups) {
+    ModelPoint point{.kv_heads = 0, .cost = 0, .cardinality = searched, .layers = {}};
+    for (const auto& layer : *layers_) {
+      const GroupRange range = group_range(options_->layer, layer.heads);
+      const LayerGrouping* entry = nullptr;
+      if (groups >= range.min && groups <= range.max) entry = layer.find(searched, groups);
+      if (entry == nullptr && groups == layer.heads) entry = layer.find(Cardinality::contiguous, groups);
+      if (entry == nullptr) break;
+      point.kv_heads += groups;
+      point.cost += entry->cost;
+      point.layers.push_back(entry->grouping);
+    }
+    if (point.layers.size() == layers_->size()) points.push_back(std::move(point));
+  }
+  return non_dominated_falling(std::move(points));
+}
+
+}  // namespace qcqa

@@ -1,0 +1,85 @@
+#include "search/search_options.hpp"
+
+#include <cmath>
+#include <numeric>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "qcqa/support/error.hpp"
+#include "search/model_stage.hpp"
+
+namespace qcqa {
+namespace {
+
+constexpr int kMaxPopulation = 1 << 20;
+
+void require(bool holds, const std::string& option, const std::string& rule, const std::string& found,
+             const std::string& fix = {}) {
+  if (!holds) throw Error(ErrorKind::invalid_argument, option, rule, found, fix);
+}
+
+void require_valid(const Nsga2Options& options, const std::string& stage) {
+  require(options.population >= 4 && options.population % 2 == 0 && options.population <= kMaxPopulation,
+          stage + " population", "must be even and from 4 to " + std::to_string(kMaxPopulation),
+          std::to_string(options.population));
+  require(options.generations >= 0, stage + " generations", "must not be negative", std::to_string(options.generations));
+  const auto probability = [&](double p, const char* name) {
+    require(p >= 0 && p <= 1, stage + " " + name, "must be from 0 to 1", std::to_string(p));
+  };
+  probability(options.crossover_probability, "crossover probability");
+  probability(options.mutation_probability, "mutation probability");
+}
+
+nlohmann::json to_json(const Nsga2Options& options) {
+  return {{"population", options.population},
+          {"generations", options.generations},
+          {"crossover_probability", options.crossover_probability},
+          {"mutation_probability", options.mutation_probability}};
+}
+
+}  // namespace
+
+void require_valid(const SearchOptions& options, const std::vector<const GroupCost*>& costs) {
+  require(!costs.empty(), "layers", "there must be at least one layer to search", "none");
+  require_valid(options.layer.nsga2, "layer");
+  require_valid(options.model_nsga2, "model");
+  const int min = options.layer.min_groups, max = options.layer.max_groups;
+  require(min >= 1, "min groups", "must be at least 1", std::to_string(min));
+  require(max == 0 || max >= min, "max groups", "must be 0 (no limit) or at least min groups, " + std::to_string(min),
+          std::to_string(max));
+  require(options.threads >= 0, "threads", "must be 0 (all) or more", std::to_string(options.threads));
+  require(options.binary_groups >= 0, "binary groups", "must be 0 (half the heads) or more",
+          std::to_string(options.binary_groups));
+  for (std::size_t l = 0; l < costs.size(); ++l) {
+    const std::string layer = "layer " + std::to_string(l);
+    require(costs[l] != nullptr, layer, "needs a cost", "none");
+    const int heads = costs[l]->heads();
+    require(heads >= 1 && heads <= kMaxKvHeads, layer, "must have between 1 and " + std::to_string(kMaxKvHeads) + " heads",
+            std::to_string(heads));
+    std::vector<std::uint8_t> all(static_cast<std::size_t>(heads));
+    std::iota(all.begin(), all.end(), std::uint8_t{0});
+    const double most = costs[l]->cost(all);
+    require(std::isfinite(most) && most >= 0, layer, "the cost of one group must be finite and not negative",
+            std::to_string(most), "Look for weights that are not finite.");
+    if (options.stage2 == Stage2::binary) {
+      require(binary_group_count(options, heads).has_value(), "binary groups",
+              "must be a group count searched in " + layer + " of " + std::to_string(heads) + " heads",
+              std::to_string(options.binary_groups), "Choose one within min and max groups; equal groups need a divisor.");
+    }
+  }
+}
+
+nlohmann::json options_to_json(const SearchOptions& options) {
+  return {{"nsga2", to_json(options.layer.nsga2)},
+          {"min_groups", options.layer.min_groups},
+          {"max_groups", options.layer.max_groups},
+          {"seed", options.layer.seed},
+          {"arbitrary", options.arbitrary},
+          {"equal", options.equal},
+          {"stage2", options.stage2 == Stage2::front ? "front" : "binary"},
+          {"binary_groups", options.binary_groups},
+          {"model_nsga2", to_json(options.model_nsga2)}};
+}
+
+}  // namespace qcqa

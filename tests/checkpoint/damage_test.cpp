@@ -1,0 +1,68 @@
+#include <gtest/gtest.h>
+#include <string>
+
+#include "qcqa/checkpoint/checkpoint.hpp"
+#include "qcqa/support/error.hpp"
+#include "support/safetensors_bytes.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using testing::safetensors_bytes;
+using testing::TemporaryFolder;
+
+/// Opens and reads every byte; any qcqa::Error is fine, anything else (a crash above all) is not.
+bool opens(const std::filesystem::path& file) {
+  try {
+    const Checkpoint checkpoint = Checkpoint::open(file);
+    unsigned sum = 0;
+    for (const TensorView& view : checkpoint.tensors()) {
+      for (const std::byte byte : view.bytes) sum += static_cast<unsigned>(byte);
+    }
+    EXPECT_LT(sum, 1u << 30);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+std::string small_file() {
+  return safetensors_bytes(R"({"__metadata__":{"format":"pt"},"model.w":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},)"
+                           R"("b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}   )",
+                           "0123456789abcdef");
+}
+
+TEST(DamagedSafetensors, EveryTruncationIsRefused) {
+  const TemporaryFolder folder;
+  const std::string whole = small_file();
+  ASSERT_TRUE(opens(folder.write("a.safetensors", whole)));
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    EXPECT_FALSE(opens(folder.write("a.safetensors", whole.substr(0, size)))) << size;
+  }
+}
+
+TEST(DamagedSafetensors, NoBitFlipCrashes) {
+  const TemporaryFolder folder;
+  const std::string whole = small_file();
+  for (std::size_t i = 0; i < whole.size() * 8; ++i) {
+    std::string flipped = whole;
+    flipped[i / 8] = static_cast<char>(flipped[i / 8] ^ (1 << (i % 8)));
+    (void)opens(folder.write("a.safetensors", flipped));
+  }
+}
+
+TEST(DamagedSafetensors, NoByteValueCrashes) {
+  const TemporaryFolder folder;
+  const std::string whole = small_file();
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    for (const char value : {'\0', '\xff', '"', '{', '}', '[', ']', '9', '-', '\\'}) {
+      std::string changed = whole;
+      changed[i] = value;
+      (void)opens(folder.write("a.safetensors", changed));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace qcqa
