@@ -69,7 +69,8 @@ CheckpointFormat format_of(const MappedFile& file) {
   }
   const std::string extension = file.path().extension().string();
   const bool pytorch_name = extension == ".bin" || extension == ".pt" || extension == ".pth";
-  return pytorch_name || starts_with(file, "PK\x03\x04") ? CheckpointFormat::pytorch : CheckpointFormat::safetensors;
+  const bool pytorch_magic = starts_with(file, "PK\x03\x04") || starts_with(file, "\x80\x02");
+  return pytorch_name || pytorch_magic ? CheckpointFormat::pytorch : CheckpointFormat::safetensors;
 }
 
 std::vector<TensorView> read_file(const MappedFile& file, CheckpointFormat format) {
