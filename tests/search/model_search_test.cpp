@@ -167,7 +167,8 @@ TEST_F(ModelSearchResume, LosesAtMostTheGenerationsUnderWay) {
   std::atomic<int> reports = 0;
   (void)search.run([&](const ProgressEvent&) { return ++reports < 50; });
   int generations = 0;
-  for (const auto& task : search.save()["layers"]) generations += task.is_null() ? 0 : task["generation"].get<int>();
+  const auto state = search.save();
+  for (const auto& task : state["layers"]) generations += task.is_null() ? 0 : task["generation"].get<int>();
   EXPECT_GE(generations, 50);
 }
 
