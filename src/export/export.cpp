@@ -63,17 +63,6 @@ ExportSummary summarise(const Model& model, const Plan& plan, const ExportOption
   return summary;
 }
 
-void refuse_in_place(const Model& model, const fs::path& target) {
-  const fs::path source = fs::weakly_canonical(model.path());
-  const fs::path output = fs::weakly_canonical(target);
-  const auto [rest, end] = std::mismatch(output.begin(), output.end(), source.begin(), source.end());
-  // Writing above the source would replace it too.
-  if (source == output || rest == output.end()) {
-    throw Error(ErrorKind::invalid_argument, target.string(), "the output must not be (or contain) the model's own folder",
-                source.string(), "Choose another folder.");
-  }
-}
-
 void copy_side_file(const fs::path& from, const fs::path& to) {
   std::error_code error;
   fs::copy_file(from, to, error);
@@ -91,13 +80,31 @@ void require_expressible(const Model& model, const Plan& plan, Layout layout) {
                 layers_in_the_way(plan),
                 "Use --cardinality equal or contiguous with --groups, or --kv without --point, or --layout expanded.");
   }
+  if (!plan.is_identity()) require_layout(model, layout);
+}
+
+void require_layout(const Model& model, Layout layout) {
   const Architecture& architecture = model.architecture();
-  if (architecture.kv_heads_key.empty() && plan.layers.front().groups() != model.layers().front().query_heads) {
-    throw Error(ErrorKind::unsupported, "--layout gqa",
-                "the " + architecture.family + " model class has no setting for the number of KV heads",
-                std::to_string(plan.layers.front().groups()) + " groups for " +
-                    std::to_string(model.layers().front().query_heads) + " query heads",
-                "Use --layout expanded.");
+  if (layout != Layout::gqa || !architecture.kv_heads_key.empty()) return;
+  throw Error(ErrorKind::unsupported, "--layout gqa",
+              "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
+              "Use --layout expanded.");
+}
+
+void require_writable_target(const Model& model, const fs::path& target, Overwrite overwrite) {
+  const fs::path source = fs::weakly_canonical(model.path());
+  const fs::path output = fs::weakly_canonical(target);
+  const auto [rest, end] = std::mismatch(output.begin(), output.end(), source.begin(), source.end());
+  // Writing above the source would replace it too.
+  if (source == output || rest == output.end()) {
+    throw Error(ErrorKind::invalid_argument, target.string(), "the output must not be (or contain) the model's own folder",
+                source.string(), "Choose another folder.");
+  }
+  std::error_code ignored;
+  if (overwrite == Overwrite::refuse && fs::exists(target, ignored) &&
+      !(fs::is_directory(target, ignored) && fs::is_empty(target, ignored))) {
+    throw Error(ErrorKind::invalid_argument, target.string(), "the output folder must be new or empty",
+                fs::is_directory(target, ignored) ? "a folder with files" : "a file", "Use --force to replace it.");
   }
 }
 
@@ -109,7 +116,7 @@ ExportSummary preview_export(const Model& model, const Plan& plan, const ExportO
 ExportSummary export_model(const Model& model, const Plan& plan, const ExportOptions& options, const fs::path& target,
                            Overwrite overwrite, const ProgressFn& progress) {
   require_expressible(model, plan, options.layout);
-  refuse_in_place(model, target);
+  require_writable_target(model, target, overwrite);
   const std::vector<OutputTensor> tensors = plan_output_tensors(model, plan, options);
   const ExportSummary summary = summarise(model, plan, options, tensors);
 

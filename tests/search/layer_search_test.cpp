@@ -134,7 +134,7 @@ TEST(LayerSearch, CrossoverInheritsWholeGroups) {
 
 TEST(LayerSearch, WorksWithTheLargestLayer) {
   Rng rng(16, 0);
-  const auto cost = test::random_cost(rng, kMaxHeads);
+  const auto cost = test::random_cost(rng, kMaxKvHeads);
   SearchOptions options;
   options.layer.nsga2 = {.population = 16, .generations = 3};
   options.model_nsga2 = {.population = 16, .generations = 3};

@@ -42,6 +42,12 @@ struct ExportSummary {
 /// @throws Error(unsupported) with the layers that stand in the way and what would work instead
 void require_expressible(const Model& model, const Plan& plan, Layout layout);
 
+/// Throws Error(unsupported) when the model's family cannot be written in this layout at all, whatever the plan.
+void require_layout(const Model& model, Layout layout);
+
+/// Throws unless export_model could begin to write: not in place, nothing there to lose.
+void require_writable_target(const Model& model, const std::filesystem::path& target, Overwrite overwrite);
+
 /// What export_model would write. Touches no tensor byte and no disk.
 [[nodiscard]] ExportSummary preview_export(const Model& model, const Plan& plan, const ExportOptions& options);
 
