@@ -26,7 +26,7 @@ install_missing() {
     is_installed "$package" || missing+=("$package")
   done
   ((${#missing[@]})) || return 0
-  say "Installing with apt-get: ${missing[*]}"
+  say "Installing with apt-get (minutes, the first time): ${missing[*]}"
   if ((EUID != 0)); then
     command -v sudo >/dev/null || die "these packages need root: run 'apt-get install ${missing[*]}' as root, then this again"
     as_root=(sudo)
@@ -41,12 +41,13 @@ step() {
   local name=$1 log rc=0 begin=$SECONDS
   shift
   mkdir -p "$LOGS"
+  printf '  %-40s ' "$name"
   log=$LOGS/${name//[^a-zA-Z0-9]/-}.log
   "$@" >"$log" 2>&1 || rc=$?
   if ((rc == 0)); then
-    printf '  %-40s ok      %4d s\n' "$name" $((SECONDS - begin))
+    printf 'ok      %4d s\n' $((SECONDS - begin))
   else
-    printf '  %-40s FAILED  %4d s  (exit code %d; all output: %s)\n' "$name" $((SECONDS - begin)) "$rc" "$log"
+    printf 'FAILED  %4d s  (exit code %d; all output: %s)\n' $((SECONDS - begin)) "$rc" "$log"
     tail -n 80 "$log" | sed 's/^/    | /'
   fi
   return "$rc"
