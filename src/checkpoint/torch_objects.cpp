@@ -37,7 +37,8 @@ constexpr std::array<GlobalRow, 13> kGlobals{{
 }};
 
 const GlobalRow* find_global(std::string_view module, std::string_view name) {
-  const auto* row = std::ranges::find_if(kGlobals, [&](const GlobalRow& r) { return r.module == module && r.name == name; });
+  const auto* row = std::ranges::find_if(
+      kGlobals, [&](const GlobalRow& r) { return r.module == module && r.name == name; });
   return row == kGlobals.end() ? nullptr : row;
 }
 
@@ -74,26 +75,34 @@ PickleObject TorchObjects::call(const PickleObjects& objects, const PickleObject
       tensors_.push_back(rebuild_tensor(objects, items));
       return tensor_object(tensors_.size() - 1);
     case Global::parameter:
-      if (items.empty() || tensor(objects[items[0]]) == nullptr) refuse("a parameter is made of a tensor", "something else");
+      if (items.empty() || tensor(objects[items[0]]) == nullptr)
+        refuse("a parameter is made of a tensor", "something else");
       return {.kind = Kind::custom, .integer = objects[items[0]].integer};
-    case Global::storage: break;
+    case Global::storage:
+      break;
   }
   refuse("a storage is read from the archive, not made by a call", std::string(global.name));
 }
 
 PickleObject TorchObjects::persistent(const PickleObjects& objects, const PickleObject& id) {
-  // ("storage", class, key, device, element count[, view]); the device it was saved on does not matter.
+  // ("storage", class, key, device, element count[, view]); the device it was saved on does not
+  // matter.
   constexpr std::string_view kRule = "a persistent id must describe a storage";
-  if (id.kind != Kind::tuple || id.items.size() < 5 || id.items.size() > 6) refuse(kRule, "something else");
+  if (id.kind != Kind::tuple || id.items.size() < 5 || id.items.size() > 6)
+    refuse(kRule, "something else");
   const auto item = [&](std::size_t i) -> const PickleObject& { return objects[id.items[i]]; };
-  const GlobalRow* row = item(1).kind == Kind::global ? find_global(item(1).text, item(1).name) : nullptr;
-  if (item(0).kind != Kind::text || item(0).text != "storage" || row == nullptr || row->meaning != Global::storage ||
-      item(2).kind != Kind::text || item(4).kind != Kind::integer || item(4).integer < 0) {
+  const GlobalRow* row =
+      item(1).kind == Kind::global ? find_global(item(1).text, item(1).name) : nullptr;
+  if (item(0).kind != Kind::text || item(0).text != "storage" || row == nullptr ||
+      row->meaning != Global::storage || item(2).kind != Kind::text ||
+      item(4).kind != Kind::integer || item(4).integer < 0) {
     refuse(kRule, "something else");
   }
-  if (id.items.size() == 6 && item(5).kind != Kind::none) refuse(kRule, "a view of another storage");
-  storages_.push_back(
-      {.key = item(2).text, .dtype = row->dtype, .elements = static_cast<std::uint64_t>(item(4).integer)});
+  if (id.items.size() == 6 && item(5).kind != Kind::none)
+    refuse(kRule, "a view of another storage");
+  storages_.push_back({.key = item(2).text,
+                       .dtype = row->dtype,
+                       .elements = static_cast<std::uint64_t>(item(4).integer)});
   return storage_object(storages_.size() - 1);
 }
 
@@ -104,12 +113,16 @@ const TorchTensor* TorchObjects::tensor(const PickleObject& object) const {
 
 TorchTensor TorchObjects::rebuild_tensor(const PickleObjects& objects,
                                          const std::vector<std::uint32_t>& arguments) const {
-  // (storage, offset, size, stride, requires_grad, backward_hooks[, metadata]); the last ones are of no use here.
-  if (arguments.size() < 4) refuse("a tensor needs storage, offset, size and stride", "fewer arguments");
+  // (storage, offset, size, stride, requires_grad, backward_hooks[, metadata]); the last ones are
+  // of no use here.
+  if (arguments.size() < 4)
+    refuse("a tensor needs storage, offset, size and stride", "fewer arguments");
   const PickleObject& storage = objects[arguments[0]];
   const PickleObject& offset = objects[arguments[1]];
-  if (storage.kind != Kind::custom || storage.integer < 0) refuse("a tensor needs a storage", "something else");
-  if (offset.kind != Kind::integer || offset.integer < 0) refuse("a tensor needs a natural number as offset", "something else");
+  if (storage.kind != Kind::custom || storage.integer < 0)
+    refuse("a tensor needs a storage", "something else");
+  if (offset.kind != Kind::integer || offset.integer < 0)
+    refuse("a tensor needs a natural number as offset", "something else");
   TorchTensor result{.storage = storages_[static_cast<std::size_t>(storage.integer)],
                      .offset = static_cast<std::uint64_t>(offset.integer),
                      .shape = extents(objects, objects[arguments[2]]),
@@ -121,10 +134,12 @@ TorchTensor TorchObjects::rebuild_tensor(const PickleObjects& objects,
   return result;
 }
 
-std::vector<std::int64_t> TorchObjects::extents(const PickleObjects& objects, const PickleObject& list) const {
+std::vector<std::int64_t> TorchObjects::extents(const PickleObjects& objects,
+                                                const PickleObject& list) const {
   constexpr std::string_view kRule = "size and stride must be tuples of natural numbers";
   if (list.kind != Kind::tuple) refuse(kRule, "something else");
-  if (list.items.size() > kMaxRank) refuse("a tensor has at most 64 dimensions", std::to_string(list.items.size()));
+  if (list.items.size() > kMaxRank)
+    refuse("a tensor has at most 64 dimensions", std::to_string(list.items.size()));
   std::vector<std::int64_t> values;
   for (const std::uint32_t ref : list.items) {
     const PickleObject& item = objects[ref];

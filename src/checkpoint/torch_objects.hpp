@@ -30,7 +30,8 @@ class TorchObjects final : public PickleHooks {
   explicit TorchObjects(std::string where) : where_(std::move(where)) {}
 
   void check_global(std::string_view module, std::string_view name) override;
-  PickleObject call(const PickleObjects& objects, const PickleObject& global, const PickleObject& arguments) override;
+  PickleObject call(const PickleObjects& objects, const PickleObject& global,
+                    const PickleObject& arguments) override;
   PickleObject persistent(const PickleObjects& objects, const PickleObject& id) override;
 
   /// The tensor an object stands for, or nullptr.
@@ -38,8 +39,10 @@ class TorchObjects final : public PickleHooks {
 
  private:
   [[noreturn]] void refuse(std::string_view rule, std::string_view found) const;
-  [[nodiscard]] TorchTensor rebuild_tensor(const PickleObjects& objects, const std::vector<std::uint32_t>& arguments) const;
-  [[nodiscard]] std::vector<std::int64_t> extents(const PickleObjects& objects, const PickleObject& list) const;
+  [[nodiscard]] TorchTensor rebuild_tensor(const PickleObjects& objects,
+                                           const std::vector<std::uint32_t>& arguments) const;
+  [[nodiscard]] std::vector<std::int64_t> extents(const PickleObjects& objects,
+                                                  const PickleObject& list) const;
 
   std::string where_;
   std::vector<TorchStorage> storages_;

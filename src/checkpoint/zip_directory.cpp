@@ -9,14 +9,15 @@
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 
-// PKWARE APPNOTE 6.3: end record (section 4.3.16), zip64 end record and locator (4.3.14, 4.3.15), central directory
-// (4.3.12), local header (4.3.7), zip64 extra field (4.5.3).
+// PKWARE APPNOTE 6.3: end record (section 4.3.16), zip64 end record and locator (4.3.14, 4.3.15),
+// central directory (4.3.12), local header (4.3.7), zip64 extra field (4.5.3).
 
 namespace qcqa {
 namespace {
 
 constexpr std::size_t kEndBytes = 22, kLocatorBytes = 20, kMaxCommentBytes = 65535;
-constexpr std::uint32_t kEndMagic = 0x06054b50, kLocatorMagic = 0x07064b50, kEnd64Magic = 0x06064b50;
+constexpr std::uint32_t kEndMagic = 0x06054b50, kLocatorMagic = 0x07064b50,
+                        kEnd64Magic = 0x06064b50;
 constexpr std::uint32_t kCentralMagic = 0x02014b50, kLocalMagic = 0x04034b50;
 constexpr std::uint32_t kIn64 = 0xffffffff;  // "see the zip64 record"
 
@@ -32,7 +33,8 @@ struct Member {
 
 class Reader {
  public:
-  Reader(std::span<const std::byte> archive, const std::string& where) : archive_(archive), where_(where) {}
+  Reader(std::span<const std::byte> archive, const std::string& where)
+      : archive_(archive), where_(where) {}
 
   ZipDirectory read() {
     const DirectoryPlace place = find_directory();
@@ -49,7 +51,8 @@ class Reader {
 
  private:
   [[noreturn]] void refuse(std::string_view rule, std::string_view found) const {
-    throw Error(ErrorKind::corrupt, where_, rule, found, "The file is damaged or incomplete: download it again.");
+    throw Error(ErrorKind::corrupt, where_, rule, found,
+                "The file is damaged or incomplete: download it again.");
   }
 
   [[nodiscard]] std::span<const std::byte> slice(std::uint64_t offset, std::uint64_t bytes) const {
@@ -64,7 +67,8 @@ class Reader {
   /// The end record is the last one whose comment reaches exactly to the end of the file.
   [[nodiscard]] std::size_t find_end_record() const {
     const std::size_t size = archive_.size();
-    for (std::size_t comment = 0; comment <= kMaxCommentBytes && comment + kEndBytes <= size; ++comment) {
+    for (std::size_t comment = 0; comment <= kMaxCommentBytes && comment + kEndBytes <= size;
+         ++comment) {
       const std::size_t at = size - kEndBytes - comment;
       std::uint32_t magic;
       std::uint16_t length;
@@ -96,7 +100,8 @@ class Reader {
 
   [[nodiscard]] DirectoryPlace read_end64(std::uint64_t at) const {
     ByteReader end(slice(at, 56), where_);
-    if (end.number<std::uint32_t>() != kEnd64Magic) refuse("the zip64 end record must be where it is said to be", "none");
+    if (end.number<std::uint32_t>() != kEnd64Magic)
+      refuse("the zip64 end record must be where it is said to be", "none");
     end.take(8 + 2 + 2);  // record size and versions
     const auto disk = end.number<std::uint32_t>();
     const auto directory_disk = end.number<std::uint32_t>();
@@ -108,7 +113,8 @@ class Reader {
   }
 
   void require_one_part(bool one) const {
-    if (!one) throw Error(ErrorKind::unsupported, where_, "archives in several parts cannot be read");
+    if (!one)
+      throw Error(ErrorKind::unsupported, where_, "archives in several parts cannot be read");
   }
 
   [[nodiscard]] Member read_member(ByteReader& directory) const {

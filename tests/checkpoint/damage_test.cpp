@@ -29,9 +29,10 @@ bool opens(const std::filesystem::path& file) {
 }
 
 std::string small_file() {
-  return safetensors_bytes(R"({"__metadata__":{"format":"pt"},"model.w":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},)"
-                           R"("b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}   )",
-                           "0123456789abcdef");
+  return safetensors_bytes(
+      R"({"__metadata__":{"format":"pt"},"model.w":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},)"
+      R"("b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}   )",
+      "0123456789abcdef");
 }
 
 TEST(DamagedSafetensors, EveryTruncationIsRefused) {
@@ -67,9 +68,9 @@ TEST(DamagedSafetensors, NoByteValueCrashes) {
 
 std::string small_pytorch_file(bool zip64) {
   using namespace testing;
-  const std::string entries = p_text("w") + p_tensor(p_storage("FloatStorage", "0", 4), 0, {2, 2}, {2, 1}) + "q\x07" +
-                              p_text("v") + "h\x07" + p_text("b") +
-                              p_tensor(p_storage("HalfStorage", "1", 3), 1, {2}, {1});
+  const std::string entries =
+      p_text("w") + p_tensor(p_storage("FloatStorage", "0", 4), 0, {2, 2}, {2, 1}) + "q\x07" +
+      p_text("v") + "h\x07" + p_text("b") + p_tensor(p_storage("HalfStorage", "1", 3), 1, {2}, {1});
   return pytorch_bytes(p_state_dict(entries), {"0123456789abcdef", "xxyyzz"}, zip64);
 }
 
@@ -98,7 +99,8 @@ TEST_P(DamagedPytorch, NoByteValueCrashes) {
   const TemporaryFolder folder;
   const std::string whole = small_pytorch_file(GetParam());
   for (std::size_t i = 0; i < whole.size(); ++i) {
-    for (const char value : {'\0', '\xff', '.', '(', 't', 'R', 'Q', 'h', 'q', 'b', 's', 'u', '\x85', 'N'}) {
+    for (const char value :
+         {'\0', '\xff', '.', '(', 't', 'R', 'Q', 'h', 'q', 'b', 's', 'u', '\x85', 'N'}) {
       std::string changed = whole;
       changed[i] = value;
       (void)opens(folder.write("a.bin", changed));

@@ -25,7 +25,8 @@ void expect_pickle_refused(ErrorKind kind, std::string_view pickle, std::string_
 
 /// A state dict of one tensor over a float storage of two elements.
 std::string one_tensor(int offset, const std::vector<int>& size, const std::vector<int>& stride) {
-  return p_state_dict(p_text("w") + p_tensor(p_storage("FloatStorage", "0", 2), offset, size, stride));
+  return p_state_dict(p_text("w") +
+                      p_tensor(p_storage("FloatStorage", "0", 2), offset, size, stride));
 }
 
 std::string text_of(const TensorView& view) {
@@ -34,8 +35,9 @@ std::string text_of(const TensorView& view) {
 
 TEST(PytorchReader, ReadsTensorsInPlace) {
   const TemporaryFolder folder;
-  const std::string pickle = p_state_dict(p_text("b") + p_tensor(p_storage("FloatStorage", "0", 2), 0, {2, 1}, {1, 1}) +
-                                          p_text("a") + p_tensor(p_storage("BFloat16Storage", "1", 4), 1, {3}, {1}));
+  const std::string pickle =
+      p_state_dict(p_text("b") + p_tensor(p_storage("FloatStorage", "0", 2), 0, {2, 1}, {1, 1}) +
+                   p_text("a") + p_tensor(p_storage("BFloat16Storage", "1", 4), 1, {3}, {1}));
   const std::string bytes = pytorch_bytes(pickle, {"floats!!", "bfloat16"});
   const Checkpoint checkpoint = open_bytes(folder, bytes);
   EXPECT_EQ(checkpoint.format(), CheckpointFormat::pytorch);
@@ -50,20 +52,24 @@ TEST(PytorchReader, ReadsTensorsInPlace) {
 
 TEST(PytorchReader, KnowsEveryStorageType) {
   const std::pair<const char*, Dtype> types[] = {
-      {"FloatStorage", Dtype::f32}, {"HalfStorage", Dtype::f16}, {"BFloat16Storage", Dtype::bf16},
-      {"DoubleStorage", Dtype::f64}, {"LongStorage", Dtype::i64}, {"IntStorage", Dtype::i32},
-      {"ShortStorage", Dtype::i16}, {"CharStorage", Dtype::i8}, {"ByteStorage", Dtype::u8},
+      {"FloatStorage", Dtype::f32},   {"HalfStorage", Dtype::f16}, {"BFloat16Storage", Dtype::bf16},
+      {"DoubleStorage", Dtype::f64},  {"LongStorage", Dtype::i64}, {"IntStorage", Dtype::i32},
+      {"ShortStorage", Dtype::i16},   {"CharStorage", Dtype::i8},  {"ByteStorage", Dtype::u8},
       {"BoolStorage", Dtype::boolean}};
   for (const auto& [name, dtype] : types) {
     const TemporaryFolder folder;
-    const std::string pickle = p_state_dict(p_text("w") + p_tensor(p_storage(name, "0", 1), 0, {}, {}));
+    const std::string pickle =
+        p_state_dict(p_text("w") + p_tensor(p_storage(name, "0", 1), 0, {}, {}));
     EXPECT_EQ(open_bytes(folder, pytorch_bytes(pickle, {"12345678"})).at("w").dtype, dtype) << name;
   }
 }
 
 TEST(PytorchReader, ReadsZip64) {
   const TemporaryFolder folder;
-  EXPECT_EQ(text_of(open_bytes(folder, pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}, true)).at("w")), "12345678");
+  EXPECT_EQ(
+      text_of(
+          open_bytes(folder, pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}, true)).at("w")),
+      "12345678");
 }
 
 TEST(PytorchReader, LetsTiedTensorsShareAStorage) {
@@ -71,17 +77,24 @@ TEST(PytorchReader, LetsTiedTensorsShareAStorage) {
   // Memo as torch writes it: the tensor is stored once and recalled.
   const std::string tensor = p_tensor(p_storage("FloatStorage", "0", 2), 0, {2}, {1});
   const Checkpoint checkpoint = open_bytes(
-      folder, pytorch_bytes(p_state_dict(p_text("a") + tensor + "q\x05" + p_text("b") + "h\x05"), {"12345678"}));
+      folder, pytorch_bytes(p_state_dict(p_text("a") + tensor + "q\x05" + p_text("b") + "h\x05"),
+                            {"12345678"}));
   EXPECT_EQ(checkpoint.at("a").bytes.data(), checkpoint.at("b").bytes.data());
 }
 
 TEST(PytorchReader, ReadsParametersPlainDictsAndAttributes) {
   const TemporaryFolder folder;
   const std::string tensor = p_tensor(p_storage("FloatStorage", "0", 2), 0, {2}, {1});
-  const std::string parameter = p_global("torch._utils", "_rebuild_parameter") + "(" + tensor + "\x88" + p_ordered_dict() + "tR";
+  const std::string parameter = p_global("torch._utils", "_rebuild_parameter") + "(" + tensor +
+                                "\x88" + p_ordered_dict() + "tR";
   const std::string attributes = "}" + p_text("_metadata") + p_ordered_dict() + "sb";
-  EXPECT_EQ(open_bytes(folder, pytorch_bytes("\x80\x02}" + p_text("w") + parameter + "s.", {"12345678"})).tensors().size(), 1u);
-  EXPECT_EQ(open_bytes(folder, pytorch_bytes("\x80\x02" + p_ordered_dict() + p_text("w") + tensor + "s" + attributes + ".",
+  EXPECT_EQ(
+      open_bytes(folder, pytorch_bytes("\x80\x02}" + p_text("w") + parameter + "s.", {"12345678"}))
+          .tensors()
+          .size(),
+      1u);
+  EXPECT_EQ(open_bytes(folder, pytorch_bytes("\x80\x02" + p_ordered_dict() + p_text("w") + tensor +
+                                                 "s" + attributes + ".",
                                              {"12345678"}))
                 .tensors()
                 .size(),
@@ -90,42 +103,56 @@ TEST(PytorchReader, ReadsParametersPlainDictsAndAttributes) {
 
 TEST(PytorchReader, ReadsProtocolFour) {
   const TemporaryFolder folder;
-  const auto short_text = [](std::string_view text) { return "\x8c" + le(text.size(), 1) + std::string(text) + "\x94"; };
+  const auto short_text = [](std::string_view text) {
+    return "\x8c" + le(text.size(), 1) + std::string(text) + "\x94";
+  };
   const auto global = [&](std::string_view module, std::string_view name) {
     return short_text(module) + short_text(name) + "\x93\x94";
   };
-  const std::string storage = "(" + short_text("storage") + global("torch", "FloatStorage") + short_text("0") +
-                              short_text("cpu") + "K\x02t\x94Q";
-  const std::string tensor = global("torch._utils", "_rebuild_tensor_v2") + "(" + storage + "K" + le(0, 1) + "K\x01K\x02\x86\x94" +
-                             "M\x02" + le(0, 1) + "K\x01\x86\x94\x89" + global("collections", "OrderedDict") + ")R\x94t\x94R\x94";
+  const std::string storage = "(" + short_text("storage") + global("torch", "FloatStorage") +
+                              short_text("0") + short_text("cpu") + "K\x02t\x94Q";
+  const std::string tensor = global("torch._utils", "_rebuild_tensor_v2") + "(" + storage + "K" +
+                             le(0, 1) + "K\x01K\x02\x86\x94" + "M\x02" + le(0, 1) +
+                             "K\x01\x86\x94\x89" + global("collections", "OrderedDict") +
+                             ")R\x94t\x94R\x94";
   const std::string body = "}\x94(" + short_text("w") + tensor + "u.";
-  const Checkpoint checkpoint = open_bytes(folder, pytorch_bytes("\x80\x04\x95" + le(body.size(), 8) + body, {"12345678"}));
+  const Checkpoint checkpoint =
+      open_bytes(folder, pytorch_bytes("\x80\x04\x95" + le(body.size(), 8) + body, {"12345678"}));
   EXPECT_EQ(checkpoint.at("w").shape, (std::vector<std::int64_t>{1, 2}));
 }
 
 TEST(PytorchReader, ReadsShardsThroughAnIndex) {
   const TemporaryFolder folder;
-  folder.write("pytorch_model-00001-of-00001.bin", pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}));
-  folder.write("pytorch_model.bin.index.json", R"({"metadata":{},"weight_map":{"w":"pytorch_model-00001-of-00001.bin"}})");
+  folder.write("pytorch_model-00001-of-00001.bin",
+               pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}));
+  folder.write("pytorch_model.bin.index.json",
+               R"({"metadata":{},"weight_map":{"w":"pytorch_model-00001-of-00001.bin"}})");
   EXPECT_EQ(Checkpoint::open(folder.path()).tensors().size(), 1u);
 }
 
 TEST(PytorchReader, IgnoresStridesOfSingleAndEmptyDimensions) {
   const TemporaryFolder folder;
-  EXPECT_NO_THROW((void)open_bytes(folder, pytorch_bytes(one_tensor(0, {1, 2}, {77, 1}), {"12345678"})));
-  EXPECT_NO_THROW((void)open_bytes(folder, pytorch_bytes(one_tensor(0, {0, 2}, {9, 9}), {"12345678"})));
+  EXPECT_NO_THROW(
+      (void)open_bytes(folder, pytorch_bytes(one_tensor(0, {1, 2}, {77, 1}), {"12345678"})));
+  EXPECT_NO_THROW(
+      (void)open_bytes(folder, pytorch_bytes(one_tensor(0, {0, 2}, {9, 9}), {"12345678"})));
 }
 
 TEST(PytorchReader, NeverRunsCode) {
-  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02" + p_global("os", "system") + "(" + p_text("true") + "tR.",
+  expect_pickle_refused(ErrorKind::unsupported,
+                        "\x80\x02" + p_global("os", "system") + "(" + p_text("true") + "tR.",
                         "this reader builds tensors only, it never runs code; found os.system");
-  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02}" + p_global("torch", "Tensor") + "0.", "found torch.Tensor");
-  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02i", "never runs code; found pickle opcode 0x69");
-  expect_pickle_refused(ErrorKind::corrupt, "\x80\x02" + p_global("torch", "FloatStorage") + ")R.", "not made by a call");
+  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02}" + p_global("torch", "Tensor") + "0.",
+                        "found torch.Tensor");
+  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02i",
+                        "never runs code; found pickle opcode 0x69");
+  expect_pickle_refused(ErrorKind::corrupt, "\x80\x02" + p_global("torch", "FloatStorage") + ")R.",
+                        "not made by a call");
 }
 
 TEST(PytorchReader, RejectsTensorsThatAreNotContiguous) {
-  expect_pickle_refused(ErrorKind::unsupported, one_tensor(0, {2, 1}, {2, 1}), "tensors must be contiguous");
+  expect_pickle_refused(ErrorKind::unsupported, one_tensor(0, {2, 1}, {2, 1}),
+                        "tensors must be contiguous");
   expect_pickle_refused(ErrorKind::unsupported, one_tensor(0, {2}, {0}), "stride 0 instead of 1");
 }
 
@@ -135,29 +162,34 @@ TEST(PytorchReader, RejectsTensorBeyondItsStorage) {
 }
 
 TEST(PytorchReader, RejectsSizeThatOverflows) {
-  expect_pickle_refused(ErrorKind::corrupt, one_tensor(0, {1 << 30, 1 << 30, 1 << 30}, {1, 1, 1}), "fit in 64 bits");
+  expect_pickle_refused(ErrorKind::corrupt, one_tensor(0, {1 << 30, 1 << 30, 1 << 30}, {1, 1, 1}),
+                        "fit in 64 bits");
 }
 
 TEST(PytorchReader, RejectsStorageThatIsTooShortOrMissing) {
   const auto with_storage = [](const std::string& storage) {
     return p_state_dict(p_text("w") + p_tensor(storage, 0, {2}, {1}));
   };
-  expect_pickle_refused(ErrorKind::corrupt, with_storage(p_storage("FloatStorage", "0", 3)), "8 bytes for 3 of F32");
-  expect_pickle_refused(ErrorKind::corrupt, with_storage(p_storage("FloatStorage", "7", 2)), "no \"archive/data/7\"");
+  expect_pickle_refused(ErrorKind::corrupt, with_storage(p_storage("FloatStorage", "0", 3)),
+                        "8 bytes for 3 of F32");
+  expect_pickle_refused(ErrorKind::corrupt, with_storage(p_storage("FloatStorage", "7", 2)),
+                        "no \"archive/data/7\"");
   expect_pickle_refused(ErrorKind::corrupt, with_storage(p_int(1)), "a tensor needs a storage");
   expect_pickle_refused(ErrorKind::corrupt, with_storage("(tQ"), "must describe a storage");
 }
 
 TEST(PytorchReader, RejectsEntriesThatAreNoTensors) {
-  expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_text("epoch") + p_int(3)), "\"epoch\" which is no tensor");
-  expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_text("model") + p_ordered_dict()), "\"model\"");
-  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02]."
-                        , "dict of tensors");
+  expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_text("epoch") + p_int(3)),
+                        "\"epoch\" which is no tensor");
+  expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_text("model") + p_ordered_dict()),
+                        "\"model\"");
+  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02].", "dict of tensors");
 }
 
 TEST(PytorchReader, RejectsDuplicateNames) {
   const std::string entry = p_text("w") + p_tensor(p_storage("FloatStorage", "0", 2), 0, {2}, {1});
-  expect_pickle_refused(ErrorKind::corrupt, p_state_dict(entry + entry), "every name must occur once");
+  expect_pickle_refused(ErrorKind::corrupt, p_state_dict(entry + entry),
+                        "every name must occur once");
 }
 
 TEST(PytorchReader, RejectsUnbalancedPickles) {
@@ -168,8 +200,12 @@ TEST(PytorchReader, RejectsUnbalancedPickles) {
   expect_pickle_refused(ErrorKind::corrupt, "\x80\x02h\x01.", "must store what it recalls");
   expect_pickle_refused(ErrorKind::corrupt, "\x80\x02NNNs.", "only dicts take keys");
   expect_pickle_refused(ErrorKind::corrupt, "\x80\x02}", "must not end in the middle");
-  expect_pickle_refused(ErrorKind::corrupt, "\x80\x02X" + le(0xffffffff, 4), "must not end in the middle");
-  expect_pickle_refused(ErrorKind::corrupt, "\x80\x02" "cno line feed", "must not end in the middle");
+  expect_pickle_refused(ErrorKind::corrupt, "\x80\x02X" + le(0xffffffff, 4),
+                        "must not end in the middle");
+  expect_pickle_refused(ErrorKind::corrupt,
+                        "\x80\x02"
+                        "cno line feed",
+                        "must not end in the middle");
 }
 
 TEST(PytorchReader, RejectsOtherProtocols) {
@@ -184,19 +220,27 @@ TEST(PytorchReader, SurvivesDeepNesting) {
 
 TEST(PytorchReader, ReadsIntegersOfEveryWidth) {
   const TemporaryFolder folder;
-  const std::string tensor = p_global("torch._utils", "_rebuild_tensor_v2") + "(" + p_storage("FloatStorage", "0", 2) +
-                             "\x8a" + le(0, 1) + "\x8a\x01\x02\x85" + "\x8a\x03" + le(1, 3) + "\x85tR";
-  EXPECT_EQ(open_bytes(folder, pytorch_bytes(p_state_dict(p_text("w") + tensor), {"12345678"})).at("w").element_count(), 2);
+  const std::string tensor = p_global("torch._utils", "_rebuild_tensor_v2") + "(" +
+                             p_storage("FloatStorage", "0", 2) + "\x8a" + le(0, 1) +
+                             "\x8a\x01\x02\x85" + "\x8a\x03" + le(1, 3) + "\x85tR";
+  EXPECT_EQ(open_bytes(folder, pytorch_bytes(p_state_dict(p_text("w") + tensor), {"12345678"}))
+                .at("w")
+                .element_count(),
+            2);
   const std::string negative = p_global("torch._utils", "_rebuild_tensor_v2") + "(" +
-                               p_storage("FloatStorage", "0", 2) + "\x8a\x01\xff" + p_ints({2}) + p_ints({1}) + "tR";
-  expect_pickle_refused(ErrorKind::corrupt, p_state_dict(p_text("w") + negative), "natural number as offset");
+                               p_storage("FloatStorage", "0", 2) + "\x8a\x01\xff" + p_ints({2}) +
+                               p_ints({1}) + "tR";
+  expect_pickle_refused(ErrorKind::corrupt, p_state_dict(p_text("w") + negative),
+                        "natural number as offset");
 }
 
 TEST(PytorchReader, NamesLegacyFiles) {
   expect_refused(ErrorKind::unsupported, "\x80\x02\x8a\x0al\xfc\x9c", "PyTorch before 1.6");
-  expect_refused(ErrorKind::corrupt, "something else", "must be a zip archive; found other content");
+  expect_refused(ErrorKind::corrupt, "something else",
+                 "must be a zip archive; found other content");
   expect_refused(ErrorKind::corrupt, "", "an empty file");
-  expect_refused(ErrorKind::not_found, "version https://git-lfs.github.com/spec/v1\n", "git lfs pull");
+  expect_refused(ErrorKind::not_found, "version https://git-lfs.github.com/spec/v1\n",
+                 "git lfs pull");
 }
 
 TEST(PytorchReader, RecognisesTheContentWhateverTheName) {
@@ -206,18 +250,23 @@ TEST(PytorchReader, RecognisesTheContentWhateverTheName) {
 }
 
 TEST(ZipDirectory, RejectsCompressedAndEncryptedMembers) {
-  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x", 8}}), "\"a/data.pkl\" compressed");
-  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x", 0, 1}}), "\"a/data.pkl\" encrypted");
+  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x", 8}}),
+                 "\"a/data.pkl\" compressed");
+  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x", 0, 1}}),
+                 "\"a/data.pkl\" encrypted");
 }
 
 TEST(ZipDirectory, RejectsMissingAndAmbiguousPickles) {
   expect_refused(ErrorKind::corrupt, zip_bytes({{"a/x", "x"}}), "one data.pkl; found none");
-  expect_refused(ErrorKind::corrupt, zip_bytes({{"a/data.pkl", "x"}, {"b/data.pkl", "x"}}), "one data.pkl; found several");
-  expect_refused(ErrorKind::corrupt, zip_bytes({{"a/data.pkl", "x"}, {"a/data.pkl", "x"}}), "every member must occur once");
+  expect_refused(ErrorKind::corrupt, zip_bytes({{"a/data.pkl", "x"}, {"b/data.pkl", "x"}}),
+                 "one data.pkl; found several");
+  expect_refused(ErrorKind::corrupt, zip_bytes({{"a/data.pkl", "x"}, {"a/data.pkl", "x"}}),
+                 "every member must occur once");
 }
 
 TEST(ZipDirectory, RejectsBigEndianFiles) {
-  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x"}, {"a/byteorder", "big"}}), "little-endian");
+  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x"}, {"a/byteorder", "big"}}),
+                 "little-endian");
 }
 
 }  // namespace
