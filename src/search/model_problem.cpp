@@ -11,7 +11,7 @@ namespace {
 constexpr double kAnotherMove = 0.5;  // chance of one more move in a mutation
 constexpr double kUniformCrossover = 0.5;
 constexpr double kBestTrade = 0.3;  // chance that a trade looks for the best giver too
-constexpr int kFarthestStep = 3;      // options a single step may pass
+constexpr int kFarthestStep = 3;    // options a single step may pass
 
 }  // namespace
 
@@ -38,7 +38,8 @@ std::vector<ModelProblem::Genome> ModelProblem::seeds() const {
   for (const int groups : counts) {
     Genome seed;
     for (const auto& layer : options_) {
-      const auto above = std::find_if(layer.begin(), layer.end(), [&](const LayerOption& o) { return o.groups >= groups; });
+      const auto above =
+          std::find_if(layer.begin(), layer.end(), [&](const LayerOption& o) { return o.groups >= groups; });
       seed.push_back(static_cast<std::uint8_t>(above == layer.end() ? layer.size() - 1
                                                                     : static_cast<std::size_t>(above - layer.begin())));
     }
@@ -104,7 +105,8 @@ ModelProblem::Move ModelProblem::move_of(std::size_t l, int index, int owed) con
   const int here = option(l, index).groups;
   const int direction = owed > 0 ? -1 : 1;
   int to = index;
-  while (to + direction >= 0 && to + direction <= last_option(l) && std::abs(option(l, to).groups - here) < std::abs(owed)) {
+  while (to + direction >= 0 && to + direction <= last_option(l) &&
+         std::abs(option(l, to).groups - here) < std::abs(owed)) {
     to += direction;
   }
   if (to == index) return {};
@@ -125,7 +127,8 @@ void ModelProblem::trade(Rng& rng, Genome& genome) {
     return best;
   };
   const auto random_layer = static_cast<std::size_t>(rng.below(layers));
-  const Move first = rng.chance(kBestTrade) ? best_move(owed, genome.size()) : move_of(random_layer, genome[random_layer], owed);
+  const Move first =
+      rng.chance(kBestTrade) ? best_move(owed, genome.size()) : move_of(random_layer, genome[random_layer], owed);
   if (first.to < 0) return;
   const int given = option(first.layer, genome[first.layer]).groups - option(first.layer, first.to).groups;
   const Move second = best_move(-given, first.layer);

@@ -1,6 +1,8 @@
 #include "qcqa/fitness/pairwise_cost.hpp"
 
 #include <limits>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -69,7 +71,8 @@ TEST(PairwiseCost, RefusesWhatIsNoDistanceMatrix) {
   expect_refused(2, good, {0, 1, 2, 0}, "dist_v[0][1]: distances must be symmetric");
   expect_refused(2, {1, 1, 1, 0}, good, "dist_k[0][0]: the distance of a head to itself must be 0");
   expect_refused(2, {0, -1, -1, 0}, good, "dist_k[0][1]: a squared distance must be finite and not negative");
-  expect_refused(2, {0, std::numeric_limits<double>::quiet_NaN(), 1, 0}, good, "dist_k[0][1]: a squared distance must be finite");
+  expect_refused(2, {0, std::numeric_limits<double>::quiet_NaN(), 1, 0}, good,
+                 "dist_k[0][1]: a squared distance must be finite");
   expect_refused(2, {0, std::numeric_limits<double>::infinity(), 1, 0}, good, "must be finite");
 }
 

@@ -1,7 +1,7 @@
 // Stage 1: groupings of one layer.
-#include <limits>
+#include <algorithm>
 #include <map>
-#include <set>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -59,9 +59,15 @@ TEST(LayerSearch, EntriesAreConsistentAndSorted) {
     EXPECT_NEAR(entry.parts.total(), entry.cost, 1e-12 * entry.cost);
     EXPECT_GE(entry.grouping.cardinality(), entry.cardinality);
     const int groups = entry.grouping.groups();
-    if (groups == 1) { EXPECT_EQ(entry.source, "mqa"); }
-    if (groups == 12) { EXPECT_EQ(entry.source, "mha"); }
-    if (entry.cardinality == Cardinality::contiguous && groups > 1 && groups < 12) { EXPECT_EQ(entry.source, "gqa"); }
+    if (groups == 1) {
+      EXPECT_EQ(entry.source, "mqa");
+    }
+    if (groups == 12) {
+      EXPECT_EQ(entry.source, "mha");
+    }
+    if (entry.cardinality == Cardinality::contiguous && groups > 1 && groups < 12) {
+      EXPECT_EQ(entry.source, "gqa");
+    }
     EXPECT_LE(front.find(Cardinality::arbitrary, groups)->cost, entry.cost);
   }
   EXPECT_EQ(front.find(Cardinality::arbitrary, 5)->source, "nsga2");
@@ -96,7 +102,8 @@ TEST(LayerSearch, OperatorsStayInsideTheSpace) {
   for (const auto cardinality : {Cardinality::arbitrary, Cardinality::equal}) {
     for (const int heads : {1, 2, 5, 12, 40}) {
       const auto cost = test::random_cost(rng, heads);
-      for (const auto& [min, max] : {std::pair{1, heads}, {std::min(2, heads), std::max(1, heads / 2)}, {heads, heads}}) {
+      for (const auto& [min, max] :
+           {std::pair{1, heads}, {std::min(2, heads), std::max(1, heads / 2)}, {heads, heads}}) {
         if (min > max) continue;
         GroupingProblem problem(cost, cardinality, min, max);
         if (problem.group_counts().empty()) continue;

@@ -29,7 +29,9 @@ class ModelSearchTest : public testing::Test {
     Rng rng(31, 0);
     for (int l = 0; l < 4; ++l) costs.push_back(test::random_cost(rng, 12));
   }
-  [[nodiscard]] ModelSearch make(SearchOptions options = small_options()) const { return {test::pointers(costs), options}; }
+  [[nodiscard]] ModelSearch make(SearchOptions options = small_options()) const {
+    return {test::pointers(costs), options};
+  }
 
   std::vector<PairwiseCost> costs;
 };
@@ -92,7 +94,8 @@ TEST_F(ModelSearchTest, ReportsGenerationsOneByOne) {
 
 TEST_F(ModelSearchTest, AnExceptionOfTheCallbackComesOut) {
   auto search = make();
-  EXPECT_THROW((void)search.run([](const ProgressEvent&) -> bool { throw std::runtime_error("no"); }), std::runtime_error);
+  EXPECT_THROW((void)search.run([](const ProgressEvent&) -> bool { throw std::runtime_error("no"); }),
+               std::runtime_error);
   expect_same(search.run(), make().run());  // and leaves whole generations behind
 }
 
@@ -131,12 +134,14 @@ TEST_F(ModelSearchTest, NamesTheOptionThatMakesNoSense) {
   refused("model population", [](SearchOptions& o) { o.model_nsga2.population = 1 << 30; });
   refused("layer generations", [](SearchOptions& o) { o.layer.nsga2.generations = -1; });
   refused("model crossover probability", [](SearchOptions& o) { o.model_nsga2.crossover_probability = 1.5; });
-  refused("layer mutation probability", [](SearchOptions& o) { o.layer.nsga2.mutation_probability = std::stod("nan"); });
+  refused("layer mutation probability",
+          [](SearchOptions& o) { o.layer.nsga2.mutation_probability = std::stod("nan"); });
   refused("min groups", [](SearchOptions& o) { o.layer.min_groups = 0; });
   refused("max groups", [](SearchOptions& o) { o.layer.min_groups = 4, o.layer.max_groups = 3; });
   refused("threads", [](SearchOptions& o) { o.threads = -1; });
   refused("binary groups", [](SearchOptions& o) { o.stage2 = Stage2::binary, o.binary_groups = 13; });
-  refused("binary groups", [](SearchOptions& o) { o.stage2 = Stage2::binary, o.arbitrary = false, o.binary_groups = 5; });
+  refused("binary groups",
+          [](SearchOptions& o) { o.stage2 = Stage2::binary, o.arbitrary = false, o.binary_groups = 5; });
   EXPECT_THROW(ModelSearch({}, {}), Error);
   EXPECT_THROW(ModelSearch({nullptr}, {}), Error);
 }

@@ -49,7 +49,8 @@ TEST(ModelStage, ReachesTheExactFrontOfASmallModel) {
     while (!evolution.finished()) evolution.step();
     const auto exact = test::best_by_total(options);
     const auto found = archive_costs(evolution.problem());
-    for (std::size_t total = 6; total < exact.size(); ++total) EXPECT_NEAR(found[total], exact[total], 1e-9 * (1 + exact[total]));
+    for (std::size_t total = 6; total < exact.size(); ++total)
+      EXPECT_NEAR(found[total], exact[total], 1e-9 * (1 + exact[total]));
   }
 }
 
@@ -61,7 +62,8 @@ TEST(ModelStage, NearlyReachesTheExactFrontOf32LayersOf32Heads) {
   while (!evolution.finished()) evolution.step();
   const auto exact = test::best_by_total(options);
   const Objectives reference{32.0 * 32 + 1, exact[32] * 1.01};
-  const double ratio = front_hypervolume(archive_costs(evolution.problem()), reference) / front_hypervolume(exact, reference);
+  const double ratio =
+      front_hypervolume(archive_costs(evolution.problem()), reference) / front_hypervolume(exact, reference);
   EXPECT_GE(ratio, 0.999);
   EXPECT_LE(ratio, 1 + 1e-12);
 }

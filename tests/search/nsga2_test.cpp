@@ -1,5 +1,6 @@
 #include "qcqa/search/nsga2.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -27,7 +28,8 @@ std::vector<int> ranks_by_definition(const std::vector<Objectives>& points) {
     std::vector<std::size_t> front;
     for (std::size_t i = 0; i < points.size(); ++i) {
       bool dominated = ranks[i] >= 0;
-      for (std::size_t j = 0; j < points.size() && !dominated; ++j) dominated = ranks[j] < 0 && dominates(points[j], points[i]);
+      for (std::size_t j = 0; j < points.size() && !dominated; ++j)
+        dominated = ranks[j] < 0 && dominates(points[j], points[i]);
       if (!dominated) front.push_back(i);
     }
     for (const auto i : front) ranks[i] = rank;

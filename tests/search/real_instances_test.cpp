@@ -1,4 +1,6 @@
 // The facts known of real checkpoints; skipped where the shared files are not at hand.
+#include <algorithm>
+#include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -29,7 +31,8 @@ TEST(RealInstances, DefaultSearchOfStories15mReachesEveryOptimum) {
     EXPECT_NEAR(sum(result, Cardinality::equal, 2), 657.33, 0.005);
     EXPECT_NEAR(sum(result, Cardinality::arbitrary, 2), 642.25, 0.005);
     EXPECT_NEAR(sum(result, Cardinality::equal, 1), 835.4, 0.05);
-    const auto at_18 = std::find_if(result.front.begin(), result.front.end(), [](const ModelPoint& p) { return p.kv_heads == 18; });
+    const auto at_18 =
+        std::find_if(result.front.begin(), result.front.end(), [](const ModelPoint& p) { return p.kv_heads == 18; });
     ASSERT_NE(at_18, result.front.end());
     EXPECT_NEAR(at_18->cost, 408.7, 0.05);
 
@@ -37,7 +40,8 @@ TEST(RealInstances, DefaultSearchOfStories15mReachesEveryOptimum) {
     std::vector<std::vector<LayerOption>> choices;
     for (const auto& layer : result.layers) {
       auto& choice = choices.emplace_back();
-      for (int groups = 1; groups <= 6; ++groups) choice.push_back({groups, layer.find(Cardinality::arbitrary, groups)->cost});
+      for (int groups = 1; groups <= 6; ++groups)
+        choice.push_back({groups, layer.find(Cardinality::arbitrary, groups)->cost});
     }
     const auto exact = test::best_by_total(choices);
     for (const auto& point : result.front) {
@@ -60,15 +64,16 @@ TEST(RealInstances, DefaultSearchOfCodeLlamaComesCloseToTheBestKnown) {
   constexpr double kRounding = 1e-4;  // the known values have one decimal
   constexpr double kEqual = 5e-4;     // equal groups are the harder class
   const std::vector<Known> known{
-      {"0", 20, Cardinality::equal, 4129.8, kEqual},     {"0", 20, Cardinality::arbitrary, 2462.3, kRounding},
-      {"0", 10, Cardinality::equal, 6242.1, kEqual},     {"0", 10, Cardinality::arbitrary, 4313.6, kRounding},
-      {"0", 5, Cardinality::equal, 7332.8, kEqual},      {"0", 5, Cardinality::arbitrary, 5919.9, kRounding},
-      {"12", 20, Cardinality::equal, 16188.2, kEqual},   {"12", 20, Cardinality::arbitrary, 14793.6, kRounding},
-      {"12", 10, Cardinality::equal, 24342.7, kEqual},   {"12", 10, Cardinality::arbitrary, 23388.9, kRounding},
+      {"0", 20, Cardinality::equal, 4129.8, kEqual},   {"0", 20, Cardinality::arbitrary, 2462.3, kRounding},
+      {"0", 10, Cardinality::equal, 6242.1, kEqual},   {"0", 10, Cardinality::arbitrary, 4313.6, kRounding},
+      {"0", 5, Cardinality::equal, 7332.8, kEqual},    {"0", 5, Cardinality::arbitrary, 5919.9, kRounding},
+      {"12", 20, Cardinality::equal, 16188.2, kEqual}, {"12", 20, Cardinality::arbitrary, 14793.6, kRounding},
+      {"12", 10, Cardinality::equal, 24342.7, kEqual}, {"12", 10, Cardinality::arbitrary, 23388.9, kRounding},
   };
   for (const std::string layer : {"0", "12"}) {
     const auto cost = test::codellama_cost(layer);
-    if (!cost) GTEST_SKIP() << "no data/codellama-13b-head-distances.json in QCQA_SHARED_DIR (" << QCQA_SHARED_DIR << ")";
+    if (!cost)
+      GTEST_SKIP() << "no data/codellama-13b-head-distances.json in QCQA_SHARED_DIR (" << QCQA_SHARED_DIR << ")";
     const auto result = ModelSearch({&*cost}, {}).run();
     for (const auto& fact : known) {
       if (fact.layer != layer) continue;

@@ -31,7 +31,8 @@ PairwiseCost cost_between(const Rows& k, const Rows& v) {
 }
 
 // A float32 tensor of [heads * d, D], cut into heads. The file is known to be well formed.
-Rows read_heads(std::ifstream& file, const nlohmann::json& header, std::size_t data_start, const std::string& name, std::size_t heads) {
+Rows read_heads(std::ifstream& file, const nlohmann::json& header, std::size_t data_start, const std::string& name,
+                std::size_t heads) {
   const auto begin = header.at(name).at("data_offsets").at(0).get<std::size_t>();
   const auto end = header.at(name).at("data_offsets").at(1).get<std::size_t>();
   Rows result(heads, std::vector<float>((end - begin) / sizeof(float) / heads));
