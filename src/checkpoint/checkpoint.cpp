@@ -1,20 +1,20 @@
 #include "qcqa/checkpoint/checkpoint.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
 #include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
 #include <set>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "checkpoint/mapped_file.hpp"
 #include "checkpoint/pytorch_reader.hpp"
 #include "checkpoint/safetensors_reader.hpp"
 #include "checkpoint/shard_index.hpp"
 #include "qcqa/support/error.hpp"
-#include "support/nearest.hpp"
 #include "support/in_quotes.hpp"
+#include "support/nearest.hpp"
 
 namespace fs = std::filesystem;
 
@@ -52,13 +52,15 @@ constexpr std::array<Candidate, 4> kCandidates{{
 
 std::string accepted_names() {
   std::string text;
-  for (const Candidate& candidate : kCandidates) text.append(text.empty() ? "" : ", ").append(candidate.name);
+  for (const Candidate& candidate : kCandidates)
+    text.append(text.empty() ? "" : ", ").append(candidate.name);
   return text;
 }
 
 bool starts_with(const MappedFile& file, std::string_view magic) {
   const auto bytes = file.bytes();
-  return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()).starts_with(magic);
+  return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size())
+      .starts_with(magic);
 }
 
 CheckpointFormat format_of(const MappedFile& file) {
@@ -69,7 +71,8 @@ CheckpointFormat format_of(const MappedFile& file) {
   }
   const std::string extension = file.path().extension().string();
   const bool pytorch_name = extension == ".bin" || extension == ".pt" || extension == ".pth";
-  return pytorch_name || starts_with(file, "PK\x03\x04") ? CheckpointFormat::pytorch : CheckpointFormat::safetensors;
+  const bool pytorch_magic = starts_with(file, "PK\x03\x04") || starts_with(file, "\x80\x02");
+  return pytorch_name || pytorch_magic ? CheckpointFormat::pytorch : CheckpointFormat::safetensors;
 }
 
 std::vector<TensorView> read_file(const MappedFile& file, CheckpointFormat format) {
@@ -80,9 +83,11 @@ std::vector<TensorView> read_file(const MappedFile& file, CheckpointFormat forma
   std::string found = "nothing of the kind";
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().extension() == ".gguf") found = "only GGUF (" + entry.path().filename().string() + ")";
+    if (entry.path().extension() == ".gguf")
+      found = "only GGUF (" + entry.path().filename().string() + ")";
   }
-  if (error) throw Error(ErrorKind::io, folder.string(), "the folder cannot be listed", error.message());
+  if (error)
+    throw Error(ErrorKind::io, folder.string(), "the folder cannot be listed", error.message());
   throw Error(ErrorKind::not_found, folder.string(), "the folder must hold a checkpoint", found,
               "Accepted: " + accepted_names() + ".");
 }
@@ -113,7 +118,8 @@ Shards open_shards(const fs::path& index, CheckpointFormat format) {
   std::set<std::string> names;
   for (const auto& [tensor, file] : weight_map) names.insert(file);
   if (const auto missing = missing_files(index.parent_path(), names); !missing.empty()) {
-    throw Error(ErrorKind::not_found, index.string(), "every shard of the index must be in its folder",
+    throw Error(ErrorKind::not_found, index.string(),
+                "every shard of the index must be in its folder",
                 std::to_string(missing.size()) + " of " + std::to_string(names.size()) +
                     " missing: " + joined(missing),
                 "Download the missing files.");
@@ -125,7 +131,8 @@ Shards open_shards(const fs::path& index, CheckpointFormat format) {
     const auto map = std::make_shared<const MappedFile>(index.parent_path() / name);
     shards.maps.push_back(map);
     for (TensorView& view : read_file(*map, format)) {
-      // The index decides: what it does not name, or names in another shard, is not part of the checkpoint.
+      // The index decides: what it does not name, or names in another shard, is not part of the
+      // checkpoint.
       const auto entry = weight_map.find(view.name);
       if (entry == weight_map.end() || entry->second != name) continue;
       found.insert(entry->first);
@@ -134,8 +141,10 @@ Shards open_shards(const fs::path& index, CheckpointFormat format) {
   }
   for (const auto& [tensor, file] : weight_map) {
     if (found.contains(tensor)) continue;
-    throw Error(ErrorKind::corrupt, index.string(), "a shard must hold the tensors that the index places in it",
-                "no tensor " + in_quotes(tensor) + " in " + file, "Index and shards do not belong together: download again.");
+    throw Error(ErrorKind::corrupt, index.string(),
+                "a shard must hold the tensors that the index places in it",
+                "no tensor " + in_quotes(tensor) + " in " + file,
+                "Index and shards do not belong together: download again.");
   }
   return shards;
 }
@@ -147,7 +156,8 @@ Checkpoint::Checkpoint(std::shared_ptr<const State> state) : state_(std::move(st
 Checkpoint Checkpoint::open(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) throw Error(ErrorKind::not_found, path.string(), "no such file or folder");
+  if (!fs::exists(status))
+    throw Error(ErrorKind::not_found, path.string(), "no such file or folder");
 
   auto state = std::make_shared<State>();
   state->path = path;
@@ -155,8 +165,8 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   bool is_index = path.extension() == ".json";
   std::optional<CheckpointFormat> format;
   if (fs::is_directory(status)) {
-    const auto* candidate =
-        std::ranges::find_if(kCandidates, [&](const Candidate& c) { return fs::exists(path / c.name, error); });
+    const auto* candidate = std::ranges::find_if(
+        kCandidates, [&](const Candidate& c) { return fs::exists(path / c.name, error); });
     if (candidate == kCandidates.end()) refuse_folder(path);
     file = path / candidate->name;
     is_index = candidate->is_index;
@@ -165,8 +175,9 @@ Checkpoint Checkpoint::open(const fs::path& path) {
 
   if (is_index) {
     if (!format) {
-      format = path.filename().string().find(".bin.") == std::string::npos ? CheckpointFormat::safetensors
-                                                                            : CheckpointFormat::pytorch;
+      format = path.filename().string().find(".bin.") == std::string::npos
+                   ? CheckpointFormat::safetensors
+                   : CheckpointFormat::pytorch;
     }
     Shards shards = open_shards(file, *format);
     state->files.push_back(file);
@@ -193,9 +204,8 @@ std::span<const TensorView> Checkpoint::tensors() const noexcept { return state_
 
 const TensorView* Checkpoint::find(std::string_view name) const noexcept {
   const auto& tensors = state_->tensors;
-  const auto found = std::ranges::lower_bound(tensors, name, {}, [](const TensorView& v) -> std::string_view {
-    return v.name;
-  });
+  const auto found = std::ranges::lower_bound(
+      tensors, name, {}, [](const TensorView& v) -> std::string_view { return v.name; });
   return found != tensors.end() && found->name == name ? &*found : nullptr;
 }
 
@@ -203,8 +213,8 @@ const TensorView& Checkpoint::at(std::string_view name) const {
   if (const TensorView* view = find(name)) return *view;
   std::vector<std::string_view> names;
   for (const TensorView& view : state_->tensors) names.push_back(view.name);
-  throw Error(ErrorKind::not_found, state_->path.string(), "no tensor " + in_quotes(name) + " in the checkpoint",
-              {}, did_you_mean(name, names));
+  throw Error(ErrorKind::not_found, state_->path.string(),
+              "no tensor " + in_quotes(name) + " in the checkpoint", {}, did_you_mean(name, names));
 }
 
 std::uint64_t Checkpoint::total_bytes() const noexcept { return state_->total_bytes; }
@@ -237,7 +247,8 @@ void Checkpoint::will_read(std::span<const std::byte> bytes) noexcept {
 }
 
 void Checkpoint::done_with(std::span<const std::byte> bytes) noexcept {
-  // Pages shared with a neighbouring tensor stay. Dropped pages come back from the file when they are read again.
+  // Pages shared with a neighbouring tensor stay. Dropped pages come back from the file when they
+  // are read again.
   advise(bytes, MADV_DONTNEED, Rounding::inwards);
 }
 

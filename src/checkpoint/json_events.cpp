@@ -15,7 +15,9 @@ class Adapter final : public nlohmann::json_sax<json> {
   Adapter(std::string where, JsonEvents& events) : where_(std::move(where)), events_(events) {}
 
   bool null() override { return pass({.kind = JsonScalar::Kind::null}); }
-  bool boolean(bool value) override { return pass({.kind = JsonScalar::Kind::boolean, .natural = value ? 1u : 0u}); }
+  bool boolean(bool value) override {
+    return pass({.kind = JsonScalar::Kind::boolean, .natural = value ? 1u : 0u});
+  }
   bool number_integer(number_integer_t value) override {
     if (value >= 0) return number_unsigned(static_cast<number_unsigned_t>(value));  // "-0"
     return pass({.kind = JsonScalar::Kind::negative});
@@ -26,20 +28,25 @@ class Adapter final : public nlohmann::json_sax<json> {
   bool number_float(number_float_t, const string_t& text) override {
     return pass({.kind = JsonScalar::Kind::fraction, .text = text});
   }
-  bool string(string_t& value) override { return pass({.kind = JsonScalar::Kind::text, .text = value}); }
+  bool string(string_t& value) override {
+    return pass({.kind = JsonScalar::Kind::text, .text = value});
+  }
   bool binary(binary_t&) override { return false; }  // does not occur in text
   bool start_object(std::size_t) override { return events_.open(true), true; }
   bool start_array(std::size_t) override { return events_.open(false), true; }
   bool key(string_t& name) override { return events_.key(name), true; }
   bool end_object() override { return events_.close(), true; }
   bool end_array() override { return events_.close(), true; }
-  bool parse_error(std::size_t position, const std::string&, const json::exception& error) override {
-    std::string_view reason = error.what();  // "[json.exception.parse_error.101] parse error at ...: reason"
+  bool parse_error(std::size_t position, const std::string&,
+                   const json::exception& error) override {
+    std::string_view reason =
+        error.what();  // "[json.exception.parse_error.101] parse error at ...: reason"
     if (const auto after_tag = reason.find("] "); after_tag != std::string_view::npos) {
       reason.remove_prefix(after_tag + 2);
     }
     throw Error(ErrorKind::corrupt, where_, "must be valid UTF-8 JSON",
-                std::string(reason) + " (byte " + std::to_string(position) + ")", "Download the file again.");
+                std::string(reason) + " (byte " + std::to_string(position) + ")",
+                "Download the file again.");
   }
 
  private:
@@ -53,19 +60,26 @@ class Adapter final : public nlohmann::json_sax<json> {
 
 std::string JsonScalar::shown() const {
   switch (kind) {
-    case Kind::null: return "null";
-    case Kind::boolean: return natural != 0 ? "true" : "false";
-    case Kind::natural: return std::to_string(natural);
-    case Kind::negative: return "a negative number";
-    case Kind::fraction: return std::string(text);
-    case Kind::text: break;
+    case Kind::null:
+      return "null";
+    case Kind::boolean:
+      return natural != 0 ? "true" : "false";
+    case Kind::natural:
+      return std::to_string(natural);
+    case Kind::negative:
+      return "a negative number";
+    case Kind::fraction:
+      return std::string(text);
+    case Kind::text:
+      break;
   }
   return in_quotes(text.substr(0, 80));
 }
 
 void parse_json(std::string_view text, const std::string& where, JsonEvents& events) {
   if (text.starts_with("\xef\xbb\xbf")) {
-    throw Error(ErrorKind::corrupt, where, "must be valid UTF-8 JSON", "a byte order mark", "Save it without one.");
+    throw Error(ErrorKind::corrupt, where, "must be valid UTF-8 JSON", "a byte order mark",
+                "Save it without one.");
   }
   Adapter adapter(where, events);
   json::sax_parse(text.begin(), text.end(), &adapter);

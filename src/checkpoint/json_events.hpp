@@ -17,8 +17,8 @@ struct JsonScalar {
   [[nodiscard]] std::string shown() const;
 };
 
-/// Receives a JSON document piece by piece. Unlike a document tree this sees duplicate keys, needs no memory for
-/// what it ignores, and a deeply nested document costs no stack. Handlers may throw.
+/// Receives a JSON document piece by piece. Unlike a document tree this sees duplicate keys, needs
+/// no memory for what it ignores, and a deeply nested document costs no stack. Handlers may throw.
 class JsonEvents {
  public:
   virtual ~JsonEvents() = default;

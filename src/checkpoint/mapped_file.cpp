@@ -1,8 +1,8 @@
 #include "checkpoint/mapped_file.hpp"
 
-#include <cerrno>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <cerrno>
 
 #include "checkpoint/file_handle.hpp"
 #include "qcqa/support/error.hpp"
@@ -12,7 +12,8 @@ namespace qcqa {
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   const FileHandle file = FileHandle::open_for_reading(path);
   struct stat status {};
-  if (::fstat(file.descriptor(), &status) != 0) throw_system_error(path, "cannot be examined", errno);
+  if (::fstat(file.descriptor(), &status) != 0)
+    throw_system_error(path, "cannot be examined", errno);
   if (!S_ISREG(status.st_mode)) {
     throw Error(ErrorKind::invalid_argument, path.string(), "must be a regular file",
                 S_ISDIR(status.st_mode) ? "a folder" : "a device or pipe");

@@ -6,8 +6,9 @@
 
 namespace qcqa {
 
-/// A regular file mapped read-only for as long as this object lives. Nothing is read until it is looked at.
-/// Somebody who shortens the file meanwhile kills the process (SIGBUS): that is the price of not copying it.
+/// A regular file mapped read-only for as long as this object lives. Nothing is read until it is
+/// looked at. Somebody who shortens the file meanwhile kills the process (SIGBUS): that is the
+/// price of not copying it.
 class MappedFile {
  public:
   /// @throws Error(not_found, io)

@@ -1,7 +1,189 @@
 #include "checkpoint/pytorch_reader.hpp"
+
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+#include "checkpoint/pickle.hpp"
+#include "checkpoint/safetensors_reader.hpp"
+#include "checkpoint/torch_objects.hpp"
+#include "checkpoint/zip_directory.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/checked.hpp"
+#include "support/in_quotes.hpp"
+
 namespace qcqa {
+namespace {
+
+constexpr std::string_view kPickleName = "data.pkl";
+constexpr std::size_t kMaxPickleBytes =
+    32u << 20;  // objects take more memory than their bytes; 100,000 tensors fit
+constexpr std::string_view kSaveAgain =
+    "Load it with torch and save its state dict as safetensors.";
+
+std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+void require_zip(const MappedFile& file) {
+  const std::string_view text = as_text(file.bytes());
+  if (text.starts_with("PK\x03\x04")) return;
+  const std::string where = file.path().string();
+  if (text.starts_with('\x80')) {
+    throw Error(ErrorKind::unsupported, where, "files of PyTorch before 1.6 cannot be read",
+                "a bare pickle", kSaveAgain);
+  }
+  throw Error(ErrorKind::corrupt, where, "a PyTorch file must be a zip archive",
+              text.empty() ? "an empty file" : "other content",
+              "Check the file or download it again.");
+}
+
+/// The archive's single folder with the slash, found as the place of its data.pkl.
+std::string folder_in(const ZipDirectory& members, const std::string& where) {
+  std::optional<std::string> folder;
+  for (const auto& [name, bytes] : members) {
+    const std::size_t slash = name.rfind('/');
+    if (slash == std::string::npos || std::string_view(name).substr(slash + 1) != kPickleName)
+      continue;
+    if (folder)
+      throw Error(ErrorKind::corrupt, where, "a PyTorch file must hold one data.pkl", "several");
+    folder = name.substr(0, slash + 1);
+  }
+  if (!folder)
+    throw Error(ErrorKind::corrupt, where, "a PyTorch file must hold one data.pkl", "none");
+  return *folder;
+}
+
+void require_little_endian(const ZipDirectory& members, const std::string& folder,
+                           const std::string& where) {
+  const auto order = members.find(folder + "byteorder");
+  if (order == members.end() || as_text(order->second) == "little") return;
+  throw Error(ErrorKind::unsupported, where, "only little-endian files can be read",
+              as_text(order->second), kSaveAgain);
+}
+
+/// Reads single tensors off the archive.
+class TensorMaker {
+ public:
+  TensorMaker(const MappedFile& file, const ZipDirectory& members, std::string folder)
+      : file_(file), members_(members), folder_(std::move(folder)) {}
+
+  TensorView make(std::string_view name, const TorchTensor& tensor) const {
+    const std::string where = file_.path().string() + ": tensor " + in_quotes(name);
+    const auto element_bytes = static_cast<std::uint64_t>(dtype_bits(tensor.storage.dtype)) / 8;
+    const std::uint64_t elements = count_elements(tensor, where);
+    require_contiguous(tensor, elements, where);
+    const std::span<const std::byte> storage = storage_of(tensor, element_bytes, where);
+    const auto end = checked_add(tensor.offset, elements);
+    if (!end || *end > tensor.storage.elements) {
+      throw Error(ErrorKind::corrupt, where, "a tensor must lie within its storage",
+                  std::to_string(elements) + " elements at " + std::to_string(tensor.offset) +
+                      " of " + std::to_string(tensor.storage.elements));
+    }
+    // No overflow from here on: the storage holds *end elements.
+    const auto bytes = storage.subspan(static_cast<std::size_t>(tensor.offset * element_bytes),
+                                       static_cast<std::size_t>(elements * element_bytes));
+    return {.name = std::string(name),
+            .dtype = tensor.storage.dtype,
+            .shape = tensor.shape,
+            .bytes = bytes,
+            .file = file_.path(),
+            .file_offset = static_cast<std::uint64_t>(bytes.data() - file_.bytes().data())};
+  }
+
+ private:
+  static std::uint64_t count_elements(const TorchTensor& tensor, const std::string& where) {
+    std::optional<std::uint64_t> count = 1;
+    for (const std::int64_t extent : tensor.shape) {
+      if (count) count = checked_multiply(*count, static_cast<std::uint64_t>(extent));
+    }
+    if (!count) throw Error(ErrorKind::corrupt, where, "the size of a tensor must fit in 64 bits");
+    return *count;
+  }
+
+  static void require_contiguous(const TorchTensor& tensor, std::uint64_t elements,
+                                 const std::string& where) {
+    std::uint64_t expected = 1;  // divides elements, so it cannot overflow unless that is 0
+    for (std::size_t i = tensor.shape.size(); i-- > 0 && elements > 0;) {
+      if (tensor.shape[i] != 1 && static_cast<std::uint64_t>(tensor.strides[i]) != expected) {
+        throw Error(ErrorKind::unsupported, where, "tensors must be contiguous",
+                    "stride " + std::to_string(tensor.strides[i]) + " instead of " +
+                        std::to_string(expected) + " in dimension " + std::to_string(i),
+                    "Load it with torch, call .contiguous() and save it again.");
+      }
+      expected *= static_cast<std::uint64_t>(tensor.shape[i]);
+    }
+  }
+
+  std::span<const std::byte> storage_of(const TorchTensor& tensor, std::uint64_t element_bytes,
+                                        const std::string& where) const {
+    const std::string member = std::string(folder_).append("data/").append(tensor.storage.key);
+    const auto found = members_.find(member);
+    if (found == members_.end()) {
+      throw Error(ErrorKind::corrupt, where, "the storage of a tensor must be in the archive",
+                  "no " + in_quotes(member));
+    }
+    const auto needed = checked_multiply(tensor.storage.elements, element_bytes);
+    if (!needed || found->second.size() < *needed) {
+      throw Error(ErrorKind::corrupt, where, "a storage must hold all its elements",
+                  std::to_string(found->second.size()) + " bytes for " +
+                      std::to_string(tensor.storage.elements) + " of " +
+                      std::string(dtype_name(tensor.storage.dtype)));
+    }
+    return found->second;
+  }
+
+  const MappedFile& file_;
+  const ZipDirectory& members_;
+  std::string folder_;
+};
+
+}  // namespace
+
 std::vector<TensorView> read_pytorch(const MappedFile& file) {
-  throw Error(ErrorKind::unsupported, file.path().string(), "not yet");
+  const std::string where = file.path().string();
+  refuse_git_lfs_pointer(file);
+  require_zip(file);
+  const ZipDirectory members = read_zip_directory(file.bytes(), where);
+  const std::string folder = folder_in(members, where);
+  require_little_endian(members, folder, where);
+
+  const std::span<const std::byte> program =
+      members.find(folder + std::string(kPickleName))->second;
+  if (program.size() > kMaxPickleBytes) {
+    throw Error(ErrorKind::unsupported, where, "data.pkl must not be larger than 32 MiB",
+                std::to_string(program.size()) + " bytes", kSaveAgain);
+  }
+  TorchObjects torch(where);
+  const Pickle pickle = read_pickle(program, where, torch);
+  const PickleObject& root = pickle.objects[pickle.root];
+  if (root.kind != PickleObject::Kind::dict) {
+    throw Error(ErrorKind::unsupported, where,
+                "the file must hold a dict of tensors (a state dict)", "another object",
+                kSaveAgain);
+  }
+
+  const TensorMaker maker(file, members, folder);
+  std::vector<TensorView> views;
+  std::unordered_set<std::string_view> names;
+  for (std::size_t i = 0; i + 1 < root.items.size(); i += 2) {
+    const PickleObject& key = pickle.objects[root.items[i]];
+    const TorchTensor* tensor = torch.tensor(pickle.objects[root.items[i + 1]]);
+    if (key.kind != PickleObject::Kind::text || tensor == nullptr) {
+      // Leaving an entry out silently could lose weights: training checkpoints nest their state
+      // dict, for one.
+      throw Error(ErrorKind::unsupported, where, "the dict must map names to tensors",
+                  key.kind == PickleObject::Kind::text ? in_quotes(key.text) + " which is no tensor"
+                                                       : "a key that is no name",
+                  kSaveAgain);
+    }
+    if (!names.insert(key.text).second) {
+      throw Error(ErrorKind::corrupt, where, "every name must occur once",
+                  "a second " + in_quotes(key.text));
+    }
+    views.push_back(maker.make(key.text, *tensor));
+  }
+  return views;
 }
-}
+
+}  // namespace qcqa

@@ -5,8 +5,8 @@
 
 #include "checkpoint/json_events.hpp"
 #include "qcqa/support/error.hpp"
-#include "support/nearest.hpp"
 #include "support/in_quotes.hpp"
+#include "support/nearest.hpp"
 
 namespace qcqa {
 namespace {
@@ -15,11 +15,13 @@ constexpr std::string_view kMetadata = "__metadata__";
 
 std::string dtype_hint(std::string_view wrong) {
   std::vector<std::string_view> names;
-  for (int i = 0; i <= static_cast<int>(Dtype::u64); ++i) names.push_back(dtype_name(static_cast<Dtype>(i)));
+  for (int i = 0; i <= static_cast<int>(Dtype::u64); ++i)
+    names.push_back(dtype_name(static_cast<Dtype>(i)));
   return did_you_mean(wrong, names);
 }
 
-/// Follows the document by depth: 1 = inside the root, 2 = inside a tensor, 3 = inside shape or data_offsets.
+/// Follows the document by depth: 1 = inside the root, 2 = inside a tensor, 3 = inside shape or
+/// data_offsets.
 class HeaderEvents final : public JsonEvents {
  public:
   explicit HeaderEvents(std::string where) : where_(std::move(where)) {}
@@ -47,7 +49,8 @@ class HeaderEvents final : public JsonEvents {
   void scalar(const JsonScalar& value) override {
     if (depth_ == 0) refuse("the header must be a JSON object", value.shown());
     if (depth_ == 1) {
-      refuse(in_metadata_ ? "__metadata__ must be an object of strings" : "a tensor must be described by an object",
+      refuse(in_metadata_ ? "__metadata__ must be an object of strings"
+                          : "a tensor must be described by an object",
              value.shown());
     }
     if (depth_ == 2) set_field(value);
@@ -57,10 +60,14 @@ class HeaderEvents final : public JsonEvents {
  private:
   enum class Field { other, dtype, shape, data_offsets };
 
-  [[nodiscard]] bool in_number_list() const { return field_ == Field::shape || field_ == Field::data_offsets; }
+  [[nodiscard]] bool in_number_list() const {
+    return field_ == Field::shape || field_ == Field::data_offsets;
+  }
 
-  [[noreturn]] void refuse(std::string_view rule, std::string_view found, std::string_view fix = {}) const {
-    const std::string where = in_metadata_ || name_.empty() ? where_ : where_ + ": tensor " + in_quotes(name_);
+  [[noreturn]] void refuse(std::string_view rule, std::string_view found,
+                           std::string_view fix = {}) const {
+    const std::string where =
+        in_metadata_ || name_.empty() ? where_ : where_ + ": tensor " + in_quotes(name_);
     throw Error(ErrorKind::corrupt, where, rule, found, fix);
   }
 
@@ -68,7 +75,8 @@ class HeaderEvents final : public JsonEvents {
     name_ = name;
     in_metadata_ = name == kMetadata;
     if (in_metadata_ ? seen_metadata_ : !names_.insert(name).second) {
-      refuse("every name must occur once", in_metadata_ ? "two __metadata__ objects" : "a second tensor of this name",
+      refuse("every name must occur once",
+             in_metadata_ ? "two __metadata__ objects" : "a second tensor of this name",
              "Write the file again; readers disagree on which one counts.");
     }
     seen_metadata_ = seen_metadata_ || in_metadata_;
@@ -76,7 +84,8 @@ class HeaderEvents final : public JsonEvents {
 
   void start_entry(bool is_object) {
     if (!is_object) {
-      refuse(in_metadata_ ? "__metadata__ must be an object of strings" : "a tensor must be described by an object",
+      refuse(in_metadata_ ? "__metadata__ must be an object of strings"
+                          : "a tensor must be described by an object",
              "an array");
     }
     if (in_metadata_) return;
@@ -100,8 +109,10 @@ class HeaderEvents final : public JsonEvents {
   }
 
   void start_field(bool is_object) {
-    if (in_metadata_) refuse("__metadata__ must be an object of strings", is_object ? "an object" : "an array");
-    if (field_ == Field::dtype) refuse("dtype must be a string", is_object ? "an object" : "an array");
+    if (in_metadata_)
+      refuse("__metadata__ must be an object of strings", is_object ? "an object" : "an array");
+    if (field_ == Field::dtype)
+      refuse("dtype must be a string", is_object ? "an object" : "an array");
     if (in_number_list() && is_object) refuse_list("an object");
   }
 
@@ -116,7 +127,8 @@ class HeaderEvents final : public JsonEvents {
     if (field_ != Field::dtype) return;
     if (value.kind != JsonScalar::Kind::text) refuse("dtype must be a string", value.shown());
     const auto dtype = dtype_from_name(value.text);
-    if (!dtype) refuse("dtype must be one that safetensors defines", value.shown(), dtype_hint(value.text));
+    if (!dtype)
+      refuse("dtype must be one that safetensors defines", value.shown(), dtype_hint(value.text));
     entries_.back().dtype = *dtype;
   }
 
@@ -142,11 +154,16 @@ class HeaderEvents final : public JsonEvents {
   }
 
   [[noreturn]] void refuse_list(std::string_view found) const {
-    refuse(field_ == Field::shape ? "shape must be an array" : "data_offsets must be an array of two integers", found);
+    refuse(field_ == Field::shape ? "shape must be an array"
+                                  : "data_offsets must be an array of two integers",
+           found);
   }
 
   void finish_entry() const {
-    const char* missing = !seen_dtype_ ? "dtype" : !seen_shape_ ? "shape" : !seen_offsets_ ? "data_offsets" : nullptr;
+    const char* missing = !seen_dtype_     ? "dtype"
+                          : !seen_shape_   ? "shape"
+                          : !seen_offsets_ ? "data_offsets"
+                                           : nullptr;
     if (missing != nullptr) {
       refuse("a tensor needs dtype, shape and data_offsets", "no " + std::string(missing));
     }
@@ -168,7 +185,8 @@ class HeaderEvents final : public JsonEvents {
 
 }  // namespace
 
-std::vector<SafetensorsEntry> parse_safetensors_header(std::string_view json, const std::string& where) {
+std::vector<SafetensorsEntry> parse_safetensors_header(std::string_view json,
+                                                       const std::string& where) {
   HeaderEvents events(where);
   parse_json(json, where, events);
   return events.take();

@@ -7,7 +7,8 @@
 
 namespace qcqa {
 
-/// The tensors of one safetensors file, in file order. Checks every rule of the format; touches no tensor byte.
+/// The tensors of one safetensors file, in file order. Checks every rule of the format; touches no
+/// tensor byte.
 /// @throws Error(corrupt), or Error(not_found) when the file is a git-lfs pointer
 [[nodiscard]] std::vector<TensorView> read_safetensors(const MappedFile& file);
 

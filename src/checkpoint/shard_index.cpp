@@ -23,7 +23,8 @@ class IndexEvents final : public JsonEvents {
   void open(bool is_object) override {
     if (depth_ == 0 && !is_object) refuse("an index must be a JSON object", "an array");
     if (depth_ == 1 && in_map_ && !is_object) refuse("weight_map must be an object", "an array");
-    if (depth_ == 2 && in_map_) refuse("weight_map must give a file name for " + in_quotes(tensor_), "no string");
+    if (depth_ == 2 && in_map_)
+      refuse("weight_map must give a file name for " + in_quotes(tensor_), "no string");
     ++depth_;
   }
 
@@ -46,7 +47,8 @@ class IndexEvents final : public JsonEvents {
       refuse("weight_map must give a file name for " + in_quotes(tensor_), value.shown());
     }
     require_plain_name(value.text);
-    if (!files_.emplace(tensor_, value.text).second) refuse("every tensor must occur once", in_quotes(tensor_) + " twice");
+    if (!files_.emplace(tensor_, value.text).second)
+      refuse("every tensor must occur once", in_quotes(tensor_) + " twice");
   }
 
  private:
@@ -78,7 +80,8 @@ std::map<std::string, std::string> read_shard_index(const std::filesystem::path&
                 std::to_string(file.bytes().size()) + " bytes");
   }
   IndexEvents events(path.string());
-  parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path.string(), events);
+  parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()},
+             path.string(), events);
   return events.take();
 }
 

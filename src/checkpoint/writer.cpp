@@ -13,7 +13,8 @@
 namespace qcqa {
 namespace {
 
-/// Bytes per request: large enough to stream, small enough that the source's mapped pages can be let go as they go.
+/// Bytes per request: large enough to stream, small enough that the source's mapped pages can be
+/// let go as they go.
 constexpr std::uint64_t kChunk = 16u << 20;
 
 struct Target {
@@ -47,8 +48,8 @@ struct CheckpointWriter::State {
   }
 };
 
-CheckpointWriter::CheckpointWriter(const std::filesystem::path& folder, std::vector<TensorSpec> specs,
-                                   const WriterOptions& options)
+CheckpointWriter::CheckpointWriter(const std::filesystem::path& folder,
+                                   std::vector<TensorSpec> specs, const WriterOptions& options)
     : state_(std::make_unique<State>()) {
   State& state = *state_;
   state.folder = folder;
@@ -63,23 +64,28 @@ CheckpointWriter::CheckpointWriter(const std::filesystem::path& folder, std::vec
     for (const ShardLayout::Place& place : shard.places) {
       const TensorSpec& spec = state.specs[place.spec];
       state.targets.emplace(
-          spec.name, Target{.file = &file, .begin = place.begin, .size = place.byte_count, .dtype = spec.dtype});
+          spec.name,
+          Target{
+              .file = &file, .begin = place.begin, .size = place.byte_count, .dtype = spec.dtype});
     }
   }
 }
 
 CheckpointWriter::~CheckpointWriter() = default;
 
-void CheckpointWriter::write(std::string_view name, std::span<const std::byte> bytes, std::uint64_t offset) {
+void CheckpointWriter::write(std::string_view name, std::span<const std::byte> bytes,
+                             std::uint64_t offset) {
   Target& target = state_->target(name);
   const std::string where = "tensor " + in_quotes(name);
   if (offset != target.written) {
-    throw Error(ErrorKind::invalid_argument, where, "parts must come in rising order without gaps",
-                "offset " + std::to_string(offset) + " after " + std::to_string(target.written) + " bytes");
+    throw Error(
+        ErrorKind::invalid_argument, where, "parts must come in rising order without gaps",
+        "offset " + std::to_string(offset) + " after " + std::to_string(target.written) + " bytes");
   }
   if (bytes.size() > target.size - target.written) {
-    throw Error(ErrorKind::invalid_argument, where, "must not be longer than declared",
-                std::to_string(offset + bytes.size()) + " bytes instead of " + std::to_string(target.size));
+    throw Error(
+        ErrorKind::invalid_argument, where, "must not be longer than declared",
+        std::to_string(offset + bytes.size()) + " bytes instead of " + std::to_string(target.size));
   }
   while (!bytes.empty()) {
     const auto chunk = bytes.first(std::min<std::size_t>(bytes.size(), kChunk));
@@ -96,11 +102,13 @@ void CheckpointWriter::copy(std::string_view name, const TensorView& source) {
   const std::string where = "tensor " + in_quotes(name);
   if (source.dtype != target.dtype) {
     throw Error(ErrorKind::invalid_argument, where, "a copy must have the declared dtype",
-                std::string(dtype_name(source.dtype)) + " instead of " + std::string(dtype_name(target.dtype)));
+                std::string(dtype_name(source.dtype)) + " instead of " +
+                    std::string(dtype_name(target.dtype)));
   }
   if (source.bytes.size() != target.size) {
-    throw Error(ErrorKind::invalid_argument, where, "a copy must have the declared size",
-                std::to_string(source.bytes.size()) + " bytes instead of " + std::to_string(target.size));
+    throw Error(
+        ErrorKind::invalid_argument, where, "a copy must have the declared size",
+        std::to_string(source.bytes.size()) + " bytes instead of " + std::to_string(target.size));
   }
   if (target.written != 0) {
     throw Error(ErrorKind::invalid_argument, where, "must be written once",
@@ -112,13 +120,15 @@ void CheckpointWriter::copy(std::string_view name, const TensorView& source) {
   while (target.written < target.size) {
     const std::uint64_t at = target.begin + target.written;
     const std::uint64_t wanted = std::min(target.size - target.written, kChunk);
-    const std::uint64_t copied = target.file->copy_from(file, source.file_offset + target.written, at, wanted);
+    const std::uint64_t copied =
+        target.file->copy_from(file, source.file_offset + target.written, at, wanted);
     target.file->start_flush(at, copied);
     target.written += copied;
     if (copied < wanted) break;
   }
   while (target.written < target.size) {
-    const auto chunk = source.bytes.subspan(target.written, std::min(target.size - target.written, kChunk));
+    const auto chunk =
+        source.bytes.subspan(target.written, std::min(target.size - target.written, kChunk));
     write(name, chunk, target.written);
     Checkpoint::done_with(chunk);
   }
@@ -129,7 +139,8 @@ void CheckpointWriter::finish() {
   for (const TensorSpec& spec : state.specs) {
     const Target& target = state.target(spec.name);
     if (target.written == target.size) continue;
-    throw Error(ErrorKind::internal, "tensor " + in_quotes(spec.name), "every tensor must be written completely",
+    throw Error(ErrorKind::internal, "tensor " + in_quotes(spec.name),
+                "every tensor must be written completely",
                 std::to_string(target.written) + " of " + std::to_string(target.size) + " bytes");
   }
   for (const FileHandle& file : state.files) file.flush();

@@ -1,1 +1,72 @@
-int main() { return 0; }
+#include <cstdio>
+#include <exception>
+
+#include "cli/commands.hpp"
+#include "cli/console.hpp"
+#include "cli/flags.hpp"
+#include "cli/usage.hpp"
+#include "qcqa/support/error.hpp"
+#include "qcqa/support/version.hpp"
+
+namespace qcqa::cli {
+namespace {
+
+constexpr const char* kFooter =
+    "Exit codes: 0 done; 1 a limit that was asked for was missed; 2 wrong usage or input; 3 reading or writing failed;\n"
+    "4 a bug in qcqa; 130 interrupted.";
+
+int exit_code(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::io: return kIo;
+    case ErrorKind::interrupted: return kInterrupted;
+    case ErrorKind::internal: return kBug;
+    default: return kUsageOrInput;
+  }
+}
+
+int print_error(const char* text, int code) {
+  std::fprintf(stderr, "qcqa: error: %s\n", text);
+  return code;
+}
+
+int run(int argc, char** argv) {
+  remember_command_line(argc, argv);
+  install_interrupt_handler();
+  CLI::App app(
+      "Make transformer checkpoints cheaper to serve: find which key/value heads can be shared (QCQA, arXiv 2406.10247)\n"
+      "and write a grouped-query checkpoint.", "qcqa");
+  app.set_version_flag("--version", "qcqa " + std::string(version()) + " (" + std::string(commit()) + ")");
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  Action action;
+  add_run(app, action);
+  add_inspect(app, action);
+  add_search(app, action);
+  add_convert(app, action);
+  add_report(app, action);
+  for (CLI::App* command : app.get_subcommands({})) command->footer(kFooter);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    return print_error(usage_error(app, error).c_str(), kUsageOrInput);
+  }
+  return action();
+}
+
+}  // namespace
+}  // namespace qcqa::cli
+
+int main(int argc, char** argv) {
+  using namespace qcqa;
+  try {
+    return cli::run(argc, argv);
+  } catch (const Error& error) {
+    return cli::print_error(error.what(), cli::exit_code(error.kind()));
+  } catch (const std::bad_alloc&) {
+    return cli::print_error("out of memory.", cli::kIo);
+  } catch (const std::exception& error) {
+    return cli::print_error((std::string("unexpected: ") + error.what()).c_str(), cli::kBug);
+  }
+}

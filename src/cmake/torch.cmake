@@ -1,50 +1,69 @@
-# Defines qcqa_torch (LibTorch's headers and libraries) and qcqa_openmp (compiler flag and exactly one runtime).
+# qcqa_import_torch(FROM_PYTHON <bool> [ROOT <folder of the Python package torch>])
 #
-# Default: find_package(Torch), which Debian's libtorch-dev and the official LibTorch archives provide
-# (CMAKE_PREFIX_PATH). With QCQA_TORCH_FROM_PYTHON the libraries inside the wheel are linked directly: the
-# wheel's own CMake package insists on a CUDA toolkit, which building against its libraries does not need.
-add_library(qcqa_torch INTERFACE)
-add_library(qcqa_openmp INTERFACE)
+# Defines two imported targets, for this build and, through the installed qcqaConfig.cmake, for those who use the library:
+#   qcqa::torch    LibTorch's headers and libraries
+#   qcqa::openmp   the compiler flag and the one OpenMP runtime that LibTorch uses as well
+# They are imported so that the installed package names no path of this machine but the wheel's.
+#
+# FROM_PYTHON OFF: find_package(Torch), which Debian's libtorch-dev and the official LibTorch archives provide.
+# FROM_PYTHON ON:  the libraries inside the wheel are linked directly: the wheel's own CMake package insists on a CUDA
+#                  toolkit, which building against its libraries does not need.
+function(qcqa_import_torch)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "FROM_PYTHON;ROOT" "")
+  if(TARGET qcqa::torch)
+    return()
+  endif()
+  add_library(qcqa::torch INTERFACE IMPORTED)
+  add_library(qcqa::openmp INTERFACE IMPORTED)
 
-if(QCQA_TORCH_FROM_PYTHON)
+  if(arg_FROM_PYTHON)
+    set(lib ${arg_ROOT}/lib)
+    set_target_properties(qcqa::torch PROPERTIES
+      INTERFACE_INCLUDE_DIRECTORIES "${arg_ROOT}/include;${arg_ROOT}/include/torch/csrc/api/include")
+    # Kernels register themselves when their library is loaded, so a library that no symbol is taken from matters too.
+    set(libraries ${lib}/libtorch.so ${lib}/libtorch_cpu.so ${lib}/libc10.so)
+    if(EXISTS ${lib}/libtorch_cuda.so)
+      list(APPEND libraries ${lib}/libtorch_cuda.so ${lib}/libc10_cuda.so)
+    endif()
+    target_link_libraries(qcqa::torch INTERFACE -Wl,--no-as-needed ${libraries} -Wl,--as-needed)
+    # The wheel carries its own OpenMP runtime; linking the compiler's as well could start two thread pools.
+    file(GLOB bundled ${lib}/libgomp*.so* ${lib}/libiomp5*.so* ${arg_ROOT}/../torch.libs/libgomp*.so*)
+    if(bundled)
+      list(GET bundled 0 bundled)
+      target_compile_options(qcqa::openmp INTERFACE -fopenmp)
+      target_link_libraries(qcqa::openmp INTERFACE ${bundled})
+      return()
+    endif()
+  else()
+    find_package(Torch REQUIRED)
+    separate_arguments(flags UNIX_COMMAND "${TORCH_CXX_FLAGS}")
+    target_link_libraries(qcqa::torch INTERFACE ${TORCH_LIBRARIES})
+    target_compile_options(qcqa::torch INTERFACE ${flags})
+    set_target_properties(qcqa::torch PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${TORCH_INCLUDE_DIRS}")
+  endif()
+
+  find_package(OpenMP REQUIRED COMPONENTS CXX)
+  target_link_libraries(qcqa::openmp INTERFACE OpenMP::OpenMP_CXX)
+endfunction()
+
+# qcqa_find_python_torch(<variable>): the folder of the package torch that Python3_EXECUTABLE imports.
+function(qcqa_find_python_torch variable)
   find_package(Python3 REQUIRED COMPONENTS Interpreter)
   execute_process(
-    COMMAND ${Python3_EXECUTABLE} -c "import torch, os; print(os.path.dirname(torch.__file__)); print(torch.__version__)"
-    OUTPUT_VARIABLE qcqa_torch_facts OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE qcqa_torch_rc)
-  if(NOT qcqa_torch_rc EQUAL 0)
+    COMMAND ${Python3_EXECUTABLE} -c
+      "import os, torch; print(os.path.dirname(torch.__file__), torch.__version__, torch.compiled_with_cxx11_abi(), sep=';')"
+    OUTPUT_VARIABLE facts OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE rc)
+  if(NOT rc EQUAL 0)
     message(FATAL_ERROR "QCQA_TORCH_FROM_PYTHON: ${Python3_EXECUTABLE} cannot import torch. "
       "Install it there or name another interpreter with -DPython3_EXECUTABLE=...")
   endif()
-  string(REPLACE "\n" ";" qcqa_torch_facts "${qcqa_torch_facts}")
-  list(GET qcqa_torch_facts 0 qcqa_torch_root)
-  list(GET qcqa_torch_facts 1 qcqa_torch_version)
-  message(STATUS "LibTorch ${qcqa_torch_version} of ${qcqa_torch_root}")
-  target_include_directories(qcqa_torch SYSTEM INTERFACE
-    ${qcqa_torch_root}/include ${qcqa_torch_root}/include/torch/csrc/api/include)
-  set(qcqa_torch_names torch torch_cpu c10)
-  if(EXISTS ${qcqa_torch_root}/lib/libtorch_cuda.so)
-    list(APPEND qcqa_torch_names torch_cuda c10_cuda)
+  list(GET facts 0 root)
+  list(GET facts 1 version)
+  list(GET facts 2 cxx11_abi)
+  if(NOT cxx11_abi STREQUAL "True")
+    message(FATAL_ERROR "QCQA_TORCH_FROM_PYTHON: torch ${version} uses the C++ library's old ABI, in which the other "
+      "dependencies are not built. Install torch 2.7 or newer")
   endif()
-  target_link_options(qcqa_torch INTERFACE -Wl,--no-as-needed -Wl,-rpath,${qcqa_torch_root}/lib)
-  foreach(name IN LISTS qcqa_torch_names)
-    target_link_libraries(qcqa_torch INTERFACE ${qcqa_torch_root}/lib/lib${name}.so)
-  endforeach()
-  # The wheel carries its own libgomp; linking the compiler's as well would start two thread pools.
-  file(GLOB qcqa_bundled_omp ${qcqa_torch_root}/lib/libgomp*.so* ${qcqa_torch_root}/../torch.libs/libgomp*.so*)
-  if(qcqa_bundled_omp)
-    list(GET qcqa_bundled_omp 0 qcqa_bundled_omp)
-    target_compile_options(qcqa_openmp INTERFACE -fopenmp)
-    target_link_libraries(qcqa_openmp INTERFACE ${qcqa_bundled_omp})
-  endif()
-else()
-  find_package(Torch REQUIRED)
-  target_link_libraries(qcqa_torch INTERFACE ${TORCH_LIBRARIES})
-  target_include_directories(qcqa_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
-  separate_arguments(qcqa_torch_flags UNIX_COMMAND "${TORCH_CXX_FLAGS}")
-  target_compile_options(qcqa_torch INTERFACE ${qcqa_torch_flags})
-endif()
-
-if(NOT qcqa_bundled_omp)
-  find_package(OpenMP REQUIRED COMPONENTS CXX)
-  target_link_libraries(qcqa_openmp INTERFACE OpenMP::OpenMP_CXX)
-endif()
+  message(STATUS "LibTorch ${version} of ${root}")
+  set(${variable} ${root} PARENT_SCOPE)
+endfunction()

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <new>
 
 #include "qcqa/checkpoint/float_codec.hpp"
 
@@ -19,7 +21,24 @@ constexpr int kTile = 4;
 
 template <int kWidth>
 struct VectorOf {
-  typedef double Type __attribute__((vector_size(kWidth * sizeof(double)), aligned(8), may_alias));
+  typedef double Type __attribute__((vector_size(kWidth * sizeof(double)), may_alias));
+};
+
+/// Zeroed storage that the widest vectors can be loaded from.
+class AlignedDoubles {
+ public:
+  explicit AlignedDoubles(std::size_t count)
+      : data_(static_cast<double*>(::operator new(count * sizeof(double), kAlignment))) {
+    std::fill_n(data_.get(), count, 0.0);
+  }
+  [[nodiscard]] double* data() const noexcept { return data_.get(); }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(double* data) const noexcept { ::operator delete(data, kAlignment); }
+  };
+  std::unique_ptr<double, Free> data_;
 };
 
 struct Job {
@@ -98,9 +117,9 @@ template <int kWidth, int kTileJ>
 [[gnu::always_inline]] inline std::vector<double> gram(const Job& job) {
   const std::size_t n = job.rows.size();
   const std::size_t padded = (n + kTile - 1) / kTile * kTile;
-  std::vector<double> panel_storage(padded * kColumns + 8, 0.0);
-  auto* panel = reinterpret_cast<double*>((reinterpret_cast<std::uintptr_t>(panel_storage.data()) + 63) & ~std::uintptr_t{63});
-  std::vector<double> sums(padded * padded * kWidth, 0.0);
+  const AlignedDoubles panel_storage(padded * kColumns);
+  double* const panel = panel_storage.data();
+  const AlignedDoubles sums(padded * padded * kWidth);
   for (std::size_t column = job.begin; column < job.end; column += kColumns) {
     for (std::size_t row = 0; row < n; ++row) fill_row(job, row, column, panel + row * kColumns);
     for (std::size_t i = 0; i < padded; i += kTile) {

@@ -13,8 +13,8 @@ namespace {
 void require_distances(const std::vector<double>& dist, int n, const char* name) {
   const auto size = static_cast<std::size_t>(n);
   if (dist.size() != size * size) {
-    throw Error(ErrorKind::invalid_argument, name, "must hold heads x heads = " + std::to_string(size * size) + " distances",
-                std::to_string(dist.size()));
+    throw Error(ErrorKind::invalid_argument, name,
+                "must hold heads x heads = " + std::to_string(size * size) + " distances", std::to_string(dist.size()));
   }
   const auto entry = [&](std::size_t i, std::size_t j) {
     return std::string(name) + "[" + std::to_string(i) + "][" + std::to_string(j) + "]";

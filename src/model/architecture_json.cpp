@@ -111,6 +111,9 @@ Architecture parse_architecture(std::string_view json_text, std::string_view whe
 
   ObjectReader attention(root.required("attention"), where + ": attention");
   architecture.attention_prefix = attention.text("prefix");
+  if (architecture.attention_prefix.find("{layer}") == std::string::npos) {
+    attention.fail("\"prefix\" must contain {layer}", architecture.attention_prefix);
+  }
   for (const json& projection : attention.array("projections")) {
     architecture.projections.push_back(parse_projection(projection, where + ": projections"));
   }

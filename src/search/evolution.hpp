@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <numeric>
 #include <string>
@@ -13,8 +14,8 @@ namespace {
 
 void require_head_count(std::size_t heads) {
   if (heads < 1 || heads > static_cast<std::size_t>(kMaxKvHeads)) {
-    throw Error(ErrorKind::invalid_argument, "grouping", "must label between 1 and " + std::to_string(kMaxKvHeads) + " heads",
-                std::to_string(heads));
+    throw Error(ErrorKind::invalid_argument, "grouping",
+                "must label between 1 and " + std::to_string(kMaxKvHeads) + " heads", std::to_string(heads));
   }
 }
 
@@ -35,7 +36,8 @@ void for_each_group(const Grouping& grouping, Visit visit) {
 
 void require_same_heads(const GroupCost& cost, const Grouping& grouping) {
   if (cost.heads() != grouping.heads()) {
-    throw Error(ErrorKind::invalid_argument, "grouping", "must label the " + std::to_string(cost.heads()) + " heads of the layer",
+    throw Error(ErrorKind::invalid_argument, "grouping",
+                "must label the " + std::to_string(cost.heads()) + " heads of the layer",
                 std::to_string(grouping.heads()));
   }
 }
@@ -44,9 +46,12 @@ void require_same_heads(const GroupCost& cost, const Grouping& grouping) {
 
 std::string_view cardinality_name(Cardinality c) noexcept {
   switch (c) {
-    case Cardinality::arbitrary: return "arbitrary";
-    case Cardinality::equal: return "equal";
-    case Cardinality::contiguous: return "contiguous";
+    case Cardinality::arbitrary:
+      return "arbitrary";
+    case Cardinality::equal:
+      return "equal";
+    case Cardinality::contiguous:
+      return "contiguous";
   }
   return "?";
 }

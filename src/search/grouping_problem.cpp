@@ -1,6 +1,7 @@
 #include "search/grouping_problem.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <numeric>
 

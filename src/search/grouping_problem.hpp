@@ -27,9 +27,9 @@ namespace qcqa {
 /// torn first; heads of the groups dropped go, one by one, where they cost least.
 ///
 /// Mutation. One or more moves: a head to another group, or two heads exchanged; AC also merges two groups or splits
-/// one, EC cuts the heads into another number of groups. Half of the moves are drawn blindly; the others draw the head
-/// or group and take the best of its moves, at the price of a few group costs. Blind moves alone find the first 90 % of
-/// the gain fast and the rest hardly ever; guided moves alone lose the variety that crossover lives on.
+/// one, EC cuts the heads into another number of groups. Some moves are drawn blindly; the others draw the head or
+/// group and take the best of its moves, at the price of a few group costs. Only the guided ones find the last per cent
+/// in reasonable time, only the blind ones go where a step up is needed first.
 class GroupingProblem {
  public:
   using Genome = Labels;

@@ -11,8 +11,8 @@ namespace qcqa {
 
 /// Collects groupings of one layer from any number of strategies and keeps the cheapest of each (class, group count).
 ///
-/// Classes contain one another: a contiguous grouping is an equal one, an equal one an arbitrary one. So what is offered
-/// in a narrow class competes in the wider ones too, and no class can come out worse than one inside it.
+/// Classes contain one another: a contiguous grouping is an equal one, an equal one an arbitrary one. So what is
+/// offered in a narrow class competes in the wider ones too, and no class can come out worse than one inside it.
 class LayerFrontBuilder {
  public:
   /// @param cost  not owned

@@ -9,7 +9,9 @@ namespace qcqa {
 namespace {
 
 constexpr double kAnotherMove = 0.5;  // chance of one more move in a mutation
-constexpr int kFarthestStep = 3;      // options a single step may pass
+constexpr double kUniformCrossover = 0.5;
+constexpr double kBestTrade = 0.3;  // chance that a trade looks for the best giver too
+constexpr int kFarthestStep = 3;    // options a single step may pass
 
 }  // namespace
 
@@ -36,7 +38,8 @@ std::vector<ModelProblem::Genome> ModelProblem::seeds() const {
   for (const int groups : counts) {
     Genome seed;
     for (const auto& layer : options_) {
-      const auto above = std::find_if(layer.begin(), layer.end(), [&](const LayerOption& o) { return o.groups >= groups; });
+      const auto above =
+          std::find_if(layer.begin(), layer.end(), [&](const LayerOption& o) { return o.groups >= groups; });
       seed.push_back(static_cast<std::uint8_t>(above == layer.end() ? layer.size() - 1
                                                                     : static_cast<std::size_t>(above - layer.begin())));
     }
@@ -57,7 +60,14 @@ void ModelProblem::random(Rng& rng, Genome& out) {
 
 void ModelProblem::crossover(Rng& rng, const Genome& a, const Genome& b, Genome& child) {
   child.resize(a.size());
-  for (std::size_t l = 0; l < a.size(); ++l) child[l] = rng.chance(0.5) ? a[l] : b[l];
+  if (rng.chance(kUniformCrossover)) {
+    for (std::size_t l = 0; l < a.size(); ++l) child[l] = rng.chance(0.5) ? a[l] : b[l];
+    return;
+  }
+  const int share = rng.between(0, 1000);
+  for (std::size_t l = 0; l < a.size(); ++l) {
+    child[l] = static_cast<std::uint8_t>((a[l] * (1000 - share) + b[l] * share + rng.below(1000)) / 1000);
+  }
 }
 
 void ModelProblem::mutate(Rng& rng, Genome& genome) {
@@ -80,54 +90,51 @@ void ModelProblem::step(Rng& rng, Genome& genome) {
 }
 
 void ModelProblem::best_step(Rng& rng, Genome& genome) {
-  const int direction = rng.chance(0.5) ? 1 : -1;
-  std::size_t best = genome.size();
-  double least = std::numeric_limits<double>::infinity();
+  const int owed = rng.chance(0.5) ? 1 : -1;
+  Move best;
   for (std::size_t l = 0; l < genome.size(); ++l) {
-    const int to = genome[l] + direction;
-    if (to < 0 || to > last_option(l)) continue;
-    const LayerOption& here = option(l, genome[l]);
-    const LayerOption& there = option(l, to);
-    // Cost per group, since a step may be worth several.
-    const double change = (there.cost - here.cost) / std::abs(there.groups - here.groups);
-    if (change < least) {
-      least = change;
-      best = l;
-    }
+    const Move move = move_of(l, genome[l], owed);
+    if (move.change < best.change) best = move;
   }
-  if (best < genome.size()) genome[best] = static_cast<std::uint8_t>(genome[best] + direction);
+  if (best.to >= 0) genome[best.layer] = static_cast<std::uint8_t>(best.to);
+}
+
+// The change of cost per group when layer l gives up (or, negative, takes) `owed` groups, and the option that does it:
+// where none makes up the difference exactly, the next one.
+ModelProblem::Move ModelProblem::move_of(std::size_t l, int index, int owed) const noexcept {
+  const int here = option(l, index).groups;
+  const int direction = owed > 0 ? -1 : 1;
+  int to = index;
+  while (to + direction >= 0 && to + direction <= last_option(l) &&
+         std::abs(option(l, to).groups - here) < std::abs(owed)) {
+    to += direction;
+  }
+  if (to == index) return {};
+  const int groups = std::abs(option(l, to).groups - here);
+  return {.layer = l, .to = to, .change = (option(l, to).cost - option(l, index).cost) / groups};
 }
 
 void ModelProblem::trade(Rng& rng, Genome& genome) {
-  const auto first = static_cast<std::size_t>(rng.below(static_cast<int>(genome.size())));
-  const int distance = rng.between(1, kFarthestStep) * (rng.chance(0.5) ? 1 : -1);
-  const int to = std::clamp(genome[first] + distance, 0, last_option(first));
-  const int owed = option(first, genome[first]).groups - option(first, to).groups;
-  if (owed == 0) return;
-  // The partner for which the exchange is best. Where no option makes up the difference exactly, the next one does.
-  std::size_t partner = genome.size();
-  int partner_to = 0;
-  double least = std::numeric_limits<double>::infinity();
-  for (std::size_t l = 0; l < genome.size(); ++l) {
-    if (l == first) continue;
-    const LayerOption& here = option(l, genome[l]);
-    int index = genome[l];
-    const int step = owed > 0 ? 1 : -1;
-    while (index + step >= 0 && index + step <= last_option(l) && std::abs(option(l, index).groups - here.groups) < std::abs(owed)) {
-      index += step;
+  const auto layers = static_cast<int>(genome.size());
+  const int owed = rng.between(1, kFarthestStep) * (rng.chance(0.5) ? 1 : -1);
+  const auto best_move = [&](int groups, std::size_t except) {
+    Move best;
+    for (std::size_t l = 0; l < genome.size(); ++l) {
+      if (l == except) continue;
+      const Move move = move_of(l, genome[l], groups);
+      if (move.change < best.change) best = move;
     }
-    if (index == genome[l]) continue;
-    const LayerOption& there = option(l, index);
-    const double change = (there.cost - here.cost) / std::abs(there.groups - here.groups);
-    if (change < least) {
-      least = change;
-      partner = l;
-      partner_to = index;
-    }
-  }
-  if (partner == genome.size()) return;
-  genome[first] = static_cast<std::uint8_t>(to);
-  genome[partner] = static_cast<std::uint8_t>(partner_to);
+    return best;
+  };
+  const auto random_layer = static_cast<std::size_t>(rng.below(layers));
+  const Move first =
+      rng.chance(kBestTrade) ? best_move(owed, genome.size()) : move_of(random_layer, genome[random_layer], owed);
+  if (first.to < 0) return;
+  const int given = option(first.layer, genome[first.layer]).groups - option(first.layer, first.to).groups;
+  const Move second = best_move(-given, first.layer);
+  if (second.to < 0) return;
+  genome[first.layer] = static_cast<std::uint8_t>(first.to);
+  genome[second.layer] = static_cast<std::uint8_t>(second.to);
 }
 
 std::uint64_t ModelProblem::hash(const Genome& genome) const noexcept {

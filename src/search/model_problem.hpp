@@ -64,7 +64,15 @@ class ModelProblem {
   [[nodiscard]] const LayerOption& option(std::size_t layer, int index) const noexcept {
     return options_[layer][static_cast<std::size_t>(index)];
   }
-  [[nodiscard]] int last_option(std::size_t layer) const noexcept { return static_cast<int>(options_[layer].size()) - 1; }
+  [[nodiscard]] int last_option(std::size_t layer) const noexcept {
+    return static_cast<int>(options_[layer].size()) - 1;
+  }
+  struct Move {
+    std::size_t layer = 0;
+    int to = -1;  // option; -1 = no move
+    double change = std::numeric_limits<double>::infinity();
+  };
+  [[nodiscard]] Move move_of(std::size_t l, int index, int owed) const noexcept;
   void step(Rng& rng, Genome& genome);
   void best_step(Rng& rng, Genome& genome);
   void trade(Rng& rng, Genome& genome);

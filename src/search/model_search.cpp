@@ -1,7 +1,8 @@
 #include "qcqa/search/model_search.hpp"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
-#include <cmath>
 #include <cstring>
 #include <exception>
 #include <mutex>
@@ -9,8 +10,8 @@
 #include <optional>
 #include <utility>
 
-#include <nlohmann/json.hpp>
 #include <omp.h>
+#include <nlohmann/json.hpp>
 
 #include "qcqa/support/error.hpp"
 #include "search/evolution.hpp"
@@ -115,7 +116,8 @@ struct ModelSearch::State {
     if (layers_finished()) return true;
     std::int64_t done = 0;
     for (const auto& task : tasks) done += task.evolution.generation();
-    Reporter reporter(progress, "layers", done, static_cast<std::int64_t>(tasks.size()) * options.layer.nsga2.generations);
+    Reporter reporter(progress, "layers", done,
+                      static_cast<std::int64_t>(tasks.size()) * options.layer.nsga2.generations);
     const auto count = static_cast<std::ptrdiff_t>(tasks.size());
     const int threads = options.threads > 0 ? options.threads : omp_get_max_threads();
     std::exception_ptr error;
@@ -220,7 +222,8 @@ void ModelSearch::restore(const nlohmann::json& saved) {
   if (reader.field("options") != options_to_json(state_->options)) {
     reader.fail("options", "must be the options of this search");
   }
-  if (reader.field("costs") != fingerprint(state_->costs)) reader.fail("costs", "must belong to the model of this search");
+  if (reader.field("costs") != fingerprint(state_->costs))
+    reader.fail("costs", "must belong to the model of this search");
 
   auto fresh = std::make_unique<State>(state_->costs, state_->options);
   const auto& tasks = reader.array("layers", fresh->tasks.size());

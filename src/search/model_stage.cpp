@@ -79,7 +79,8 @@ std::vector<ModelPoint> ModelStage::front(const std::vector<ModelProblem::Best>&
     const auto& best = archive[groups];
     if (best.cost >= least) continue;
     least = best.cost;
-    ModelPoint point{.kv_heads = static_cast<int>(groups), .cost = best.cost, .cardinality = chosen_class(*options_), .layers = {}};
+    ModelPoint point{
+        .kv_heads = static_cast<int>(groups), .cost = best.cost, .cardinality = chosen_class(*options_), .layers = {}};
     for (std::size_t l = 0; l < choices_.size(); ++l) point.layers.push_back(choices_[l][best.genome[l]]->grouping);
     points.push_back(std::move(point));
   }

@@ -17,15 +17,14 @@ namespace qcqa {
 
 /// What NSGA-II has to know of a problem. Genomes are canonical: equal genomes are equal solutions.
 template <class P>
-concept Nsga2Problem =
-    std::copyable<typename P::Genome> && std::equality_comparable<typename P::Genome> &&
+concept Nsga2Problem = std::copyable<typename P::Genome> && std::equality_comparable<typename P::Genome> &&
     requires(P problem, Rng& rng, typename P::Genome& out, const typename P::Genome& in) {
-      problem.random(rng, out);
-      problem.crossover(rng, in, in, out);
-      problem.mutate(rng, out);
-      { problem.hash(in) } -> std::same_as<std::uint64_t>;
-      { problem.evaluate(in) } -> std::same_as<Objectives>;
-    };
+  problem.random(rng, out);
+  problem.crossover(rng, in, in, out);
+  problem.mutate(rng, out);
+  { problem.hash(in) } -> std::same_as<std::uint64_t>;
+  { problem.evaluate(in) } -> std::same_as<Objectives>;
+};
 
 /// NSGA-II: Deb, Pratap, Agarwal, Meyarivan, "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE TEC
 /// 6(2), 2002. One step() is one generation of its main loop (section III-C): binary tournaments with the

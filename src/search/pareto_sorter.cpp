@@ -1,6 +1,7 @@
 #include "search/pareto_sorter.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 

@@ -1,5 +1,7 @@
 #include "search/partition.hpp"
 
+#include <algorithm>
+
 namespace qcqa {
 
 Partition::Partition(const GroupCost& cost)

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -81,9 +80,9 @@ class Partition {
   const GroupCost* cost_function_;
   int heads_;
   int groups_ = 0;
-  std::vector<std::uint8_t> members_;   // heads x heads, row per group
+  std::vector<std::uint8_t> members_;  // heads x heads, row per group
   std::vector<int> size_, group_of_;
-  std::vector<double> cost_;            // kUnknown until asked for
+  std::vector<double> cost_;  // kUnknown until asked for
   std::vector<std::uint8_t> scratch_;
   std::int64_t cost_calls_ = 0;
 };

@@ -64,9 +64,7 @@ class Rng {
   int between(int low, int high) noexcept { return low + below(high - low + 1); }
 
   /// True with this probability.
-  bool chance(double probability) noexcept {
-    return static_cast<double>(next() >> 11) * 0x1.0p-53 < probability;
-  }
+  bool chance(double probability) noexcept { return static_cast<double>(next() >> 11) * 0x1.0p-53 < probability; }
 
   template <class T>
   void shuffle(std::span<T> items) noexcept {

@@ -23,7 +23,8 @@ void require_valid(const Nsga2Options& options, const std::string& stage) {
   require(options.population >= 4 && options.population % 2 == 0 && options.population <= kMaxPopulation,
           stage + " population", "must be even and from 4 to " + std::to_string(kMaxPopulation),
           std::to_string(options.population));
-  require(options.generations >= 0, stage + " generations", "must not be negative", std::to_string(options.generations));
+  require(options.generations >= 0, stage + " generations", "must not be negative",
+          std::to_string(options.generations));
   const auto probability = [&](double p, const char* name) {
     require(p >= 0 && p <= 1, stage + " " + name, "must be from 0 to 1", std::to_string(p));
   };
@@ -65,7 +66,8 @@ void require_valid(const SearchOptions& options, const std::vector<const GroupCo
     if (options.stage2 == Stage2::binary) {
       require(binary_group_count(options, heads).has_value(), "binary groups",
               "must be a group count searched in " + layer + " of " + std::to_string(heads) + " heads",
-              std::to_string(options.binary_groups), "Choose one within min and max groups; equal groups need a divisor.");
+              std::to_string(options.binary_groups),
+              "Choose one within min and max groups; equal groups need a divisor.");
     }
   }
 }

@@ -1,5 +1,6 @@
 #include "search/state_reader.hpp"
 
+#include <cstdint>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -32,7 +33,8 @@ std::int64_t StateReader::integer(const char* name, std::int64_t low, std::int64
   const auto& value = field(name);
   const std::string rule = "must be an integer from " + std::to_string(low) + " to " + std::to_string(high);
   if (!value.is_number_integer()) fail(name, rule);
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX)) fail(name, rule);
+  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(INT64_MAX))
+    fail(name, rule);
   const auto number = value.get<std::int64_t>();
   if (number < low || number > high) fail(name, rule);
   return number;
@@ -56,7 +58,8 @@ std::vector<std::vector<std::uint8_t>> StateReader::byte_rows(const char* name, 
     auto& bytes = result.emplace_back();
     bytes.reserve(row.size());
     for (const auto& value : row) {
-      if (!value.is_number_unsigned() || value.get<std::uint64_t>() > 255) fail(name, "must hold integers from 0 to 255");
+      if (!value.is_number_unsigned() || value.get<std::uint64_t>() > 255)
+        fail(name, "must hold integers from 0 to 255");
       bytes.push_back(value.get<std::uint8_t>());
     }
   }

@@ -5,8 +5,8 @@
 
 namespace qcqa {
 
-/// `text` in double quotes, for error messages. (Written with append: the obvious chain of + makes GCC 12 warn
-/// about an overlap that is not there.)
+/// `text` in double quotes, for error messages. (Written with append: the obvious chain of + makes
+/// GCC 12 warn about an overlap that is not there.)
 [[nodiscard]] inline std::string in_quotes(std::string_view text) {
   std::string result;
   result.reserve(text.size() + 2);

@@ -1,7 +1,7 @@
 #include "qcqa/checkpoint/checkpoint.hpp"
 
-#include <cstring>
 #include <gtest/gtest.h>
+#include <cstring>
 
 #include "support/expect_error.hpp"
 #include "support/safetensors_bytes.hpp"
@@ -15,9 +15,9 @@ using testing::safetensors_bytes;
 using testing::TemporaryFolder;
 
 std::string file_with(std::string_view name, char value = 'x') {
-  return safetensors_bytes(
-      std::string("{\"").append(name).append(R"(":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})"),
-      std::string_view(&value, 1));
+  return safetensors_bytes(std::string("{\"").append(name).append(
+                               R"(":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})"),
+                           std::string_view(&value, 1));
 }
 
 std::string index_of(std::string_view map) {
@@ -56,15 +56,19 @@ TEST(Checkpoint, PrefersSafetensorsToPytorch) {
 TEST(Checkpoint, OpensAnIndexFile) {
   const TemporaryFolder folder;
   folder.write("part.safetensors", file_with("w"));
-  EXPECT_EQ(Checkpoint::open(folder.write("x.index.json", index_of(R"({"w":"part.safetensors"})"))).tensors().size(), 1u);
+  EXPECT_EQ(Checkpoint::open(folder.write("x.index.json", index_of(R"({"w":"part.safetensors"})")))
+                .tensors()
+                .size(),
+            1u);
 }
 
 TEST(Checkpoint, TakesATensorFromTheShardTheIndexNames) {
   const TemporaryFolder folder;
   folder.write("1.safetensors", file_with("w", '1'));
-  folder.write("2.safetensors", safetensors_bytes(R"({"v":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
-                                                  R"("w":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
-                                                  "v2"));
+  folder.write("2.safetensors",
+               safetensors_bytes(R"({"v":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                                 R"("w":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
+                                 "v2"));
   folder.write(kIndex, index_of(R"({"w":"1.safetensors","v":"2.safetensors"})"));
   const Checkpoint checkpoint = Checkpoint::open(folder.path());
   EXPECT_EQ(checkpoint.tensors().size(), 2u);
@@ -88,26 +92,31 @@ TEST(Checkpoint, CopiesKeepTheMapsAlive) {
 
 TEST(Checkpoint, ReportsAMissingPath) {
   const TemporaryFolder folder;
-  expect_error(ErrorKind::not_found, "no such file or folder", [&] { (void)Checkpoint::open(folder / "nothing"); });
+  expect_error(ErrorKind::not_found, "no such file or folder",
+               [&] { (void)Checkpoint::open(folder / "nothing"); });
 }
 
 TEST(Checkpoint, SaysWhatIsAcceptedInAnEmptyFolder) {
   const TemporaryFolder folder;
   expect_error(ErrorKind::not_found,
-               "Accepted: model.safetensors.index.json, model.safetensors, pytorch_model.bin.index.json, pytorch_model.bin",
+               "Accepted: model.safetensors.index.json, model.safetensors, "
+               "pytorch_model.bin.index.json, pytorch_model.bin",
                [&] { (void)Checkpoint::open(folder.path()); });
 }
 
 TEST(Checkpoint, SaysThatAFolderHoldsOnlyGguf) {
   const TemporaryFolder folder;
   folder.write("m.gguf", "GGUF");
-  expect_error(ErrorKind::not_found, "only GGUF (m.gguf)", [&] { (void)Checkpoint::open(folder.path()); });
-  expect_error(ErrorKind::unsupported, "GGUF files cannot be read", [&] { (void)Checkpoint::open(folder / "m.gguf"); });
+  expect_error(ErrorKind::not_found, "only GGUF (m.gguf)",
+               [&] { (void)Checkpoint::open(folder.path()); });
+  expect_error(ErrorKind::unsupported, "GGUF files cannot be read",
+               [&] { (void)Checkpoint::open(folder / "m.gguf"); });
 }
 
 TEST(Checkpoint, NamesTheNearestTensor) {
   const TemporaryFolder folder;
-  const Checkpoint checkpoint = Checkpoint::open(folder.write("a.safetensors", file_with("lm_head.weight")));
+  const Checkpoint checkpoint =
+      Checkpoint::open(folder.write("a.safetensors", file_with("lm_head.weight")));
   EXPECT_EQ(checkpoint.find("lm_haed.weight"), nullptr);
   expect_error(ErrorKind::not_found,
                "no tensor \"lm_haed.weight\" in the checkpoint. Did you mean \"lm_head.weight\"?",
@@ -117,7 +126,8 @@ TEST(Checkpoint, NamesTheNearestTensor) {
 TEST(ShardIndex, ListsAllMissingShardsAtOnce) {
   const TemporaryFolder folder;
   folder.write("2.safetensors", file_with("b"));
-  folder.write(kIndex, index_of(R"({"a":"1.safetensors","b":"2.safetensors","c":"3.safetensors"})"));
+  folder.write(kIndex,
+               index_of(R"({"a":"1.safetensors","b":"2.safetensors","c":"3.safetensors"})"));
   expect_error(ErrorKind::not_found, "2 of 3 missing: 1.safetensors, 3.safetensors",
                [&] { (void)Checkpoint::open(folder.path()); });
 }
@@ -126,14 +136,17 @@ TEST(ShardIndex, RejectsTensorAbsentFromItsShard) {
   const TemporaryFolder folder;
   folder.write("1.safetensors", file_with("a"));
   folder.write(kIndex, index_of(R"({"a":"1.safetensors","b":"1.safetensors"})"));
-  expect_error(ErrorKind::corrupt, "no tensor \"b\" in 1.safetensors", [&] { (void)Checkpoint::open(folder.path()); });
+  expect_error(ErrorKind::corrupt, "no tensor \"b\" in 1.safetensors",
+               [&] { (void)Checkpoint::open(folder.path()); });
 }
 
 TEST(ShardIndex, RejectsNamesThatLeaveTheFolder) {
-  for (const char* name : {"../x.safetensors", "/etc/passwd", "sub/x", "..", ".", "", "a\\\\b", "a\\u0000b"}) {
+  for (const char* name :
+       {"../x.safetensors", "/etc/passwd", "sub/x", "..", ".", "", "a\\\\b", "a\\u0000b"}) {
     const TemporaryFolder folder;
     folder.write(kIndex, index_of(std::string(R"({"a":")") + name + "\"}"));
-    expect_error(ErrorKind::corrupt, "must be a plain file name", [&] { (void)Checkpoint::open(folder.path()); });
+    expect_error(ErrorKind::corrupt, "must be a plain file name",
+                 [&] { (void)Checkpoint::open(folder.path()); });
   }
 }
 
@@ -157,7 +170,8 @@ TEST(ShardIndex, RejectsMalformedDocuments) {
 TEST(ShardIndex, RecognisesGitLfsPointers) {
   const TemporaryFolder folder;
   folder.write(kIndex, "version https://git-lfs.github.com/spec/v1\n");
-  expect_error(ErrorKind::not_found, "git lfs pull", [&] { (void)Checkpoint::open(folder.path()); });
+  expect_error(ErrorKind::not_found, "git lfs pull",
+               [&] { (void)Checkpoint::open(folder.path()); });
 }
 
 }  // namespace

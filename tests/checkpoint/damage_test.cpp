@@ -3,6 +3,7 @@
 
 #include "qcqa/checkpoint/checkpoint.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/pytorch_bytes.hpp"
 #include "support/safetensors_bytes.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -28,9 +29,10 @@ bool opens(const std::filesystem::path& file) {
 }
 
 std::string small_file() {
-  return safetensors_bytes(R"({"__metadata__":{"format":"pt"},"model.w":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},)"
-                           R"("b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}   )",
-                           "0123456789abcdef");
+  return safetensors_bytes(
+      R"({"__metadata__":{"format":"pt"},"model.w":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},)"
+      R"("b":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}}   )",
+      "0123456789abcdef");
 }
 
 TEST(DamagedSafetensors, EveryTruncationIsRefused) {
@@ -63,6 +65,51 @@ TEST(DamagedSafetensors, NoByteValueCrashes) {
     }
   }
 }
+
+std::string small_pytorch_file(bool zip64) {
+  using namespace testing;
+  const std::string entries =
+      p_text("w") + p_tensor(p_storage("FloatStorage", "0", 4), 0, {2, 2}, {2, 1}) + "q\x07" +
+      p_text("v") + "h\x07" + p_text("b") + p_tensor(p_storage("HalfStorage", "1", 3), 1, {2}, {1});
+  return pytorch_bytes(p_state_dict(entries), {"0123456789abcdef", "xxyyzz"}, zip64);
+}
+
+class DamagedPytorch : public ::testing::TestWithParam<bool> {};
+
+TEST_P(DamagedPytorch, EveryTruncationIsRefused) {
+  const TemporaryFolder folder;
+  const std::string whole = small_pytorch_file(GetParam());
+  ASSERT_TRUE(opens(folder.write("a.bin", whole)));
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    EXPECT_FALSE(opens(folder.write("a.bin", whole.substr(0, size)))) << size;
+  }
+}
+
+TEST_P(DamagedPytorch, NoBitFlipCrashes) {
+  const TemporaryFolder folder;
+  const std::string whole = small_pytorch_file(GetParam());
+  for (std::size_t i = 0; i < whole.size() * 8; ++i) {
+    std::string flipped = whole;
+    flipped[i / 8] = static_cast<char>(flipped[i / 8] ^ (1 << (i % 8)));
+    (void)opens(folder.write("a.bin", flipped));
+  }
+}
+
+TEST_P(DamagedPytorch, NoByteValueCrashes) {
+  const TemporaryFolder folder;
+  const std::string whole = small_pytorch_file(GetParam());
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    for (const char value :
+         {'\0', '\xff', '.', '(', 't', 'R', 'Q', 'h', 'q', 'b', 's', 'u', '\x85', 'N'}) {
+      std::string changed = whole;
+      changed[i] = value;
+      (void)opens(folder.write("a.bin", changed));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Zips, DamagedPytorch, ::testing::Bool(),
+                         [](const auto& param) { return param.param ? "Zip64" : "Zip32"; });
 
 }  // namespace
 }  // namespace qcqa

@@ -14,7 +14,8 @@ using testing::expect_error;
 using testing::TemporaryFolder;
 
 std::size_t entries(const fs::path& folder) {
-  return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+  return static_cast<std::size_t>(
+      std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
 }
 
 TEST(StagedFolder, AppearsOnCommitOnly) {
@@ -53,14 +54,16 @@ TEST(StagedFolder, RefusesAFolderWithFilesInIt) {
   const TemporaryFolder parent;
   fs::create_directory(parent / "out");
   parent.write("out/old", "x");
-  expect_error(ErrorKind::invalid_argument, "new or empty folder", [&] { StagedFolder(parent / "out", Overwrite::refuse); });
+  expect_error(ErrorKind::invalid_argument, "new or empty folder",
+               [&] { StagedFolder(parent / "out", Overwrite::refuse); });
   EXPECT_EQ(entries(parent.path()), 1u);
 }
 
 TEST(StagedFolder, RefusesAFile) {
   const TemporaryFolder parent;
   parent.write("out", "x");
-  expect_error(ErrorKind::invalid_argument, "found a file", [&] { StagedFolder(parent / "out", Overwrite::refuse); });
+  expect_error(ErrorKind::invalid_argument, "found a file",
+               [&] { StagedFolder(parent / "out", Overwrite::refuse); });
 }
 
 TEST(StagedFolder, ReplacesWhenAsked) {
@@ -101,11 +104,13 @@ TEST(StagedFolder, FollowsALinkToTheFolderItReplaces) {
 
 TEST(StagedFolder, NeedsAnExistingParent) {
   const TemporaryFolder parent;
-  expect_error(ErrorKind::io, "must exist", [&] { StagedFolder(parent / "no/out", Overwrite::refuse); });
+  expect_error(ErrorKind::io, "must exist",
+               [&] { StagedFolder(parent / "no/out", Overwrite::refuse); });
 }
 
 TEST(StagedFolder, RefusesTheRoot) {
-  expect_error(ErrorKind::invalid_argument, "named folder", [] { StagedFolder("/", Overwrite::replace); });
+  expect_error(ErrorKind::invalid_argument, "named folder",
+               [] { StagedFolder("/", Overwrite::replace); });
 }
 
 TEST(StagedFolder, PermissionsFollowTheUmask) {
@@ -147,6 +152,12 @@ TEST(WriteFileAtomically, ReportsAFullDisk) {
                [] { write_file_atomically("/dev/full", "text"); });
 }
 
+TEST(WriteFileAtomically, NeedsAnExistingFolder) {
+  const TemporaryFolder folder;
+  expect_error(ErrorKind::io, "the folder to write in must exist",
+               [&] { write_file_atomically(folder / "no/file", "x"); });
+}
+
 TEST(WriteFileAtomically, RefusesAFolder) {
   const TemporaryFolder folder;
   expect_error(ErrorKind::io, "is a folder", [&] { write_file_atomically(folder.path(), "x"); });
@@ -154,7 +165,8 @@ TEST(WriteFileAtomically, RefusesAFolder) {
 
 TEST(ReadTextFile, ReportsMissingFilesAndFolders) {
   const TemporaryFolder folder;
-  expect_error(ErrorKind::not_found, "no such file", [&] { (void)read_text_file(folder / "none"); });
+  expect_error(ErrorKind::not_found, "no such file",
+               [&] { (void)read_text_file(folder / "none"); });
   expect_error(ErrorKind::io, "is a folder", [&] { (void)read_text_file(folder.path()); });
 }
 
@@ -162,7 +174,8 @@ TEST(ReadTextFile, KeepsToItsLimit) {
   const TemporaryFolder folder;
   folder.write("a", "12345");
   EXPECT_EQ(read_text_file(folder / "a", 5), "12345");
-  expect_error(ErrorKind::corrupt, "larger than 4 bytes", [&] { (void)read_text_file(folder / "a", 4); });
+  expect_error(ErrorKind::corrupt, "larger than 4 bytes",
+               [&] { (void)read_text_file(folder / "a", 4); });
 }
 
 TEST(RequireFreeSpace, LooksAtTheNearestExistingFolder) {

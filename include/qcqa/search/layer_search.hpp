@@ -17,16 +17,18 @@ struct LayerGrouping {
   Cardinality cardinality{};  ///< the class it was searched in (a contiguous optimum may stand in the equal class)
   double cost = 0;            ///< of the GroupCost
   CostParts parts;
-  std::string source;         ///< "nsga2", "gqa" (contiguous), "mqa" (one group), "mha" (unchanged)
+  std::string source;         ///< what found it: "nsga2", or "gqa" (contiguous), "mqa" (one group), "mha" (unchanged)
+                              ///< in any class where nothing better is known
 };
 
-/// The best found groupings of one layer: at most one per (cardinality class, group count).
+/// The best found groupings of one layer: at most one per (cardinality class, group count). A class is never worse than
+/// a narrower one at the same group count.
 struct LayerFront {
   int layer = 0;
   int heads = 0;
   double one_group_cost = 0;              ///< of MQA, the unit of normalised costs
   std::vector<LayerGrouping> groupings;   ///< sorted by cardinality class, then falling group count
-  std::int64_t evaluations = 0;
+  std::int64_t evaluations = 0;           ///< groupings whose cost was computed, moves tried included
 
   /// The entry, or nullptr.
   [[nodiscard]] const LayerGrouping* find(Cardinality cardinality, int groups) const noexcept;
@@ -34,8 +36,8 @@ struct LayerFront {
 
 struct LayerSearchOptions {
   Nsga2Options nsga2;
-  int min_groups = 1;      ///< smallest group count searched
-  int max_groups = 0;      ///< largest; 0 = the number of heads
+  int min_groups = 1;      ///< smallest group count searched, >= 1; a layer with fewer heads keeps them all
+  int max_groups = 0;      ///< largest, >= min_groups; 0 = the number of heads. Baselines are always there
   std::uint64_t seed = 0;  ///< of the whole search; each layer and class derives its own stream
 };
 

@@ -22,11 +22,12 @@ enum class Stage2 {
 
 struct SearchOptions {
   LayerSearchOptions layer;    ///< stage 1, and the seed of everything
-  bool arbitrary = true;       ///< search groups of any size (AC)
-  bool equal = true;           ///< search groups of equal size (EC)
+  bool arbitrary = true;       ///< search groups of any size (AC); stage 2 then chooses from these
+  bool equal = true;           ///< search groups of equal size (EC); with neither, only contiguous groups remain
   Stage2 stage2 = Stage2::front;
   int binary_groups = 0;       ///< Stage2::binary only: group count of a grouped layer; 0 = half the heads
-  Nsga2Options model_nsga2{.population = 256, .generations = 300};  ///< stage 2
+                               ///< (equal groups: the largest divisor up to that)
+  Nsga2Options model_nsga2{.population = 512, .generations = 500};  ///< stage 2
   int threads = 0;             ///< 0 = all; never changes the result
 };
 
@@ -40,9 +41,13 @@ struct ModelPoint {
 
 struct SearchResult {
   std::vector<LayerFront> layers;
-  std::vector<ModelPoint> front;    ///< non-dominated, falling KV size; its ends are MHA and the smallest size searched
-  std::vector<ModelPoint> uniform;  ///< non-dominated among plans with equal groups and one group count for all layers
-  std::int64_t evaluations = 0;
+  /// Non-dominated, falling KV size. Its ends are MHA (unless fewer heads lose nothing either) and the smallest size
+  /// searched. Empty when interrupted before stage 2.
+  std::vector<ModelPoint> front;
+  /// Non-dominated among plans with equal groups and one group count for all layers, falling KV size: what stock
+  /// runtimes load. From the equal class, or from contiguous groups when that was not searched.
+  std::vector<ModelPoint> uniform;
+  std::int64_t evaluations = 0;  ///< of groupings and of choices, moves tried included
   StopReason stop = StopReason::completed;
 };
 

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/checkpoint/writer.hpp"
+#include "qcqa/model/model.hpp"
+#include "qcqa/plan/plan.hpp"
+#include "qcqa/search/progress.hpp"
+
+namespace qcqa {
+
+/// How a plan is written down.
+enum class Layout {
+  gqa,       ///< compact: one KV head per group, query heads reordered so that a group's are neighbours; uniform plans
+  expanded,  ///< the shape of the original, merged heads copied to every member; any plan, saves no memory
+};
+
+struct ExportOptions {
+  Layout layout = Layout::gqa;
+  std::optional<Dtype> dtype;  ///< of all floating-point tensors; nothing keeps each tensor's own
+  WriterOptions writer;
+  std::string command;         ///< for the model card
+  std::string report;          ///< JSON text to write as qcqa-report.json
+};
+
+struct ExportSummary {
+  std::int64_t kv_bytes_per_token_before = 0, kv_bytes_per_token_after = 0;
+  std::uint64_t tensor_bytes_before = 0, tensor_bytes_after = 0;
+  std::uint64_t file_bytes = 0;      ///< of the weights and all side files
+  std::uint64_t buffer_bytes = 0;    ///< memory needed above the mapped input
+  int shards = 0;
+  int heads_before = 0, heads_after = 0;  ///< KV heads over all layers (stored ones, for the layout)
+};
+
+/// @throws Error(unsupported) with the layers that stand in the way and what would work instead
+void require_expressible(const Model& model, const Plan& plan, Layout layout);
+
+/// Throws Error(unsupported) when the model's family cannot be written in this layout at all, whatever the plan.
+void require_layout(const Model& model, Layout layout);
+
+/// Throws unless export_model could begin to write: not in place, nothing there to lose.
+void require_writable_target(const Model& model, const std::filesystem::path& target, Overwrite overwrite);
+
+/// What export_model would write. Touches no tensor byte and no disk.
+[[nodiscard]] ExportSummary preview_export(const Model& model, const Plan& plan, const ExportOptions& options);
+
+/// Writes a complete folder: weights, edited config.json, tokenizer and side files, model card, report. The folder appears
+/// whole or not at all.
+/// @throws Error(invalid_argument) when `target` is the model's own folder or not empty (see StagedFolder);
+///         Error(io) when the disk is too small or a write fails; Error(interrupted) when progress asks to stop
+ExportSummary export_model(const Model& model, const Plan& plan, const ExportOptions& options,
+                           const std::filesystem::path& target, Overwrite overwrite, const ProgressFn& progress = {});
+
+}  // namespace qcqa

@@ -1,0 +1,105 @@
+#include <array>
+#include <memory>
+#include <span>
+
+#include "cli/choice.hpp"
+#include "cli/commands.hpp"
+#include "cli/export_step.hpp"
+#include "cli/flags.hpp"
+#include "cli/search_step.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa::cli {
+namespace {
+
+constexpr std::array<Choice<Cardinality>, 3> kCardinalities = {{
+    {"contiguous", Cardinality::contiguous, "neighbouring heads, as GQA"},
+    {"equal", Cardinality::equal, "the best groups of equal size"},
+    {"arbitrary", Cardinality::arbitrary, "the best groups of any size"},
+}};
+
+struct ConvertCommand {
+  std::string model, report;
+  double kv = 0;
+  int point = -1, groups = 0;
+  std::string cardinality = "contiguous";
+  std::uint64_t seed = 0;
+  CLI::Option *kv_option = nullptr, *point_option = nullptr, *groups_option = nullptr, *cardinality_option = nullptr;
+  CommonFlags common;
+  ExportFlags output;
+};
+
+void check_choice_of_plan(const ConvertCommand& command) {
+  const bool report = !command.report.empty();
+  const int ways = int{command.kv_option->count() > 0} + int{command.point_option->count() > 0};
+  if (report ? ways != 1 || command.groups_option->count() > 0 || command.cardinality_option->count() > 0
+             : ways != 0 || command.groups_option->count() == 0) {
+    throw Error(ErrorKind::invalid_argument, "convert",
+                "needs either --report with one of --kv and --point, or --groups with --cardinality",
+                report ? "--report with " + std::to_string(ways) + " of --kv and --point" : "no --report", "See `qcqa convert --help`.");
+  }
+}
+
+/// The fitness tables, and a search of just the wanted groupings when they are not given by counting.
+Report search_for_groups(const ConvertCommand& command, const Model& model, Cardinality cardinality, int threads, Console& console) {
+  const int heads = model.layers().front().kv_heads;
+  if (command.groups < 1 || command.groups > heads) {
+    throw Error(ErrorKind::invalid_argument, "--groups", "must be from 1 to the number of KV heads, " + std::to_string(heads),
+                std::to_string(command.groups));
+  }
+  SearchOptions options;
+  options.layer.seed = command.seed;
+  options.layer.min_groups = options.layer.max_groups = command.groups;
+  options.arbitrary = cardinality == Cardinality::arbitrary;
+  options.equal = cardinality == Cardinality::equal;
+  options.model_nsga2.generations = 0;  // every layer gets the same number of groups: nothing to choose
+  options.threads = threads;
+  return search_model(model, options, parse_device(command.common.device), console);
+}
+
+int run(const ConvertCommand& command) {
+  check_choice_of_plan(command);
+  const int threads = command.common.apply_threads();
+  const ExportOptions options = command.output.resolve();
+  const Cardinality cardinality = parse_choice(std::span<const Choice<Cardinality>>(kCardinalities), command.cardinality, "--cardinality");
+  Console console = command.common.console();
+  const Model model = Model::open(command.model);
+  console.note(preamble(model, "convert"));
+  check_output(model, command.output);
+  Report report;
+  Plan plan;
+  if (command.report.empty()) {
+    report = search_for_groups(command, model, cardinality, threads, console);
+    plan = plan_for_groups(report.search, command.groups, cardinality);
+  } else {
+    report = read_report(command.report);
+    require_same_model(report, model, command.report);
+    plan = command.point_option->count() > 0
+               ? plan_for_point(report.search, command.point)
+               : plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
+                                   options.layout == Layout::gqa ? PlanShape::uniform : PlanShape::any);
+  }
+  export_step(model, plan, std::move(report), command.output, console);
+  return kOk;
+}
+
+}  // namespace
+
+void add_convert(CLI::App& app, Action& action) {
+  auto command = std::make_shared<ConvertCommand>();
+  CLI::App* sub = app.add_subcommand("convert", "Write a checkpoint with fewer KV heads");
+  sub->add_option("MODEL", command->model, "Model folder")->required();
+  const std::string group = "Plan (a report, or a number of groups)";
+  sub->add_option("--report", command->report, "Report of `qcqa search` on this model")->group(group);
+  command->kv_option = sub->add_option("--kv", command->kv, "With --report: the best plan with at most this fraction of the KV cache, such as 0.5, that the layout can express")->group(group);
+  command->point_option = sub->add_option("--point", command->point, "With --report: this point of the front")->group(group);
+  command->groups_option = sub->add_option("--groups", command->groups, "Without a report: groups (KV heads) in every layer")->group(group);
+  command->cardinality_option =
+      sub->add_option("--cardinality", command->cardinality, "With --groups: " + describe_choices(std::span<const Choice<Cardinality>>(kCardinalities)))->group(group)->capture_default_str();
+  sub->add_option("--seed", command->seed, "With --groups: seed of the search")->group(group)->capture_default_str();
+  command->output.add_to(*sub);
+  command->common.add_to(*sub);
+  sub->callback([command, &action] { action = [command] { return run(*command); }; });
+}
+
+}  // namespace qcqa::cli

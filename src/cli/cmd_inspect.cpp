@@ -1,0 +1,107 @@
+#include <array>
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.hpp"
+#include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/model/model.hpp"
+#include "qcqa/report/report.hpp"
+#include "qcqa/report/tables.hpp"
+#include "report/text_table.hpp"
+
+namespace qcqa::cli {
+namespace {
+
+struct InspectCommand {
+  std::string model, json;
+};
+
+constexpr std::array<std::int64_t, 3> kContexts = {4096, 32768, 131072};
+
+/// Group counts that --layout gqa can write: divisors of the head count, where the family's class has a setting.
+std::vector<int> uniform_group_counts(const Model& model) {
+  std::vector<int> counts;
+  if (model.architecture().kv_heads_key.empty()) return counts;
+  const int heads = model.layers().front().kv_heads;
+  for (int groups = 1; groups < heads; ++groups) {
+    if (heads % groups == 0) counts.push_back(groups);
+  }
+  return counts;
+}
+
+nlohmann::ordered_json inspect_json(const Model& model) {
+  const ReportModel facts = describe(model);
+  nlohmann::ordered_json contexts = nlohmann::ordered_json::object();
+  for (const std::int64_t tokens : kContexts) contexts[std::to_string(tokens)] = tokens * facts.kv_bytes_per_token;
+  nlohmann::ordered_json heads = nlohmann::ordered_json::array();
+  for (const AttentionLayer& layer : model.layers()) heads.push_back(layer.kv_heads);
+  return {{"schema_version", 1},
+          {"path", facts.path},
+          {"format", model.checkpoint().format() == CheckpointFormat::safetensors ? "safetensors" : "pytorch"},
+          {"files", model.checkpoint().files().size()},
+          {"fingerprint", facts.fingerprint},
+          {"family", facts.family},
+          {"layers", facts.layers},
+          {"query_heads", facts.query_heads},
+          {"kv_heads", facts.kv_heads},
+          {"kv_heads_per_layer", std::move(heads)},
+          {"head_dim", facts.head_dim},
+          {"hidden_size", facts.hidden_size},
+          {"dtype", facts.dtype},
+          {"parameters", model.parameter_count()},
+          {"tensor_bytes", model.checkpoint().total_bytes()},
+          {"kv_bytes_per_token", facts.kv_bytes_per_token},
+          {"kv_bytes_at_context", std::move(contexts)},
+          {"layouts", {{"gqa", uniform_group_counts(model)}, {"expanded", "any grouping"}}}};
+}
+
+std::string inspect_text(const Model& model) {
+  const ReportModel facts = describe(model);
+  TextTable table({"<", "<"});
+  const auto number = [](auto value) { return std::to_string(value); };
+  table.add({"architecture", facts.family});
+  table.add({"parameters", format_number("%.4g million", static_cast<double>(model.parameter_count()) / 1e6)});
+  table.add({"weights", human_bytes(static_cast<double>(model.checkpoint().total_bytes())) + " in " + number(model.checkpoint().files().size()) +
+                            " file(s), attention in " + facts.dtype});
+  table.add({"layers", number(facts.layers)});
+  table.add({"heads per layer", number(facts.query_heads) + " query, " + number(facts.kv_heads) + " key/value, of " + number(facts.head_dim)});
+  table.add({"hidden size", number(facts.hidden_size)});
+  table.add({"KV cache", human_bytes(static_cast<double>(facts.kv_bytes_per_token)) + " per token"});
+  for (const std::int64_t tokens : kContexts) {
+    table.add({"", human_bytes(static_cast<double>(tokens * facts.kv_bytes_per_token)) + " at " + number(tokens / 1024) + "k tokens"});
+  }
+  std::string counts;
+  for (const int groups : uniform_group_counts(model)) counts += (counts.empty() ? "" : ", ") + number(groups);
+  table.add({"can become", model.architecture().kv_heads_key.empty()
+                               ? "no --layout gqa: the " + facts.family + " class has no setting for the number of KV heads"
+                           : counts.empty() ? "no --layout gqa: there is one KV head only"
+                                            : "--layout gqa with " + counts + " KV heads per layer (equal groups)"});
+  table.add({"", "--layout expanded with any grouping (checks quality, saves nothing)"});
+  table.add({"fingerprint", facts.fingerprint});
+  const std::string text = table.str();
+  return facts.path + "\n" + text.substr(text.find('\n') + 1);
+}
+
+int run(const InspectCommand& command) {
+  const Model model = Model::open(command.model);
+  if (command.json.empty()) {
+    std::fputs(inspect_text(model).c_str(), stdout);
+  } else if (command.json == "-") {
+    std::fputs((inspect_json(model).dump(1) + "\n").c_str(), stdout);
+  } else {
+    write_file_atomically(command.json, inspect_json(model).dump(1) + "\n");
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Action& action) {
+  auto command = std::make_shared<InspectCommand>();
+  CLI::App* sub = app.add_subcommand("inspect", "Show a model's heads, KV cache size and what it can become");
+  sub->add_option("MODEL", command->model, "Model folder")->required();
+  sub->add_option("--json", command->json, "Write JSON to this file, - for stdout");
+  sub->callback([command, &action] { action = [command] { return run(*command); }; });
+}
+
+}  // namespace qcqa::cli

@@ -1,0 +1,69 @@
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.hpp"
+#include "cli/flags.hpp"
+#include "cli/search_step.hpp"
+#include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/report/tables.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa::cli {
+namespace {
+
+struct SearchCommand {
+  std::string model, output;
+  bool resume = false, force = false;
+  CommonFlags common;
+  SearchFlags search;
+};
+
+int run(const SearchCommand& command) {
+  const bool to_stdout = command.output == "-";
+  const SearchOptions options = command.search.resolve(command.common.apply_threads());
+  const Device device = parse_device(command.common.device);
+  if (!to_stdout && !command.force && std::filesystem::exists(command.output)) {
+    throw Error(ErrorKind::invalid_argument, command.output, "the report must not exist yet", "a file", "Use --force to replace it.");
+  }
+  if (to_stdout && command.resume) {
+    throw Error(ErrorKind::invalid_argument, "--resume", "needs a report file to resume", "-o -");
+  }
+  Console console = command.common.console();
+  const Model model = Model::open(command.model);
+  console.note(preamble(model, "search"));
+  console.detail("seed " + std::to_string(options.layer.seed) + ", " + std::to_string(options.threads) + " threads, " + device.name());
+
+  std::optional<SearchState> state;
+  if (!to_stdout) state = SearchState{command.output + ".state", command.resume};
+  const Report report = search_model(model, options, device, console, state);
+  const std::string document = to_json(report).dump(1) + "\n";
+  if (to_stdout) {
+    std::fputs(document.c_str(), stdout);
+    return kOk;
+  }
+  write_file_atomically(command.output, document);
+  std::error_code ignored;
+  std::filesystem::remove(state->file, ignored);
+  if (!command.common.quiet) {
+    std::printf("%s", search_summary(report).c_str());
+    std::printf("Wrote %s: %zu points, %.1f s. Show it with `qcqa report`, use it with `qcqa convert --report`.\n",
+                command.output.c_str(), report.search.front.size(), console.seconds());
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void add_search(CLI::App& app, Action& action) {
+  auto command = std::make_shared<SearchCommand>();
+  CLI::App* sub = app.add_subcommand("search", "Search which KV heads of each layer to share; write a report");
+  sub->add_option("MODEL", command->model, "Model folder (config.json and safetensors or pytorch_model.bin)")->required();
+  sub->add_option("-o,--output", command->output, "Report file, JSON; - for stdout")->required();
+  sub->add_flag("--resume", command->resume, "Go on with an interrupted search of the same output");
+  sub->add_flag("--force", command->force, "Replace the report if it exists");
+  command->search.add_to(*sub);
+  command->common.add_to(*sub);
+  sub->callback([command, &action] { action = [command] { return run(*command); }; });
+}
+
+}  // namespace qcqa::cli

@@ -1,0 +1,53 @@
+#include "cli/export_step.hpp"
+
+#include <cstdio>
+
+#include "qcqa/report/tables.hpp"
+#include "qcqa/support/error.hpp"
+#include "report/text_table.hpp"
+
+namespace qcqa::cli {
+namespace {
+
+std::string kv_change(const ExportSummary& summary) {
+  return "KV cache " + human_bytes(static_cast<double>(summary.kv_bytes_per_token_before)) + " per token -> " +
+         human_bytes(static_cast<double>(summary.kv_bytes_per_token_after)) + " (" +
+         format_number("%.1f %%", 100.0 * static_cast<double>(summary.kv_bytes_per_token_after) /
+                                      static_cast<double>(summary.kv_bytes_per_token_before)) +
+         "), KV heads " + std::to_string(summary.heads_before) + " -> " + std::to_string(summary.heads_after);
+}
+
+void print_preview(const ExportSummary& summary, Report& report) {
+  std::printf("%s\n%s\n", report_tables(report, {"plan"}).c_str(), kv_change(summary).c_str());
+  std::printf("Output: %s of weights in %d file(s), %s in all; input: %s of weights\n",
+              human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(), summary.shards,
+              human_bytes(static_cast<double>(summary.file_bytes)).c_str(),
+              human_bytes(static_cast<double>(summary.tensor_bytes_before)).c_str());
+  std::printf("Needs %s of free disk and about %s of memory above the mapped input. Nothing was written (--dry-run).\n",
+              human_bytes(static_cast<double>(summary.file_bytes)).c_str(), human_bytes(static_cast<double>(summary.buffer_bytes)).c_str());
+}
+
+}  // namespace
+
+void check_output(const Model& model, const ExportFlags& flags) {
+  require_writable_target(model, flags.output, flags.overwrite());
+}
+
+void export_step(const Model& model, const Plan& plan, Report report, const ExportFlags& flags, Console& console) {
+  ExportOptions options = flags.resolve();
+  report.plan = plan;
+  options.report = to_json(report).dump(1) + "\n";
+  if (flags.dry_run) {
+    print_preview(preview_export(model, plan, options), report);
+    return;
+  }
+  const ExportSummary summary = export_model(model, plan, options, flags.output, flags.overwrite(), console.progress());
+  std::printf("%s: %s, cost %s, %s of weights, %.1f s\n", flags.output.c_str(), kv_change(summary).c_str(),
+              format_number("%.5g", plan.cost).c_str(), human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(),
+              console.seconds());
+  if (options.layout == Layout::expanded) {
+    std::printf("Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");
+  }
+}
+
+}  // namespace qcqa::cli

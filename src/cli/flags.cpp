@@ -1,0 +1,157 @@
+#include "cli/flags.hpp"
+
+#include <omp.h>
+
+#include <array>
+#include <charconv>
+
+#include "cli/choice.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa::cli {
+namespace {
+
+struct Kinds {
+  bool arbitrary, equal;
+};
+constexpr std::array<Choice<Kinds>, 3> kCardinalities = {{
+    {"both", {true, true}, "both of the following"},
+    {"arbitrary", {true, false}, "groups of any size, AC in the paper"},
+    {"equal", {false, true}, "groups of equal size, EC"},
+}};
+
+constexpr std::array<Choice<Stage2>, 2> kStage2 = {{
+    {"front", Stage2::front, "any grouping of the layer's front"},
+    {"binary", Stage2::binary, "keep the layer or group it into --binary-groups, as the paper"},
+}};
+
+constexpr std::array<Choice<Layout>, 2> kLayouts = {{
+    {"gqa", Layout::gqa, "fewer KV heads, for stock runtimes: equal groups, one group count"},
+    {"expanded", Layout::expanded, "the original shape with merged heads copied back: any grouping, saves no memory"},
+}};
+
+constexpr std::array<Choice<std::optional<Dtype>>, 5> kDtypes = {{
+    {"keep", std::nullopt, "each tensor's own"},
+    {"f32", Dtype::f32, ""},
+    {"f16", Dtype::f16, ""},
+    {"bf16", Dtype::bf16, ""},
+    {"f64", Dtype::f64, ""},
+}};
+
+template <typename T, std::size_t N>
+std::span<const Choice<T>> rows(const std::array<Choice<T>, N>& choices) {
+  return choices;
+}
+
+std::string& stored_command_line() {
+  static std::string line;
+  return line;
+}
+
+}  // namespace
+
+void CommonFlags::add_to(CLI::App& command) {
+  command.add_flag("-q,--quiet", quiet, "Print errors and the result only");
+  command.add_flag("-v,--verbose", verbose, "Print more");
+  command.add_option("-j,--threads", threads, "Threads; 0 = all cores. Never changes the result")->capture_default_str();
+  command.add_option("--device", device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+}
+
+Console CommonFlags::console() const {
+  return Console(quiet ? Console::Level::quiet : verbose ? Console::Level::verbose : Console::Level::normal);
+}
+
+int CommonFlags::apply_threads() const {
+  static constexpr int kMostThreads = 4096;
+  if (threads < 0 || threads > kMostThreads) {
+    throw Error(ErrorKind::invalid_argument, "--threads", "must be from 0 to " + std::to_string(kMostThreads), std::to_string(threads));
+  }
+  if (threads > 0) omp_set_num_threads(threads);
+  return omp_get_max_threads();
+}
+
+void SearchFlags::add_to(CLI::App& command) {
+  const std::string group = "Search";
+  const auto number = [&](const char* name, auto& value, const char* help) {
+    command.add_option(name, value, help)->group(group)->capture_default_str();
+  };
+  command.add_option("--cardinality", cardinality, "Kinds of groups: " + describe_choices(rows(kCardinalities)))
+      ->group(group)->capture_default_str();
+  number("--min-groups", options.layer.min_groups, "Smallest number of groups (KV heads) per layer");
+  number("--max-groups", options.layer.max_groups, "Largest number of groups per layer; 0 = all heads");
+  number("--population", options.layer.nsga2.population, "NSGA-II population, each layer");
+  number("--generations", options.layer.nsga2.generations, "NSGA-II generations, each layer");
+  number("--model-population", options.model_nsga2.population, "The same, over layers (stage 2)");
+  number("--model-generations", options.model_nsga2.generations, "The same, over layers (stage 2)");
+  number("--crossover-probability", options.layer.nsga2.crossover_probability, "Chance that two parents are recombined");
+  number("--mutation-probability", options.layer.nsga2.mutation_probability, "Chance that a child is mutated");
+  command.add_option("--stage2", stage2, "What a layer may become: " + describe_choices(rows(kStage2)))->group(group)->capture_default_str();
+  number("--binary-groups", options.binary_groups, "Groups of a grouped layer with --stage2 binary; 0 = half the heads");
+  number("--seed", options.layer.seed, "Seed of everything random; the same seed gives the same result");
+}
+
+SearchOptions SearchFlags::resolve(int threads) const {
+  SearchOptions resolved = options;
+  const Kinds kinds = parse_choice(rows(kCardinalities), cardinality, "--cardinality");
+  resolved.arbitrary = kinds.arbitrary;
+  resolved.equal = kinds.equal;
+  resolved.stage2 = parse_choice(rows(kStage2), stage2, "--stage2");
+  resolved.model_nsga2.crossover_probability = options.layer.nsga2.crossover_probability;
+  resolved.model_nsga2.mutation_probability = options.layer.nsga2.mutation_probability;
+  resolved.threads = threads;
+  return resolved;
+}
+
+void ExportFlags::add_to(CLI::App& command) {
+  const std::string group = "Output";
+  command.add_option("-o,--output", output, "New folder for the converted model")->required()->group(group);
+  command.add_option("--layout", layout, "How it is written: " + describe_choices(rows(kLayouts)))->group(group)->capture_default_str();
+  command.add_option("--dtype", dtype, "Type of all floating-point tensors: " + describe_choices(rows(kDtypes)))
+      ->group(group)->capture_default_str();
+  command.add_option("--max-shard-size", max_shard_size, "Tensor bytes per file, such as 5GB or 500MB")->group(group)->capture_default_str();
+  command.add_flag("--force", force, "Replace the output if it exists")->group(group);
+  command.add_flag("--dry-run", dry_run, "Show the plan, sizes and memory needed; write nothing")->group(group);
+}
+
+ExportOptions ExportFlags::resolve() const {
+  ExportOptions options;
+  options.layout = parse_choice(rows(kLayouts), layout, "--layout");
+  options.dtype = parse_choice(rows(kDtypes), dtype, "--dtype");
+  options.writer.max_shard_bytes = parse_size(max_shard_size, "--max-shard-size");
+  options.command = command_line();
+  return options;
+}
+
+std::uint64_t parse_size(const std::string& text, const std::string& option) {
+  struct Unit {
+    std::string_view name;
+    double bytes;
+  };
+  static constexpr std::array kUnits = {Unit{"", 1},      Unit{"B", 1},        Unit{"KB", 1e3},      Unit{"MB", 1e6},        Unit{"GB", 1e9},
+                                        Unit{"TB", 1e12}, Unit{"KiB", 1024.0}, Unit{"MiB", 1048576.0}, Unit{"GiB", 1073741824.0}, Unit{"TiB", 1099511627776.0}};
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  while (unit.starts_with(' ')) unit.remove_prefix(1);
+  for (const Unit& known : kUnits) {
+    if (error != std::errc() || unit != known.name) continue;
+    const double bytes = number * known.bytes;
+    if (!(bytes >= 1 && bytes < 9e18)) break;
+    return static_cast<std::uint64_t>(bytes);
+  }
+  throw Error(ErrorKind::invalid_argument, option, "must be a size of at least one byte such as 5GB, 500MB or 2GiB", text);
+}
+
+void remember_command_line(int argc, const char* const* argv) {
+  std::string& line = stored_command_line();
+  line = "qcqa";
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const bool plain = !argument.empty() && argument.find_first_of(" \t\n'\"\\$&|;<>()*?#`") == std::string::npos;
+    line += plain ? " " + argument : " '" + argument + "'";
+  }
+}
+
+const std::string& command_line() { return stored_command_line(); }
+
+}  // namespace qcqa::cli

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "cli/console.hpp"
+#include "qcqa/export/export.hpp"
+#include "qcqa/search/model_search.hpp"
+#include "qcqa/support/device.hpp"
+
+namespace qcqa::cli {
+
+/// -q, -v, -j, --device: what every working command has.
+struct CommonFlags {
+  bool quiet = false, verbose = false;
+  int threads = 0;
+  std::string device = "auto";
+
+  void add_to(CLI::App& command);
+  [[nodiscard]] Console console() const;
+  /// Sets the number of OpenMP threads and returns it.
+  int apply_threads() const;
+};
+
+/// Options of the search; `SearchOptions` as typed by a user.
+struct SearchFlags {
+  SearchOptions options;
+  std::string cardinality = "both";
+  std::string stage2 = "front";
+
+  void add_to(CLI::App& command);
+  /// @throws Error(invalid_argument)
+  [[nodiscard]] SearchOptions resolve(int threads) const;
+};
+
+/// Options of writing a checkpoint.
+struct ExportFlags {
+  std::string output;
+  std::string layout = "gqa";
+  std::string dtype = "keep";
+  std::string max_shard_size = "5GB";
+  bool force = false, dry_run = false;
+
+  void add_to(CLI::App& command);
+  /// @throws Error(invalid_argument)
+  [[nodiscard]] ExportOptions resolve() const;
+  [[nodiscard]] Overwrite overwrite() const { return force ? Overwrite::replace : Overwrite::refuse; }
+};
+
+/// "5GB", "500 MB", "1.5GiB", "1000000": bytes. Decimal and binary units. @throws Error(invalid_argument)
+[[nodiscard]] std::uint64_t parse_size(const std::string& text, const std::string& option);
+
+/// The command line as typed, for model cards.
+void remember_command_line(int argc, const char* const* argv);
+[[nodiscard]] const std::string& command_line();
+
+}  // namespace qcqa::cli

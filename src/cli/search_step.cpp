@@ -1,0 +1,112 @@
+#include "cli/search_step.hpp"
+
+#include <deque>
+
+#include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/fitness/head_gram.hpp"
+#include "qcqa/report/tables.hpp"
+#include "qcqa/support/error.hpp"
+#include "qcqa/support/version.hpp"
+#include "report/text_table.hpp"
+
+namespace qcqa::cli {
+namespace {
+
+nlohmann::ordered_json options_json(const SearchOptions& options, const Device& device) {
+  const auto nsga2 = [](const Nsga2Options& o) {
+    return nlohmann::ordered_json{{"population", o.population},
+                                  {"generations", o.generations},
+                                  {"crossover_probability", o.crossover_probability},
+                                  {"mutation_probability", o.mutation_probability}};
+  };
+  return {{"seed", options.layer.seed},
+          {"strategy", "nsga2"},
+          {"cardinality", options.arbitrary && options.equal ? "both" : options.arbitrary ? "arbitrary" : options.equal ? "equal" : "contiguous"},
+          {"min_groups", options.layer.min_groups},
+          {"max_groups", options.layer.max_groups},
+          {"layer_nsga2", nsga2(options.layer.nsga2)},
+          {"stage2", options.stage2 == Stage2::front ? "front" : "binary"},
+          {"binary_groups", options.binary_groups},
+          {"model_nsga2", nsga2(options.model_nsga2)},
+          {"device", device.name()}};
+}
+
+void restore(ModelSearch& search, const std::filesystem::path& file) {
+  nlohmann::json state;
+  try {
+    state = nlohmann::json::parse(read_text_file(file));
+  } catch (const nlohmann::json::parse_error& error) {
+    throw Error(ErrorKind::corrupt, file.string(), "must be a saved search", error.what(), "Search again without --resume.");
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::not_found) throw;
+    throw Error(ErrorKind::not_found, file.string(), "--resume needs the state that an interrupted search left", "none",
+                "Search again without --resume.");
+  }
+  search.restore(state);
+}
+
+}  // namespace
+
+Report search_model(const Model& model, const SearchOptions& options, const Device& device, Console& console,
+                    const std::optional<SearchState>& state) {
+  const ProgressFn progress = console.progress();
+  const auto total = static_cast<std::int64_t>(model.layers().size());
+  const double start = console.seconds();
+  std::deque<PairwiseCost> costs;
+  std::vector<const GroupCost*> pointers;
+  for (const AttentionLayer& layer : model.layers()) {
+    costs.push_back(wse_cost(compute_head_gram(layer, device)));
+    pointers.push_back(&costs.back());
+    if (!progress({"fitness", layer.layer + 1, total})) {
+      throw Error(ErrorKind::interrupted, model.path().string(), "interrupted before the search began");
+    }
+  }
+  const double tables = console.seconds();
+  console.detail("fitness tables: " + std::to_string(tables - start) + " s");
+
+  ModelSearch search(pointers, options);
+  if (state && state->resume) restore(search, state->file);
+  Report report;
+  report.search = search.run(progress);
+  if (report.search.stop == StopReason::interrupted) {
+    if (!state) throw Error(ErrorKind::interrupted, model.path().string(), "interrupted, nothing was written");
+    write_file_atomically(state->file, search.save().dump());
+    throw Error(ErrorKind::interrupted, state->file.string(), "interrupted, the search so far was saved here", "",
+                "Go on with the same command and --resume.");
+  }
+  report.model = describe(model);
+  report.options = options_json(options, device);
+  report.timings = {{"fitness_tables", tables - start}, {"search", console.seconds() - tables}};
+  derive_comparisons(report);
+  return report;
+}
+
+std::string preamble(const Model& model, const char* verb) {
+  const AttentionLayer& layer = model.layers().front();
+  return "qcqa " + std::string(version()) + " " + verb + ": " + model.path().string() + ", " + model.architecture().family + ", " +
+         std::to_string(model.layers().size()) + " layers x " + std::to_string(layer.kv_heads) + " KV heads of " +
+         std::to_string(layer.head_dim) + ", " + std::string(dtype_name(layer.dtype)) + ", KV cache " +
+         human_bytes(static_cast<double>(model.kv_bytes_per_token())) + " per token";
+}
+
+std::string search_summary(const Report& report) {
+  TextTable table({"KV cache", "per token", "contiguous (GQA)", "equal groups", "any groups"});
+  const int heads = report.model.kv_heads * report.model.layers;
+  const auto least = [](const std::vector<ModelPoint>& points, int limit) {
+    double best = -1;
+    for (const ModelPoint& point : points) {
+      if (point.kv_heads <= limit && (best < 0 || point.cost < best)) best = point.cost;
+    }
+    return best < 0 ? std::string("-") : format_number("%.5g", best);
+  };
+  for (const Baseline& baseline : report.baselines) {
+    if (baseline.name == "mha") continue;
+    const int limit = baseline.groups * report.model.layers;
+    table.add({format_number("%.1f %%", 100 * baseline.kv_fraction),
+               human_bytes(static_cast<double>(limit * report.model.kv_bytes_per_head())), format_number("%.5g", baseline.cost),
+               least(report.search.uniform, limit), least(report.search.front, limit)});
+  }
+  return "Weight-sharing error of the best plan found (" + std::to_string(heads) + " KV heads before)\n" + table.str();
+}
+
+}  // namespace qcqa::cli

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "cli/console.hpp"
+#include "qcqa/model/model.hpp"
+#include "qcqa/report/report.hpp"
+#include "qcqa/support/device.hpp"
+
+namespace qcqa::cli {
+
+/// Where an interrupted search keeps its state.
+struct SearchState {
+  std::filesystem::path file;
+  bool resume = false;
+};
+
+/// Fitness tables, search and comparisons: everything of a report but the plan.
+/// @throws Error(interrupted) after saving the state
+[[nodiscard]] Report search_model(const Model& model, const SearchOptions& options, const Device& device, Console& console,
+                                  const std::optional<SearchState>& state = std::nullopt);
+
+/// One line about the input for the head of a command's output.
+[[nodiscard]] std::string preamble(const Model& model, const char* verb);
+
+/// Costs at three quarters, half, a quarter, ... of the KV cache: the short summary at the end of a search.
+[[nodiscard]] std::string search_summary(const Report& report);
+
+}  // namespace qcqa::cli

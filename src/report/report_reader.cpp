@@ -1,0 +1,162 @@
+#include <limits>
+
+#include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/report/report.hpp"
+#include "qcqa/support/error.hpp"
+#include "qcqa/support/limits.hpp"
+#include "report/json_path_reader.hpp"
+
+namespace qcqa {
+namespace {
+
+constexpr std::int64_t kMaxCount = 1 << 24;
+
+int count(const JsonPathReader& reader, std::int64_t high = kMaxCount) { return static_cast<int>(reader.integer(1, high)); }
+
+Grouping read_labels(const JsonPathReader& reader, int heads) {
+  if (reader.size() != static_cast<std::size_t>(heads)) {
+    reader.fail("must have one label per KV head, " + std::to_string(heads), std::to_string(reader.size()));
+  }
+  std::vector<int> labels;
+  for (std::size_t i = 0; i < reader.size(); ++i) labels.push_back(static_cast<int>(reader.at(i).integer(0, heads - 1)));
+  return Grouping::from_labels(labels);
+}
+
+Cardinality read_cardinality(const JsonPathReader& reader) {
+  const std::string name = reader.text();
+  for (const Cardinality value : {Cardinality::arbitrary, Cardinality::equal, Cardinality::contiguous}) {
+    if (name == cardinality_name(value)) return value;
+  }
+  reader.fail("must be equal, arbitrary or contiguous", name);
+}
+
+ReportModel read_model(const JsonPathReader& reader) {
+  ReportModel model{.path = reader.at("path").text(),
+                    .fingerprint = reader.at("fingerprint").text(),
+                    .family = reader.at("family").text(),
+                    .dtype = reader.at("dtype").text(),
+                    .layers = count(reader.at("layers")),
+                    .query_heads = count(reader.at("query_heads")),
+                    .kv_heads = count(reader.at("kv_heads"), kMaxKvHeads),
+                    .head_dim = count(reader.at("head_dim")),
+                    .hidden_size = count(reader.at("hidden_size")),
+                    .kv_bytes_per_token = reader.at("kv_bytes_per_token").integer(1, std::int64_t{1} << 50)};
+  if (model.kv_bytes_per_head() < 1) reader.fail("kv_bytes_per_token must be at least one byte per KV head");
+  return model;
+}
+
+LayerGrouping read_grouping(const JsonPathReader& reader, int heads) {
+  LayerGrouping entry;
+  entry.grouping = read_labels(reader.at("labels"), heads);
+  entry.cardinality = read_cardinality(reader.at("cardinality"));
+  entry.cost = reader.at("cost").non_negative();
+  entry.parts = {reader.at("cost_k").non_negative(), reader.at("cost_v").non_negative()};
+  entry.source = reader.at("source").text();
+  if (reader.at("groups").integer(1, heads) != entry.grouping.groups()) {
+    reader.at("groups").fail("must be the number of different labels", std::to_string(entry.grouping.groups()) + " labels");
+  }
+  if (entry.cardinality != Cardinality::arbitrary && !entry.grouping.has_equal_groups()) {
+    reader.at("labels").fail("groups of an equal or contiguous grouping must be of one size");
+  }
+  return entry;
+}
+
+LayerFront read_layer(const JsonPathReader& reader, int index, int heads) {
+  LayerFront layer;
+  layer.layer = static_cast<int>(reader.at("layer").integer(0, kMaxCount));
+  if (layer.layer != index) reader.at("layer").fail("layers must be listed in order", std::to_string(layer.layer));
+  layer.heads = static_cast<int>(reader.at("kv_heads").integer(heads, heads));
+  layer.one_group_cost = reader.at("one_group_cost").non_negative();
+  layer.evaluations = reader.at("evaluations").integer(0, std::numeric_limits<std::int64_t>::max());
+  const JsonPathReader groupings = reader.at("groupings");
+  for (std::size_t i = 0; i < groupings.size(); ++i) layer.groupings.push_back(read_grouping(groupings.at(i), heads));
+  return layer;
+}
+
+ModelPoint read_point(const JsonPathReader& reader, const ReportModel& model) {
+  ModelPoint point;
+  point.cost = reader.at("cost").non_negative();
+  point.cardinality = read_cardinality(reader.at("cardinality"));
+  const JsonPathReader labels = reader.at("labels");
+  if (labels.size() != static_cast<std::size_t>(model.layers)) labels.fail("must have one entry per layer", std::to_string(labels.size()));
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    point.layers.push_back(read_labels(labels.at(i), model.kv_heads));
+    point.kv_heads += point.layers.back().groups();
+  }
+  const std::int64_t stated = reader.at("kv_heads").integer(1, kMaxCount);
+  if (stated != point.kv_heads) reader.at("kv_heads").fail("must be the sum of the group counts, " + std::to_string(point.kv_heads), std::to_string(stated));
+  return point;
+}
+
+std::vector<ModelPoint> read_points(const JsonPathReader& reader, const ReportModel& model) {
+  std::vector<ModelPoint> points;
+  for (std::size_t i = 0; i < reader.size(); ++i) points.push_back(read_point(reader.at(i), model));
+  return points;
+}
+
+std::vector<Baseline> read_baselines(const JsonPathReader& reader, const ReportModel& model) {
+  std::vector<Baseline> baselines;
+  for (std::size_t i = 0; i < reader.size(); ++i) {
+    const JsonPathReader entry = reader.at(i);
+    baselines.push_back({entry.at("name").text(), static_cast<int>(entry.at("groups").integer(1, model.kv_heads)),
+                         entry.at("kv_fraction").non_negative(), entry.at("cost").non_negative()});
+  }
+  return baselines;
+}
+
+Plan read_plan(const JsonPathReader& reader, const ReportModel& model) {
+  Plan plan{{}, reader.at("cost").non_negative(), reader.at("origin").text()};
+  const JsonPathReader layers = reader.at("layers");
+  if (layers.size() != static_cast<std::size_t>(model.layers)) layers.fail("must have one entry per layer", std::to_string(layers.size()));
+  for (std::size_t i = 0; i < layers.size(); ++i) plan.layers.push_back(read_labels(layers.at(i).at("labels"), model.kv_heads));
+  return plan;
+}
+
+}  // namespace
+
+Report report_from_json(const nlohmann::json& document, std::string_view where) {
+  const JsonPathReader root(document, std::string(where));
+  if (root.at("schema_version").value() != 1) {
+    throw Error(ErrorKind::unsupported, where, "schema_version must be 1", root.at("schema_version").value().dump(),
+                "Read it with the qcqa that wrote it.");
+  }
+  Report report;
+  report.tool_version = root.at("tool").at("version").text();
+  report.tool_commit = root.at("tool").at("commit").text();
+  report.model = read_model(root.at("model"));
+  if (!root.at("options").value().is_object()) root.at("options").fail("must be an object");
+  report.options = root.at("options").value();
+  report.fitness_name = root.at("fitness").at("name").text();
+  report.fitness_unit = root.at("fitness").at("unit").text();
+  const JsonPathReader timings = root.at("timings");
+  if (!timings.value().is_object()) timings.fail("must be an object");
+  for (const auto& [name, seconds] : timings.value().items()) report.timings[name] = timings.at(name).non_negative();
+
+  const JsonPathReader layers = root.at("layers");
+  if (layers.size() != static_cast<std::size_t>(report.model.layers)) {
+    layers.fail("must have one entry per layer, " + std::to_string(report.model.layers), std::to_string(layers.size()));
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    report.search.layers.push_back(read_layer(layers.at(i), static_cast<int>(i), report.model.kv_heads));
+    report.search.evaluations += report.search.layers.back().evaluations;
+  }
+  report.search.front = read_points(root.at("front"), report.model);
+  report.search.uniform = read_points(root.at("uniform"), report.model);
+  report.baselines = read_baselines(root.at("baselines"), report.model);
+  report.hypervolume = root.at("hypervolume").at("value").non_negative();
+  report.hypervolume_reference_cost = root.at("hypervolume").at("reference").at("cost").non_negative();
+  if (root.has("plan")) report.plan = read_plan(root.at("plan"), report.model);
+  return report;
+}
+
+Report read_report(const std::filesystem::path& file) {
+  nlohmann::json document;
+  try {
+    document = nlohmann::json::parse(read_text_file(file));
+  } catch (const nlohmann::json::parse_error& error) {
+    throw Error(ErrorKind::corrupt, file.string(), "must be valid JSON", error.what(), "A report is what `qcqa search` writes.");
+  }
+  return report_from_json(document, file.string());
+}
+
+}  // namespace qcqa

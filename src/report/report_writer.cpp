@@ -1,0 +1,97 @@
+#include "qcqa/report/report.hpp"
+
+namespace qcqa {
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json labels_json(const Grouping& grouping) {
+  ordered_json labels = ordered_json::array();
+  for (const std::uint8_t label : grouping.labels()) labels.push_back(static_cast<int>(label));
+  return labels;
+}
+
+ordered_json layer_json(const LayerFront& layer) {
+  ordered_json groupings = ordered_json::array();
+  for (const LayerGrouping& entry : layer.groupings) {
+    groupings.push_back({{"groups", entry.grouping.groups()},
+                         {"cardinality", cardinality_name(entry.cardinality)},
+                         {"labels", labels_json(entry.grouping)},
+                         {"cost", entry.cost},
+                         {"cost_k", entry.parts.k},
+                         {"cost_v", entry.parts.v},
+                         {"normalized", layer.one_group_cost > 0 ? entry.cost / layer.one_group_cost : 0.0},
+                         {"source", entry.source}});
+  }
+  return {{"layer", layer.layer},
+          {"kv_heads", layer.heads},
+          {"one_group_cost", layer.one_group_cost},
+          {"evaluations", layer.evaluations},
+          {"groupings", std::move(groupings)}};
+}
+
+ordered_json point_json(const ModelPoint& point, std::size_t index, const ReportModel& model) {
+  ordered_json groups = ordered_json::array();
+  ordered_json labels = ordered_json::array();
+  for (const Grouping& grouping : point.layers) {
+    groups.push_back(grouping.groups());
+    labels.push_back(labels_json(grouping));
+  }
+  return {{"point", index},
+          {"kv_heads", point.kv_heads},
+          {"kv_bytes_per_token", point.kv_heads * model.kv_bytes_per_head()},
+          {"kv_fraction", static_cast<double>(point.kv_heads) / (static_cast<double>(model.layers) * model.kv_heads)},
+          {"cost", point.cost},
+          {"groups", std::move(groups)},
+          {"cardinality", cardinality_name(point.cardinality)},
+          {"labels", std::move(labels)}};
+}
+
+ordered_json points_json(const std::vector<ModelPoint>& points, const ReportModel& model) {
+  ordered_json list = ordered_json::array();
+  for (std::size_t i = 0; i < points.size(); ++i) list.push_back(point_json(points[i], i, model));
+  return list;
+}
+
+}  // namespace
+
+ordered_json to_json(const Report& report) {
+  const ReportModel& model = report.model;
+  ordered_json document;
+  document["schema_version"] = 1;
+  document["tool"] = {{"name", "qcqa"}, {"version", report.tool_version}, {"commit", report.tool_commit}};
+  document["model"] = {{"path", model.path},
+                       {"fingerprint", model.fingerprint},
+                       {"family", model.family},
+                       {"layers", model.layers},
+                       {"query_heads", model.query_heads},
+                       {"kv_heads", model.kv_heads},
+                       {"head_dim", model.head_dim},
+                       {"hidden_size", model.hidden_size},
+                       {"dtype", model.dtype},
+                       {"kv_bytes_per_token", model.kv_bytes_per_token}};
+  document["options"] = report.options;
+  document["fitness"] = {{"name", report.fitness_name}, {"unit", report.fitness_unit}};
+  document["timings"] = report.timings;
+  document["layers"] = ordered_json::array();
+  for (const LayerFront& layer : report.search.layers) document["layers"].push_back(layer_json(layer));
+  document["front"] = points_json(report.search.front, model);
+  document["uniform"] = points_json(report.search.uniform, model);
+  document["baselines"] = ordered_json::array();
+  for (const Baseline& baseline : report.baselines) {
+    document["baselines"].push_back({{"name", baseline.name},
+                                     {"groups", baseline.groups},
+                                     {"kv_fraction", baseline.kv_fraction},
+                                     {"cost", baseline.cost}});
+  }
+  document["hypervolume"] = {{"value", report.hypervolume},
+                             {"reference", {{"kv_fraction", 1.0}, {"cost", report.hypervolume_reference_cost}}}};
+  if (report.plan) {
+    ordered_json layers = ordered_json::array();
+    for (const Grouping& grouping : report.plan->layers) layers.push_back({{"labels", labels_json(grouping)}});
+    document["plan"] = {{"origin", report.plan->origin}, {"cost", report.plan->cost}, {"layers", std::move(layers)}};
+  }
+  return document;
+}
+
+}  // namespace qcqa

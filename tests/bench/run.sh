@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Speed and memory on a checkpoint of Llama-2-7B's shape, beside plain tools that move the same bytes. Not part of CI:
+# the figures mean something on an idle machine only.
+#
+#   tests/bench/run.sh                          the whole model (13.5 GB; needs about 45 GB of disk)
+#   tests/bench/run.sh --attention-only         4.3 GB (and 13 GB of disk)
+#   tests/bench/run.sh --layers 4 ...           smaller
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# shellcheck source=examples/setup.sh
+source examples/setup.sh
+
+name=llama-2-7b-shape
+for option in "$@"; do
+  name+=_${option//[^a-z0-9]/}
+done
+model=build/bench/$name
+
+install_missing "${BUILD_PACKAGES[@]}" libgtest-dev libbenchmark-dev python3-numpy
+step "configure" cmake --preset release -DQCQA_BUILD_BENCHMARKS=ON
+step "build" cmake --build --preset release --target qcqa_cli qcqa_bench
+if [[ ! -e $model/config.json ]]; then
+  rm -rf "$model.part" "$model"
+  mkdir -p build/bench
+  # Debian's interpreter: the one that python3-numpy is for.
+  step "make the model" /usr/bin/python3 tests/bench/make_model.py "$model.part" "$@"
+  mv "$model.part" "$model"
+fi
+say
+/usr/bin/python3 tests/bench/measure.py "$model" --commit "$(git describe --always --dirty)"
+say
+build/release/tests/bench/qcqa_bench --benchmark_min_time=0.2

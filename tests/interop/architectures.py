@@ -1,0 +1,152 @@
+"""The model families that the interop tests build: tiny random models of the real transformers classes.
+
+To add a family, add a row to FAMILIES. `packing` says how its checkpoint stores keys and values, for reference.py,
+which shares no code and no data with qcqa on purpose.
+"""
+
+import dataclasses
+import json
+import pathlib
+
+import torch
+import transformers
+
+LAYERS = 3
+HIDDEN = 64
+QUERY_HEADS = 8
+VOCABULARY = 96
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    name: str  # model_type in config.json
+    packing: str = "split"  # split | concatenated (q, k, v rows one after another) | interleaved (q, k, v per head)
+    config: dict = dataclasses.field(default_factory=dict)  # beyond what every family gets
+    grouped: bool = True  # the class has num_key_value_heads
+    prefix: str = "model.layers.{layer}.self_attn."
+
+
+FAMILIES = [
+    Family("llama", config={"attention_bias": True}),
+    Family("mistral"),
+    Family("qwen2"),
+    Family("phi3", packing="concatenated", config={"pad_token_id": 0}),
+    Family("gpt_neox", packing="interleaved", grouped=False, prefix="gpt_neox.layers.{layer}.attention.",
+           config={"rotary_pct": 0.5}),
+    Family("qwen3", config={"head_dim": 8}),
+    Family("gemma", config={"head_dim": 8}),
+    Family("starcoder2"),
+    Family("stablelm", config={"partial_rotary_factor": 0.5, "use_qkv_bias": True}),
+    Family("phi", config={"partial_rotary_factor": 0.5}),
+    Family("granite"),
+    Family("gemma2", config={"head_dim": 8, "query_pre_attn_scalar": 8}),
+    Family("mixtral", config={"num_local_experts": 2, "num_experts_per_tok": 1}),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One model to build: hashable, so that a session builds it once."""
+
+    family: Family
+    kv_heads: int = QUERY_HEADS
+    dtype: str = "float32"
+    storage: str = "safetensors"  # safetensors | sharded-safetensors | bin | sharded-bin
+    extra: tuple = ()  # more config entries, as pairs
+
+    def __hash__(self):
+        return hash(str(self))
+
+    def __str__(self):
+        parts = [self.family.name, f"{QUERY_HEADS}q{self.kv_heads}kv", self.dtype, self.storage]
+        return "-".join(parts + [f"{key}={value}" for key, value in self.extra])
+
+
+def family(name):
+    return next(f for f in FAMILIES if f.name == name)
+
+
+def make_config(variant):
+    values = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": HIDDEN,
+        "intermediate_size": 80,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": QUERY_HEADS,
+        "max_position_embeddings": 64,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "tie_word_embeddings": False,
+        **variant.family.config,
+        **dict(variant.extra),
+    }
+    if variant.family.grouped:
+        values["num_key_value_heads"] = variant.kv_heads
+    return transformers.AutoConfig.for_model(variant.family.name, **values)
+
+
+def make_model(variant, seed=0):
+    """Random weights of a size that gives logits of order 1, biases and norms far from their neutral values."""
+    model = transformers.AutoModelForCausalLM.from_config(make_config(variant)).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() == 1:
+                neutral = 0.0 if name.endswith("bias") else 1.0
+                parameter.copy_(neutral + 0.3 * noise)
+            elif "embed" in name:
+                # Tied, the embedding is the output matrix as well.
+                parameter.copy_(noise / HIDDEN**0.5 if model.config.tie_word_embeddings else noise)
+            else:
+                parameter.copy_(noise * 1.2 / parameter.shape[-1] ** 0.5)
+    return model.to(getattr(torch, variant.dtype))
+
+
+def save_bin(model, folder, shards):
+    """As old releases did; the current one writes safetensors only."""
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    if shards == 1:
+        torch.save(state, folder / "pytorch_model.bin")
+        return
+    names = sorted(state)
+    weight_map = {}
+    for shard in range(shards):
+        file = f"pytorch_model-{shard + 1:05d}-of-{shards:05d}.bin"
+        part = names[shard::shards]
+        torch.save({name: state[name] for name in part}, folder / file)
+        weight_map.update({name: file for name in part})
+    size = sum(tensor.nbytes for tensor in state.values())
+    index = {"metadata": {"total_size": size}, "weight_map": weight_map}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index, indent=2))
+
+
+def save_tokenizer(folder):
+    """A real fast tokenizer with one word per token, and side files that only need to be carried along."""
+    import tokenizers
+
+    words = {"<unk>": 0, "<s>": 1, "</s>": 2, **{f"w{i}": i for i in range(3, VOCABULARY)}}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>", "bos_token": "<s>",
+                    "eos_token": "</s>"}))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"bos_token": "<s>", "eos_token": "</s>"}))
+    (folder / "chat_template.jinja").write_text("{{ messages }}\n")
+    (folder / "tokenizer.model").write_bytes(bytes(range(256)))
+
+
+def build(variant, folder: pathlib.Path):
+    folder.mkdir(parents=True)
+    model = make_model(variant)
+    if variant.storage == "safetensors":
+        model.save_pretrained(folder)
+    elif variant.storage == "sharded-safetensors":
+        model.save_pretrained(folder, max_shard_size="60KB")
+        assert (folder / "model.safetensors.index.json").exists()
+    else:
+        model.config.save_pretrained(folder)
+        save_bin(model, folder, shards=3 if variant.storage == "sharded-bin" else 1)
+    save_tokenizer(folder)
+    return folder

@@ -1,0 +1,90 @@
+"""Fixtures of the interop tests: run by tests/run.sh, or `python -m pytest tests/interop` in an environment with
+requirements.txt. QCQA_BINARY names the program (default: build/release/qcqa), QCQA_SHARED a folder with real models."""
+
+import json
+import os
+import pathlib
+import subprocess
+import warnings
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Qcqa:
+    """The program under test."""
+
+    def __init__(self, binary):
+        self.binary = binary
+
+    def run(self, *arguments, expect=0):
+        command = [str(self.binary), *(str(argument) for argument in arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
+        assert done.returncode == expect, (
+            f"{' '.join(command)}\nexit code {done.returncode}, expected {expect}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def json(self, *arguments):
+        return json.loads(self.run(*arguments).stdout)
+
+    def convert(self, model, out, *arguments):
+        """Returns the labels of every layer, as the output's own report states them."""
+        self.run("convert", model, "-o", out, *arguments)
+        return plan_labels(out)
+
+
+def plan_labels(folder):
+    report = json.loads((pathlib.Path(folder) / "qcqa-report.json").read_text())
+    return [layer["labels"] for layer in report["plan"]["layers"]]
+
+
+@pytest.fixture(scope="session")
+def qcqa():
+    binary = pathlib.Path(os.environ.get("QCQA_BINARY", REPOSITORY / "build/release/qcqa"))
+    if not binary.exists():
+        pytest.exit(f"{binary}: no such program; build it or set QCQA_BINARY", returncode=2)
+    return Qcqa(binary.resolve())
+
+
+@pytest.fixture(scope="session")
+def supported(qcqa):
+    """The model types that the program has a description of."""
+    found = set()
+    for file in (REPOSITORY / "src/model/architectures").glob("*.json"):
+        entry = json.loads(file.read_text())
+        found.update(entry["model_types"] if "model_types" in entry else [entry.get("model_type", file.stem)])
+    return found
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory, supported):
+    """variant -> its folder; each is built once."""
+    import architectures
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    root, folders = tmp_path_factory.mktemp("models"), {}
+
+    def get(variant):
+        if variant.family.name not in supported:
+            pytest.skip(f"qcqa has no description of {variant.family.name}")
+        if variant not in folders:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                folders[variant] = architectures.build(variant, root / str(variant))
+        return folders[variant]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder with real models, or a skip: it is not part of the repository."""
+    candidates = [os.environ.get("QCQA_SHARED"), REPOSITORY / "../shared"]
+    for candidate in filter(None, candidates):
+        if (pathlib.Path(candidate) / "models").is_dir():
+            return pathlib.Path(candidate).resolve()
+    pytest.skip("no shared folder with real models; set QCQA_SHARED")

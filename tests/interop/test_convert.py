@@ -1,0 +1,185 @@
+"""Converted checkpoints load in the unmodified transformers classes and compute what mean pooling computes."""
+
+import json
+
+import pytest
+import torch
+import transformers
+
+import reference
+from architectures import FAMILIES, QUERY_HEADS, VOCABULARY, Variant, family
+
+TOLERANCE = 1e-4  # float32 logits of order 1
+
+MHA = [Variant(f) for f in FAMILIES]
+GQA = [Variant(f, kv_heads=4) for f in FAMILIES if f.grouped]
+STORED = [
+    Variant(family("llama"), dtype=dtype, storage=storage)
+    for dtype in ("float32", "bfloat16", "float16")
+    for storage in ("safetensors", "sharded-safetensors", "bin", "sharded-bin")
+    if (dtype, storage) != ("float32", "safetensors")
+]
+UNUSUAL = [
+    Variant(family("llama"), extra=(("head_dim", 12),)),
+    Variant(family("llama"), extra=(("tie_word_embeddings", True),)),
+    Variant(family("qwen2"), kv_heads=4, dtype="bfloat16", storage="sharded-safetensors"),
+    Variant(family("phi3"), kv_heads=4, dtype="bfloat16", storage="sharded-bin"),
+    Variant(family("gpt_neox"), dtype="bfloat16", storage="sharded-safetensors"),
+]
+ALL = MHA + GQA + STORED + UNUSUAL
+STOCK = [variant for variant in ALL if variant.family.grouped]
+
+
+def config_of(folder):
+    return json.loads((folder / "config.json").read_text())
+
+
+def kv_heads(variant):
+    return variant.kv_heads if variant.family.grouped else QUERY_HEADS
+
+
+def pooled_reference(variant, source, labels, folder):
+    tensors, _ = reference.mean_pool(variant.family, reference.read_tensors(source), config_of(source), labels)
+    return reference.logits(reference.write_like(source, tensors, folder))
+
+
+def tolerance(variant):
+    # In 16 bits a mean may round to either neighbour; a neighbour is 2^-8 (bfloat16) or 2^-11 (float16) away.
+    return {"float32": TOLERANCE, "float16": 10 * TOLERANCE, "bfloat16": 50 * TOLERANCE}[variant.dtype]
+
+
+def test_every_supported_family_is_tested(supported):
+    assert supported == {f.name for f in FAMILIES}
+
+
+@pytest.mark.parametrize("cardinality", ["contiguous", "equal"])
+@pytest.mark.parametrize("variant", STOCK, ids=str)
+def test_gqa_layout_equals_mean_pool(qcqa, built, tmp_path, variant, cardinality):
+    source, groups = built(variant), kv_heads(variant) // 2
+    labels = qcqa.convert(source, tmp_path / "out", "--groups", groups, "--cardinality", cardinality, "--layout", "gqa")
+
+    model = reference.load(tmp_path / "out")
+    assert model.config.num_key_value_heads == groups
+    found, expected = reference.logits(model), pooled_reference(variant, source, labels, tmp_path / "reference")
+    assert reference.largest_difference(found, expected) <= tolerance(variant)
+    # Pooling random heads must show, or the comparison above would prove nothing.
+    assert reference.largest_difference(expected, reference.logits(source)) > 0.05
+
+
+@pytest.mark.parametrize("cardinality", ["contiguous", "equal", "arbitrary"])
+@pytest.mark.parametrize("variant", ALL, ids=str)
+def test_expanded_layout_equals_mean_pool(qcqa, built, tmp_path, variant, cardinality):
+    source = built(variant)
+    groups = 3 if cardinality == "arbitrary" else kv_heads(variant) // 2
+    labels = qcqa.convert(source, tmp_path / "out", "--groups", groups, "--cardinality", cardinality,
+                          "--layout", "expanded")
+
+    found, expected = reference.logits(tmp_path / "out"), pooled_reference(variant, source, labels, tmp_path / "reference")
+    assert all(max(layer) + 1 == groups for layer in labels)
+    assert reference.largest_difference(found, expected) <= tolerance(variant)
+
+
+@pytest.mark.parametrize("variant", MHA + GQA, ids=str)
+def test_layouts_of_one_plan_agree(qcqa, built, tmp_path, variant):
+    if not variant.family.grouped:
+        pytest.skip("no gqa layout")
+    source = built(variant)
+    options = ["--groups", 2, "--cardinality", "equal"]
+    gqa = qcqa.convert(source, tmp_path / "gqa", *options, "--layout", "gqa")
+    expanded = qcqa.convert(source, tmp_path / "expanded", *options, "--layout", "expanded")
+    assert gqa == expanded
+    difference = reference.largest_difference(reference.logits(tmp_path / "gqa"), reference.logits(tmp_path / "expanded"))
+    assert difference <= TOLERANCE
+
+
+@pytest.mark.parametrize("variant", ALL, ids=str)
+def test_other_tensors_are_untouched(qcqa, built, tmp_path, variant):
+    source = built(variant)
+    qcqa.convert(source, tmp_path / "out", "--groups", 2, "--cardinality", "equal", "--layout", "expanded")
+    before, after = reference.read_tensors(source), reference.read_tensors(tmp_path / "out")
+    attention = {name for layer in range(config_of(source)["num_hidden_layers"])
+                 for name in reference.attention_names(variant.family, layer, before)}
+    assert attention
+    # A tied output matrix that the source stores need not be stored, but nothing else may come or go.
+    assert set(before) ^ set(after) <= {"lm_head.weight"}
+    assert [n for n in before if n not in attention and n in after and not reference.same_bits(before[n], after[n])] == []
+    assert [n for n in attention if before[n].dtype != after[n].dtype or before[n].shape != after[n].shape] == []
+
+
+@pytest.mark.parametrize("variant", ALL, ids=str)
+def test_identity_grouping_keeps_every_bit(qcqa, built, tmp_path, variant):
+    source = built(variant)
+    layout = "gqa" if variant.family.grouped else "expanded"
+    labels = qcqa.convert(source, tmp_path / "out", "--groups", kv_heads(variant), "--cardinality", "contiguous",
+                          "--layout", layout)
+    assert labels == [list(range(kv_heads(variant)))] * len(labels)
+    before, after = reference.read_tensors(source), reference.read_tensors(tmp_path / "out")
+    assert set(before) ^ set(after) <= {"lm_head.weight"}
+    assert [n for n in before if n in after and not reference.same_bits(before[n], after[n])] == []
+
+
+@pytest.mark.parametrize("name", [f.name for f in FAMILIES if not f.grouped])
+def test_gqa_layout_is_refused_where_the_class_has_none(qcqa, built, tmp_path, name):
+    source = built(Variant(family(name)))
+    done = qcqa.run("convert", source, "-o", tmp_path / "out", "--groups", 4, "--cardinality", "contiguous",
+                    "--layout", "gqa", expect=2)
+    assert done.stdout == "" and done.stderr.strip().splitlines()[-1].startswith("qcqa: error: ")
+    assert name in done.stderr and "expanded" in done.stderr
+    assert not (tmp_path / "out").exists() and list(tmp_path.iterdir()) == []
+
+
+def test_sharded_output_loads(qcqa, built, tmp_path):
+    variant = Variant(family("llama"))
+    source = built(variant)
+    options = ["--groups", 2, "--cardinality", "equal", "--layout", "gqa"]
+    qcqa.convert(source, tmp_path / "one", *options)
+    qcqa.convert(source, tmp_path / "many", *options, "--max-shard-size", "60KB")
+
+    index = json.loads((tmp_path / "many/model.safetensors.index.json").read_text())
+    headers = reference.read_headers(tmp_path / "many")
+    assert len(headers) > 1 and set(index["weight_map"].values()) == set(headers)
+    assert all(header["__metadata__"] == {"format": "pt"} for header in headers.values())
+    one, many = reference.read_tensors(tmp_path / "one"), reference.read_tensors(tmp_path / "many")
+    assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in many.values())
+    assert all(reference.same_bits(one[name], many[name]) for name in one)
+    assert torch.equal(reference.logits(tmp_path / "one"), reference.logits(tmp_path / "many"))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_dtype_is_converted_and_recorded(qcqa, built, tmp_path, dtype):
+    source = built(Variant(family("llama")))
+    option = {"float16": "f16", "bfloat16": "bf16"}[dtype]
+    qcqa.convert(source, tmp_path / "out", "--groups", 4, "--cardinality", "contiguous", "--layout", "gqa",
+                 "--dtype", option)
+    tensors = reference.read_tensors(tmp_path / "out")
+    assert {tensor.dtype for tensor in tensors.values()} == {getattr(torch, dtype)}
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto")
+    assert model.dtype == getattr(torch, dtype)
+
+
+def test_kv_cache_shrinks(qcqa, built, tmp_path):
+    source = built(Variant(family("llama")))
+    qcqa.convert(source, tmp_path / "out", "--groups", 2, "--cardinality", "equal", "--layout", "gqa")
+    model = reference.load(tmp_path / "out")
+    with torch.no_grad():
+        result = model(reference.token_ids(VOCABULARY), use_cache=True)
+    assert {layer.keys.shape[1] for layer in result.past_key_values.layers} == {2}
+    # Decoding with the cache gives what one pass over the whole text gives.
+    ids = reference.token_ids(VOCABULARY)[:1]
+    longer = model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0, eos_token_id=None)
+    assert torch.equal(longer[:, ids.shape[1]:], reference.logits(model, longer).argmax(-1)[:, ids.shape[1] - 1 : -1])
+
+
+def test_side_files_are_carried(qcqa, built, tmp_path):
+    source = built(Variant(family("llama")))
+    qcqa.convert(source, tmp_path / "out", "--groups", 2, "--cardinality", "equal", "--layout", "gqa")
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
+                 "tokenizer.model", "generation_config.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (source / name).read_bytes(), name
+    (tmp_path / "out/tokenizer.model").unlink()  # not a real one
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert tokenizer("w5 w7 w11")["input_ids"] == [5, 7, 11]
+    card = (tmp_path / "out/README.md").read_text()
+    assert "qcqa convert" in card
+    changed = {key for key, value in config_of(tmp_path / "out").items() if config_of(source).get(key) != value}
+    assert changed <= {"num_key_value_heads", "head_dim", "dtype", "torch_dtype"}

@@ -1,0 +1,153 @@
+#include "qcqa/model/model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "support/expect_error.hpp"
+#include "support/pico_model.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using namespace testing;
+
+/// Writes a pico model, changes one key of its config.json and expects the error.
+void expect_config_error(ErrorKind kind, std::string_view part, const std::string& key, const nlohmann::json& value) {
+  const TemporaryFolder folder;
+  write_pico_model(folder.path(), {});
+  auto config = nlohmann::ordered_json::parse(std::ifstream(folder / "config.json"));
+  if (value.is_discarded()) {
+    config.erase(key);
+  } else {
+    config[key] = value;
+  }
+  folder.write("config.json", config.dump());
+  expect_error(kind, part, [&] { (void)Model::open(folder.path()); });
+}
+
+TEST(HeadSlots, ByRoleKeepsRolesTogether) {
+  const Projection projection{"qkv", {HeadRole::query, HeadRole::key, HeadRole::value}, HeadOrder::by_role};
+  const auto slots = head_slots(projection, 4, 2);
+  ASSERT_EQ(slots.size(), 8U);
+  EXPECT_EQ(slots[3].role, HeadRole::query);
+  EXPECT_EQ(slots[4].role, HeadRole::key);
+  EXPECT_EQ(slots[7].head, 1);
+}
+
+TEST(HeadSlots, ByHeadInterleavesRoles) {
+  const Projection projection{"qkv", {HeadRole::query, HeadRole::key, HeadRole::value}, HeadOrder::by_head};
+  const auto slots = head_slots(projection, 4, 2);  // q0 q1 k0 v0 q2 q3 k1 v1
+  ASSERT_EQ(slots.size(), 8U);
+  EXPECT_EQ(slots[1].head, 1);
+  EXPECT_EQ(slots[2].role, HeadRole::key);
+  EXPECT_EQ(slots[4].head, 2);
+  EXPECT_EQ(slots[7].role, HeadRole::value);
+}
+
+TEST(Model, EveryFamilyGivesTheSameHeadView) {
+  for (const Architecture& architecture : supported_architectures()) {
+    SCOPED_TRACE(architecture.family);
+    const TemporaryFolder folder;
+    const bool grouped = !architecture.kv_heads_key.empty();
+    write_pico_model(folder.path(), {.family = architecture.family, .kv_heads = grouped ? 2 : 4, .biases = true});
+    const Model model = Model::open(folder.path());
+    EXPECT_EQ(model.architecture().family, architecture.family);
+    ASSERT_EQ(model.layers().size(), 2U);
+    const AttentionLayer& layer = model.layers()[1];
+    EXPECT_EQ(layer.key.size(), grouped ? 2U : 4U);
+    EXPECT_EQ(layer.query.size(), 4U);
+    for (const auto* heads : {&layer.query, &layer.key, &layer.value}) {
+      for (const HeadRows& head : *heads) {
+        EXPECT_EQ(head.weight.size(), 3U * 12U * 4U);
+        EXPECT_EQ(head.bias.size(), 3U * 4U);
+      }
+    }
+    EXPECT_EQ(layer.kv_head_of(3), grouped ? 1 : 3);
+    EXPECT_EQ(model.kv_bytes_per_token(), 2 * 2 * (grouped ? 2 : 4) * 3 * 4);
+  }
+}
+
+TEST(Model, InterleavedProjectionPointsAtTheRightRows) {
+  const TemporaryFolder folder;
+  write_pico_model(folder.path(), {.family = "gpt_neox"});
+  const Model model = Model::open(folder.path());
+  const TensorView& fused = model.checkpoint().at("gpt_neox.layers.0.attention.query_key_value.weight");
+  const std::size_t head = 3 * 12 * 4;
+  EXPECT_EQ(model.layers()[0].key[2].weight.data(), fused.bytes.data() + (2 * 3 + 1) * head);
+  EXPECT_EQ(model.layers()[0].value[3].weight.data(), fused.bytes.data() + (3 * 3 + 2) * head);
+}
+
+TEST(Model, FingerprintTellsTrainingsApart) {
+  const TemporaryFolder a, b, c;
+  write_pico_model(a.path(), {.seed = 1});
+  write_pico_model(b.path(), {.seed = 1});
+  write_pico_model(c.path(), {.seed = 2});
+  EXPECT_EQ(Model::open(a.path()).fingerprint(), Model::open(b.path()).fingerprint());
+  EXPECT_NE(Model::open(a.path()).fingerprint(), Model::open(c.path()).fingerprint());
+}
+
+TEST(Model, MissingFolderIsNotFound) {
+  expect_error(ErrorKind::not_found, "a model is a folder", [] { (void)Model::open("/no/such/model"); });
+}
+
+TEST(Model, FileInsteadOfFolderIsInvalid) {
+  const TemporaryFolder folder;
+  const auto file = folder.write("x.safetensors", "");
+  expect_error(ErrorKind::invalid_argument, "found a file", [&] { (void)Model::open(file); });
+}
+
+TEST(Model, ConfigMustBeThere) {
+  const TemporaryFolder folder;
+  expect_error(ErrorKind::not_found, "config.json", [&] { (void)Model::open(folder.path()); });
+}
+
+TEST(Model, ConfigMustBeJson) {
+  const TemporaryFolder folder;
+  folder.write("config.json", "{\"model_type\": ");
+  expect_error(ErrorKind::corrupt, "must be valid JSON", [&] { (void)Model::open(folder.path()); });
+}
+
+TEST(Model, ConfigMustBeAnObject) {
+  const TemporaryFolder folder;
+  folder.write("config.json", "[]");
+  expect_error(ErrorKind::corrupt, "must be a JSON object", [&] { (void)Model::open(folder.path()); });
+}
+
+TEST(Model, HeadCountMustBePositive) { expect_config_error(ErrorKind::corrupt, "positive integer", "num_attention_heads", 0); }
+TEST(Model, HeadCountMustBeAnInteger) { expect_config_error(ErrorKind::corrupt, "positive integer", "num_attention_heads", 4.5); }
+TEST(Model, AbsurdLayerCountIsRefused) { expect_config_error(ErrorKind::corrupt, "positive integer", "num_hidden_layers", std::int64_t{1} << 62); }
+TEST(Model, KvHeadsMustDivideQueryHeads) { expect_config_error(ErrorKind::corrupt, "must divide", "num_key_value_heads", 3); }
+TEST(Model, NeededKeyMustBeThere) { expect_config_error(ErrorKind::corrupt, "needs the key \"hidden_size\"", "hidden_size", nlohmann::json(nlohmann::json::value_t::discarded)); }
+TEST(Model, MissingLayerNamesTheTensor) { expect_config_error(ErrorKind::not_found, "model.layers.2.self_attn.q_proj.weight", "num_hidden_layers", 3); }
+TEST(Model, ShapeMustFollowConfig) { expect_config_error(ErrorKind::corrupt, "shape must be [16, 12]", "head_dim", 4); }
+TEST(Model, TooManyKvHeadsAreUnsupported) {
+  const TemporaryFolder folder;
+  write_pico_model(folder.path(), {.layers = 1, .query_heads = 512, .kv_heads = 512, .head_dim = 1, .hidden_size = 4});
+  expect_error(ErrorKind::unsupported, "at most 256", [&] { (void)Model::open(folder.path()); });
+}
+
+TEST(Model, AbsentKvHeadCountMeansOnePerQueryHead) {
+  const TemporaryFolder folder;
+  write_pico_model(folder.path(), {});
+  auto config = nlohmann::ordered_json::parse(std::ifstream(folder / "config.json"));
+  config.erase("num_key_value_heads");
+  config["head_dim"] = nullptr;
+  folder.write("config.json", config.dump());
+  EXPECT_EQ(Model::open(folder.path()).layers()[0].kv_heads, 4);
+}
+
+TEST(Model, QuantisedAttentionIsUnsupported) {
+  const TemporaryFolder folder;
+  write_pico_model(folder.path(), {});
+  // The same header with F32 turned into I32 everywhere is a valid safetensors file of integers.
+  std::ifstream in(folder / "model.safetensors", std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  for (std::size_t at = bytes.find("F32"); at != std::string::npos; at = bytes.find("F32", at)) bytes.replace(at, 3, "I32");
+  folder.write("model.safetensors", bytes);
+  expect_error(ErrorKind::unsupported, "attention weights must be F16, BF16, F32 or F64", [&] { (void)Model::open(folder.path()); });
+}
+
+}  // namespace
+}  // namespace qcqa

@@ -1,0 +1,26 @@
+# cmake -D FILES=<program>;... -P openmp_runtime.cmake
+#
+# LibTorch and the compiler may each bring an OpenMP runtime; two in one process mean two thread pools that fight for
+# the cores. Every program must load exactly one.
+foreach(program IN LISTS FILES)
+  execute_process(COMMAND ldd ${program} OUTPUT_VARIABLE text RESULT_VARIABLE rc)
+  if(NOT rc EQUAL 0)
+    message(FATAL_ERROR "ldd ${program} failed (${rc})")
+  endif()
+  if(text MATCHES "[^\n]*not found[^\n]*")
+    message(FATAL_ERROR "${program}: ${CMAKE_MATCH_0}")
+  endif()
+  string(REGEX MATCHALL "=> [^ \n]*/lib[gi]?omp[^/ \n]*\\.so[^ \n]*" found "${text}")
+  list(TRANSFORM found REPLACE "^=> " "")
+  set(runtimes)
+  foreach(path IN LISTS found)
+    file(REAL_PATH ${path} path)
+    list(APPEND runtimes ${path})
+  endforeach()
+  list(REMOVE_DUPLICATES runtimes)
+  list(LENGTH runtimes count)
+  if(NOT count EQUAL 1)
+    message(FATAL_ERROR "${program}: ${count} OpenMP runtimes: ${runtimes}")
+  endif()
+  message(STATUS "${program}: ${runtimes}")
+endforeach()

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs every test: the release build with Debian's LibTorch, the interop tests
+# against real transformers, and the same sources against the LibTorch inside the official Python torch.
+#
+#   tests/run.sh                everything
+#   tests/run.sh release        only these of: release interop python-torch
+#
+# Without a package index the last two are skipped; with CI=true that is a failure. The last line counts all tests.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=examples/setup.sh
+source examples/setup.sh
+
+parts=("$@")
+((${#parts[@]})) || parts=(release interop python-torch)
+for part in "${parts[@]}"; do
+  [[ $part == release || $part == interop || $part == python-torch ]] ||
+    die "$part: not a part; choose from release, interop, python-torch"
+done
+wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
+
+passed=0 failed=0 skipped=0
+
+# One attribute of the (first) test suite in a JUnit file; 0 when it is not there.
+count_of() {
+  local value
+  value=$(grep -o "<testsuite [^>]*" "$2" | head -n 1 | grep -o " $1=\"[0-9]*\"" | tr -dc 0-9 || true)
+  printf '%d' "${value:-0}"
+}
+
+# tests NAME JUNIT COMMAND...: a step that runs tests and adds what its JUnit file counts.
+tests() {
+  local name=$1 junit=$2 rc=0 total bad skips
+  shift 2
+  rm -f "$junit"
+  step "$name" "$@" || rc=$?
+  if [[ ! -s $junit ]]; then
+    failed=$((failed + 1))
+    return
+  fi
+  total=$(count_of tests "$junit")
+  bad=$(($(count_of failures "$junit") + $(count_of errors "$junit")))
+  skips=$(($(count_of skipped "$junit") + $(count_of disabled "$junit")))
+  # A runner that fails without a failing test (nothing collected, a crash at exit) still counts.
+  ((rc == 0 || bad > 0)) || bad=1
+  ((total > 0)) || bad=1
+  printf '  %-40s %d tests, %d failed, %d skipped\n' '' "$total" "$bad" "$skips"
+  passed=$((passed + (total > bad + skips ? total - bad - skips : 0)))
+  failed=$((failed + bad))
+  skipped=$((skipped + skips))
+}
+
+# build PRESET CMAKE_OPTION...
+build() {
+  local preset=$1
+  shift
+  step "configure $preset" cmake --preset "$preset" -DQCQA_WARNINGS_AS_ERRORS=ON -DQCQA_BUILD_TESTS=ON "$@" &&
+    step "build $preset" cmake --build --preset "$preset"
+}
+
+run_ctest() {
+  tests "ctest $1" "$LOGS/ctest-$1.xml" \
+    ctest --preset "$1" --parallel "$(nproc)" --output-junit "$PWD/$LOGS/ctest-$1.xml"
+}
+
+mkdir -p "$LOGS"
+install_missing "${BUILD_PACKAGES[@]}" libgtest-dev libbenchmark-dev python3 python3-venv
+
+if wanted release || wanted interop; then
+  # Benchmarks and examples are built so that they keep compiling; they are not run here.
+  if build release -DQCQA_BUILD_BENCHMARKS=ON -DQCQA_BUILD_EXAMPLES=ON; then
+    ! wanted release || run_ctest release
+  else
+    failed=$((failed + 1))
+  fi
+fi
+
+if wanted interop || wanted python-torch; then
+  if step "Python packages" python_environment tests/interop/requirements.txt; then
+    venv=$(python_environment tests/interop/requirements.txt)
+    if wanted interop && [[ -x build/release/qcqa ]]; then
+      tests "interop tests" "$LOGS/interop.xml" \
+        "$venv/bin/python" -m pytest tests/interop -q -p no:cacheprovider --junitxml="$LOGS/interop.xml"
+    fi
+    if wanted python-torch; then
+      if build python-torch -DPython3_EXECUTABLE="$venv/bin/python"; then
+        run_ctest python-torch
+      else
+        failed=$((failed + 1))
+      fi
+    fi
+  elif [[ ${CI:-} == true ]]; then
+    say "The pinned Python packages could not be installed; in CI that is a failure."
+    failed=$((failed + 1))
+  else
+    say "The pinned Python packages could not be installed: skipping the interop tests and the python-torch build."
+    skipped=$((skipped + 1))
+  fi
+fi
+
+say "all steps took $SECONDS s"
+say "$passed passed, $failed failed, $skipped skipped"
+((failed == 0 && passed > 0))

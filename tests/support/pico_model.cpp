@@ -1,0 +1,146 @@
+#include "support/pico_model.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "qcqa/checkpoint/float_codec.hpp"
+#include "qcqa/checkpoint/writer.hpp"
+
+namespace qcqa::testing {
+namespace {
+
+double uniform(std::mt19937_64& random) { return static_cast<double>(random() >> 11) * 0x1p-52 - 1; }
+
+std::size_t count_of(const TensorSpec& spec) {
+  std::size_t count = 1;
+  for (const std::int64_t extent : spec.shape) count *= static_cast<std::size_t>(extent);
+  return count;
+}
+
+const Architecture& architecture_of(const std::string& family) {
+  const auto all = supported_architectures();
+  return *std::ranges::find(all, family, &Architecture::family);
+}
+
+std::vector<double> decoded(std::span<const std::byte> bytes, Dtype dtype) {
+  std::vector<double> values(bytes.size() * 8 / static_cast<std::size_t>(dtype_bits(dtype)));
+  decode(bytes, dtype, values);
+  return values;
+}
+
+/// x (hidden_size) -> head_dim, with bias.
+std::vector<double> project(const HeadRows& head, const AttentionLayer& layer, std::span<const double> x) {
+  const auto weight = decoded(head.weight, layer.dtype);
+  auto out = head.bias.empty() ? std::vector<double>(static_cast<std::size_t>(layer.head_dim)) : decoded(head.bias, layer.bias_dtype);
+  for (std::size_t row = 0; row < out.size(); ++row) {
+    for (std::size_t column = 0; column < x.size(); ++column) out[row] += weight[row * x.size() + column] * x[column];
+  }
+  return out;
+}
+
+double dot(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+}  // namespace
+
+void write_pico_model(const std::filesystem::path& folder, const PicoModel& pico) {
+  const Architecture& architecture = architecture_of(pico.family);
+  nlohmann::ordered_json config = {{"model_type", architecture.model_types.front()},
+                                   {architecture.layers_key, pico.layers},
+                                   {architecture.hidden_size_key, pico.hidden_size},
+                                   {architecture.query_heads_key, pico.query_heads}};
+  if (!architecture.kv_heads_key.empty()) config[architecture.kv_heads_key] = pico.kv_heads;
+  if (!architecture.head_dim_key.empty()) config[architecture.head_dim_key] = pico.head_dim;
+  config["torch_dtype"] = "float32";
+
+  std::vector<TensorSpec> specs;
+  specs.push_back({"model.embed_tokens.weight", pico.dtype, {5, pico.hidden_size}});
+  specs.push_back({"counter", Dtype::i64, {2}});
+  for (int layer = 0; layer < pico.layers; ++layer) {
+    for (const Projection& projection : architecture.projections) {
+      const auto rows = static_cast<std::int64_t>(head_slots(projection, pico.query_heads, pico.kv_heads).size()) * pico.head_dim;
+      specs.push_back({architecture.tensor_name(layer, projection.tensor, ".weight"), pico.dtype, {rows, pico.hidden_size}});
+      if (pico.biases) specs.push_back({architecture.tensor_name(layer, projection.tensor, ".bias"), pico.dtype, {rows}});
+    }
+    specs.push_back({architecture.tensor_name(layer, architecture.output, ".weight"), pico.dtype,
+                     {pico.hidden_size, std::int64_t{pico.query_heads} * pico.head_dim}});
+  }
+  std::filesystem::create_directories(folder);
+  CheckpointWriter writer(folder, specs);
+  std::mt19937_64 random(pico.seed);
+  for (const TensorSpec& spec : specs) {
+    std::vector<std::byte> bytes(count_of(spec) * static_cast<std::size_t>(dtype_bits(spec.dtype) / 8));
+    if (is_attention_dtype(spec.dtype)) {
+      std::vector<double> values(count_of(spec));
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = uniform(random);
+        if (pico.adjust) values[i] = pico.adjust(spec.name, i, values[i]);
+      }
+      encode(values, spec.dtype, bytes);
+    }
+    writer.write(spec.name, bytes);
+  }
+  writer.finish();
+  std::ofstream(folder / "config.json") << config.dump(2);
+  std::ofstream(folder / "tokenizer.json") << "{\"pico\": true}";
+  std::ofstream(folder / "README.md") << "the original card";
+  std::ofstream(folder / ".gitattributes") << "hidden";
+}
+
+std::vector<std::pair<std::string, std::string>> folder_contents(const std::filesystem::path& folder) {
+  std::vector<std::pair<std::string, std::string>> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    std::ostringstream content;
+    content << std::ifstream(entry.path(), std::ios::binary).rdbuf();
+    files.emplace_back(std::filesystem::relative(entry.path(), folder).string(), content.str());
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+std::vector<double> values_of(const TensorView& tensor) { return decoded(tensor.bytes, tensor.dtype); }
+
+std::vector<double> attention_output(const AttentionLayer& layer, int tokens, std::uint64_t seed) {
+  const auto width = static_cast<std::size_t>(layer.hidden_size);
+  const auto head_dim = static_cast<std::size_t>(layer.head_dim);
+  const auto length = static_cast<std::size_t>(tokens);
+  std::mt19937_64 random(seed);
+  std::vector<std::vector<double>> x(length, std::vector<double>(width));
+  for (auto& vector : x) std::ranges::generate(vector, [&] { return uniform(random); });
+  const auto projected = [&](const HeadRows& head) {
+    std::vector<std::vector<double>> out;
+    for (const auto& vector : x) out.push_back(project(head, layer, vector));
+    return out;
+  };
+  const auto output = values_of(*layer.output);
+  const std::size_t output_columns = static_cast<std::size_t>(layer.query_heads) * head_dim;
+  std::vector<double> result(length * width, 0.0);
+  for (int head = 0; head < layer.query_heads; ++head) {
+    const auto kv_head = static_cast<std::size_t>(layer.kv_head_of(head));
+    const auto q = projected(layer.query[static_cast<std::size_t>(head)]);
+    const auto k = projected(layer.key[kv_head]);
+    const auto v = projected(layer.value[kv_head]);
+    for (std::size_t t = 0; t < length; ++t) {
+      std::vector<double> weights(t + 1);
+      for (std::size_t s = 0; s <= t; ++s) weights[s] = std::exp(dot(q[t], k[s]) / std::sqrt(static_cast<double>(head_dim)));
+      double total = 0;
+      for (const double weight : weights) total += weight;
+      for (std::size_t s = 0; s <= t; ++s) {
+        for (std::size_t row = 0; row < width; ++row) {
+          const double* columns = &output[row * output_columns + static_cast<std::size_t>(head) * head_dim];
+          for (std::size_t i = 0; i < head_dim; ++i) result[t * width + row] += weights[s] / total * columns[i] * v[s][i];
+        }
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace qcqa::testing
