@@ -1,0 +1,150 @@
+#include "forward/transformer.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "qcqa/checkpoint/float_codec.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+/// Tokens that go through a layer together: enough for the caches of a CPU to be used well, few enough to stay in them.
+constexpr std::int64_t kTokensOnCpu = 1024;
+constexpr std::int64_t kTokensOnGpu = 16384;
+
+/// Some whole sequences: rows of the hidden states that go through a layer together.
+struct Chunk {
+  std::int64_t first_row = 0, rows = 0;
+  std::vector<AttentionSpan> spans;
+  RotaryTable::Rows rotary;
+};
+
+std::vector<Chunk> cut(std::span<const std::span<const std::int32_t>> sequences, const RotaryTable& table,
+                       std::int64_t tokens) {
+  std::vector<Chunk> chunks;
+  std::int64_t row = 0;
+  for (std::size_t i = 0; i < sequences.size();) {
+    Chunk chunk{.first_row = row, .rows = 0, .spans = {}, .rotary = {}};
+    std::vector<std::int64_t> positions;
+    std::vector<std::int64_t> lengths;
+    for (; i < sequences.size() &&
+           (chunk.rows == 0 || chunk.rows + static_cast<std::int64_t>(sequences[i].size()) <= tokens);
+         ++i) {
+      const auto length = static_cast<std::int64_t>(sequences[i].size());
+      if (length > 0) chunk.spans.push_back({chunk.rows, length, chunk.rows, length});
+      for (std::int64_t position = 0; position < length; ++position) positions.push_back(position);
+      lengths.insert(lengths.end(), sequences[i].size(), length);
+      chunk.rows += length;
+    }
+    chunk.rotary = table.rows(positions, lengths);
+    row += chunk.rows;
+    if (chunk.rows > 0) chunks.push_back(std::move(chunk));
+  }
+  return chunks;
+}
+
+}  // namespace
+
+Transformer::Transformer(const Model& model, const Runtime& runtime, std::span<const AttentionLayer> layers)
+    : model_(&model),
+      runtime_(runtime),
+      spec_(read_forward_spec(model)),
+      layers_(layers.empty() ? std::vector<AttentionLayer>(model.layers().begin(), model.layers().end())
+                             : std::vector<AttentionLayer>(layers.begin(), layers.end())),
+      embedding_(&model.checkpoint().at(spec_.names->embedding + ".weight")),
+      final_norm_(load_norm(model, spec_.names->final_norm, spec_, runtime_)) {
+  if (embedding_->shape.size() != 2 || embedding_->shape[1] != layers_.front().hidden_size) {
+    throw Error(ErrorKind::corrupt, embedding_->file.string() + ": " + embedding_->name,
+                "the embedding must have " + std::to_string(layers_.front().hidden_size) + " columns");
+  }
+  if (!model.checkpoint().find(spec_.names->head + ".weight") && !spec_.tied) {
+    throw Error(ErrorKind::not_found, model.path().string(),
+                "needs the tensor " + spec_.names->head + ".weight, or tied embeddings", "neither");
+  }
+}
+
+at::Tensor Transformer::embed(std::span<const std::int32_t> tokens) const {
+  const std::int64_t width = hidden_size();
+  const std::size_t row_bytes = embedding_->bytes.size() / static_cast<std::size_t>(vocabulary());
+  at::Tensor out = at::empty({static_cast<std::int64_t>(tokens.size()), width});
+  float* const data = out.data_ptr<float>();
+  for (const std::int32_t token : tokens) {
+    if (token < 0 || token >= vocabulary()) {
+      throw Error(ErrorKind::invalid_argument, model_->path().string(),
+                  "token ids must be from 0 to " + std::to_string(vocabulary() - 1), std::to_string(token),
+                  "Was the text tokenised for another model?");
+    }
+  }
+  parallel_for(static_cast<std::int64_t>(tokens.size()), [&](std::int64_t i) {
+    const auto token = static_cast<std::size_t>(tokens[static_cast<std::size_t>(i)]);
+    decode(embedding_->bytes.subspan(token * row_bytes, row_bytes), embedding_->dtype,
+           std::span(data + i * width, static_cast<std::size_t>(width)));
+  });
+  out = out.to(runtime_.options());
+  return spec_.embedding_multiplier == 1 ? out : out.mul_(spec_.embedding_multiplier);
+}
+
+LayerWeights Transformer::load(int layer) const {
+  return load_layer(*model_, layers_[static_cast<std::size_t>(layer)], spec_, runtime_);
+}
+
+AttentionOptions Transformer::attention_options(const LayerWeights& weights, int layer) const {
+  return {.head_dim = weights.head_dim,
+          .scale = spec_.attention_scale,
+          .softcap = spec_.attention_softcap,
+          .window = spec_.windows[static_cast<std::size_t>(layer)],
+          .kv_head_of = weights.kv_head_of};
+}
+
+at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> sequences,
+                            const ForwardProgress& progress) const {
+  std::vector<std::int32_t> tokens;
+  std::size_t longest = 1;
+  for (const auto sequence : sequences) {
+    tokens.insert(tokens.end(), sequence.begin(), sequence.end());
+    longest = std::max(longest, sequence.size());
+  }
+  const RotaryTable table(spec_.rotary, static_cast<std::int64_t>(longest), runtime_);
+  const std::vector<Chunk> chunks = cut(sequences, table, runtime_.device.is_cpu() ? kTokensOnCpu : kTokensOnGpu);
+  at::Tensor hidden = embed(tokens);
+  std::int64_t done = 0;
+  for (int layer = 0; layer < static_cast<int>(layers_.size()); ++layer) {
+    const LayerWeights weights = load(layer);
+    const AttentionLayer& source = layers_[static_cast<std::size_t>(layer)];
+    release_layer(*model_, source, spec_);
+    if (static_cast<std::size_t>(layer) + 1 < layers_.size())
+      prefetch_layer(*model_, layers_[static_cast<std::size_t>(layer) + 1], spec_);
+    const AttentionOptions options = attention_options(weights, layer);
+    for (const Chunk& chunk : chunks) {
+      const Attend own_sequences = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
+        return attend(queries, keys, values, chunk.spans, options, runtime_);
+      };
+      run_layer(weights, spec_, chunk.rotary, own_sequences, runtime_, hidden.narrow(0, chunk.first_row, chunk.rows));
+      done += chunk.rows;
+      if (progress && !progress(done)) throw Error(ErrorKind::interrupted, model_->path().string(), "interrupted");
+    }
+  }
+  return final_norm(hidden);
+}
+
+at::Tensor Transformer::final_norm(const at::Tensor& hidden) const {
+  return apply_norm(hidden, final_norm_, spec_, runtime_);
+}
+
+at::Tensor Transformer::logits(const at::Tensor& hidden) {
+  if (!head_) {
+    const TensorView* weight = model_->checkpoint().find(spec_.names->head + ".weight");
+    LinearSource source;
+    source.add(weight ? *weight : *embedding_,
+               weight ? model_->checkpoint().find(spec_.names->head + ".bias") : nullptr);
+    head_.emplace(source, runtime_);
+  }
+  at::Tensor out = (*head_)(hidden).to(at::kFloat);
+  if (spec_.logit_divisor != 1) out.div_(spec_.logit_divisor);
+  if (spec_.logit_softcap > 0) out.div_(spec_.logit_softcap).tanh_().mul_(spec_.logit_softcap);
+  return out;
+}
+
+}  // namespace qcqa
