@@ -1,0 +1,44 @@
+#pragma once
+
+#include <array>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/json_view.hpp"
+#include "text/pieces.hpp"
+#include "text/string_map.hpp"
+
+namespace qcqa {
+
+/// A token that is looked for in the text before anything else happens to it.
+struct AddedToken {
+  TokenId id = 0;
+  std::string content;
+  bool single_word = false;  ///< only where no word character stands next to it
+  bool lstrip = false;       ///< takes the white space before it along
+  bool rstrip = false;       ///< takes the white space behind it along
+  bool normalized = true;    ///< looked for in the normalised text
+  bool special = false;      ///< left out of decoded text
+};
+
+/// Finds added tokens: at every place the longest, from left to right.
+class AddedTokenFinder {
+ public:
+  /// `spelling` is what is looked for; the first of equal spellings counts.
+  void add(const AddedToken& token, const std::string& spelling);
+  /// Appends the parts of `text` to `pieces`.
+  void split(std::string_view text, bool at_start, Pieces& pieces) const;
+
+ private:
+  [[nodiscard]] const AddedToken* longest_at(std::string_view text, std::size_t at, std::size_t& length) const;
+
+  StringMap<AddedToken> tokens_;
+  std::array<std::vector<std::size_t>, 256> lengths_;  // of the spellings that begin with this byte, falling
+};
+
+/// The array `added_tokens` of a tokenizer.json. @throws Error(corrupt)
+[[nodiscard]] std::vector<AddedToken> read_added_tokens(const JsonView& root, TokenId largest_id);
+
+}  // namespace qcqa
