@@ -1,6 +1,6 @@
 # qcqa_import_text_libraries()
 #
-# Defines the imported targets qcqa::sentencepiece, qcqa::pcre2 and qcqa::utf8proc, for this build and, through the
+# Defines the imported targets qcqa::pcre2 and qcqa::utf8proc, for this build and, through the
 # installed qcqaConfig.cmake, for those who use the library. Found by header and library: what the packages say about
 # themselves differs from one distribution to the next.
 function(qcqa_import_text_library target header library package)
@@ -21,7 +21,6 @@ function(qcqa_import_text_library target header library package)
 endfunction()
 
 function(qcqa_import_text_libraries)
-  qcqa_import_text_library(sentencepiece sentencepiece_processor.h sentencepiece libsentencepiece-dev)
   qcqa_import_text_library(pcre2 pcre2.h pcre2-8 libpcre2-dev)
   qcqa_import_text_library(utf8proc utf8proc.h utf8proc libutf8proc-dev)
 endfunction()

@@ -36,22 +36,7 @@ std::size_t white_space_end(std::string_view text, std::size_t begin) {
 }  // namespace
 
 void AddedTokenFinder::add(const AddedToken& token, const std::string& spelling) {
-  if (spelling.empty()) return;
-  if (!tokens_.emplace(spelling, token).second) return;
-  std::vector<std::size_t>& lengths = lengths_[static_cast<unsigned char>(spelling[0])];
-  const auto place = std::ranges::lower_bound(lengths, spelling.size(), std::greater{});
-  if (place == lengths.end() || *place != spelling.size()) lengths.insert(place, spelling.size());
-}
-
-const AddedToken* AddedTokenFinder::longest_at(std::string_view text, std::size_t at, std::size_t& length) const {
-  for (const std::size_t candidate : lengths_[static_cast<unsigned char>(text[at])]) {
-    if (candidate > text.size() - at) continue;
-    const auto found = tokens_.find(text.substr(at, candidate));
-    if (found == tokens_.end()) continue;
-    length = candidate;
-    return &found->second;
-  }
-  return nullptr;
+  if (spellings_.insert(spelling, static_cast<std::int32_t>(tokens_.size()))) tokens_.push_back(token);
 }
 
 void AddedTokenFinder::split(std::string_view text, bool at_start, Pieces& pieces) const {
@@ -60,13 +45,13 @@ void AddedTokenFinder::split(std::string_view text, bool at_start, Pieces& piece
     if (done < end) pieces.add({text.substr(done, end - done), Piece::kIsText, at_start && done == 0});
   };
   for (std::size_t at = 0; !tokens_.empty() && at < text.size();) {
-    std::size_t length = 0;
-    const AddedToken* token = longest_at(text, at, length);
-    if (token == nullptr) {
+    const ByteTrie::Match found = spellings_.longest(text, at);
+    if (found.length == 0) {
       ++at;
       continue;
     }
-    TextRange match{at, at + length};
+    const AddedToken* token = &tokens_[static_cast<std::size_t>(found.value)];
+    TextRange match{at, at + found.length};
     at = match.end;
     if (token->single_word && !is_single_word(text, match)) continue;
     if (token->lstrip) match.begin = std::max(white_space_begin(text, match.begin), done);

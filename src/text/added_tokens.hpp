@@ -1,14 +1,12 @@
 #pragma once
 
-#include <array>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "text/byte_trie.hpp"
 #include "text/json_view.hpp"
 #include "text/pieces.hpp"
-#include "text/string_map.hpp"
 
 namespace qcqa {
 
@@ -32,10 +30,8 @@ class AddedTokenFinder {
   void split(std::string_view text, bool at_start, Pieces& pieces) const;
 
  private:
-  [[nodiscard]] const AddedToken* longest_at(std::string_view text, std::size_t at, std::size_t& length) const;
-
-  StringMap<AddedToken> tokens_;
-  std::array<std::vector<std::size_t>, 256> lengths_;  // of the spellings that begin with this byte, falling
+  ByteTrie spellings_;  // -> places in tokens_
+  std::vector<AddedToken> tokens_;
 };
 
 /// The array `added_tokens` of a tokenizer.json. @throws Error(corrupt)

@@ -12,13 +12,6 @@
 namespace qcqa {
 namespace {
 
-constexpr std::size_t kLongestKnownWord = 128;
-constexpr std::size_t kKnownWords = 1 << 16;
-
-std::uint64_t pair_key(TokenId left, TokenId right) {
-  return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) | static_cast<std::uint32_t>(right);
-}
-
 std::string byte_token(unsigned byte) {
   constexpr std::string_view kDigits = "0123456789ABCDEF";
   return std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + ">";
@@ -106,7 +99,22 @@ void Bpe::read_merges(const JsonView& description) {
       const std::string& missing = left_id == nullptr ? left : right_id == nullptr ? right : joined;
       entry.corrupt("merge " + std::to_string(rank) + " must be of tokens in the vocabulary", in_quotes(missing));
     }
-    merges_.insert_or_assign(pair_key(*left_id, *right_id), Merge{rank++, *result});
+    merges_.assign(static_cast<std::uint32_t>(*left_id), static_cast<std::uint32_t>(*right_id), {rank++, *result});
+  }
+  find_regions(merges);
+}
+
+/// Regions are right only where every character becomes tokens of its own, whatever its neighbours.
+void Bpe::find_regions(const JsonView& merges) {
+  has_regions_ =
+      prefix_.empty() && suffix_.empty() && !byte_tokens_.empty() && std::ranges::count(byte_tokens_, -1) == 0;
+  if (!has_regions_) return;
+  for (const nlohmann::json& value : merges.value()) {
+    const auto [left, right] = read_pair(JsonView(value, merges.where()));
+    // A merge of byte tokens joins characters in a way that their spelling does not show.
+    const auto is_byte = [&](const std::string& token) { return std::ranges::count(byte_tokens_, *find(token)) != 0; };
+    if (left.size() == 6 || right.size() == 6) has_regions_ = has_regions_ && !is_byte(left) && !is_byte(right);
+    regions_.allow(left + right);
   }
 }
 
@@ -116,8 +124,7 @@ const TokenId* Bpe::find(std::string_view token) const {
 }
 
 const Bpe::Merge* Bpe::find_merge(TokenId left, TokenId right) const {
-  const auto found = merges_.find(pair_key(left, right));
-  return found == merges_.end() ? nullptr : &found->second;
+  return merges_.find(static_cast<std::uint32_t>(left), static_cast<std::uint32_t>(right));
 }
 
 void Bpe::encode(std::string_view word, std::vector<TokenId>& ids) const {
@@ -125,21 +132,20 @@ void Bpe::encode(std::string_view word, std::vector<TokenId>& ids) const {
   if (ignores_merges_) {
     if (const TokenId* whole = find(word)) return ids.push_back(*whole);
   }
-  const bool is_short = word.size() <= kLongestKnownWord;
-  if (is_short) {
-    const std::lock_guard lock(mutex_);
-    if (const auto known = known_words_.find(word); known != known_words_.end()) {
-      ids.insert(ids.end(), known->second.begin(), known->second.end());
-      return;
-    }
+  for (std::size_t begin = 0; begin < word.size();) {
+    const std::size_t end = has_regions_ ? regions_.end(word, begin) : word.size();
+    encode_region(word.substr(begin, end - begin), ids);
+    begin = end;
   }
-  std::vector<TokenId> result = characters_of(word);
+}
+
+void Bpe::encode_region(std::string_view region, std::vector<TokenId>& ids) const {
+  const auto append = [&](const std::vector<TokenId>& known) { ids.insert(ids.end(), known.begin(), known.end()); };
+  if (known_.recall(region, append)) return;
+  std::vector<TokenId> result = characters_of(region);
   merge(result);
-  ids.insert(ids.end(), result.begin(), result.end());
-  if (is_short) {
-    const std::lock_guard lock(mutex_);
-    if (known_words_.size() < kKnownWords) known_words_.emplace(word, std::move(result));
-  }
+  append(result);
+  known_.keep(region, std::move(result));
 }
 
 std::vector<TokenId> Bpe::characters_of(std::string_view word) const {

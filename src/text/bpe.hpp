@@ -1,15 +1,16 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "qcqa/text/tokenizer.hpp"
 #include "text/json_view.hpp"
+#include "text/pair_table.hpp"
+#include "text/regions.hpp"
 #include "text/string_map.hpp"
+#include "text/word_memory.hpp"
 
 namespace qcqa {
 
@@ -36,23 +37,25 @@ class Bpe {
   };
 
   void read_merges(const JsonView& description);
+  void find_regions(const JsonView& merges);
+  void encode_region(std::string_view region, std::vector<TokenId>& ids) const;
   [[nodiscard]] std::vector<TokenId> characters_of(std::string_view word) const;
   void merge(std::vector<TokenId>& ids) const;
   [[nodiscard]] const Merge* find_merge(TokenId left, TokenId right) const;
   [[nodiscard]] const TokenId* find(std::string_view token) const;
 
   StringMap<TokenId> vocabulary_;
-  std::unordered_map<std::uint64_t, Merge> merges_;  // by both ids
-  std::vector<TokenId> byte_tokens_;                 // byte -> id of "<0x..>", or -1; empty without byte_fallback
+  PairTable<Merge> merges_;
+  std::vector<TokenId> byte_tokens_;  // byte -> id of "<0x..>", or -1; empty without byte_fallback
   TokenId unknown_ = -1;
   bool fuses_unknown_ = false;
   bool ignores_merges_ = false;
   std::string prefix_;  // of every character but a word's first
   std::string suffix_;  // of a word's last character
 
-  // Texts repeat their words; this memory is what makes encoding fast.
-  mutable std::mutex mutex_;
-  mutable StringMap<std::vector<TokenId>> known_words_;
+  Regions regions_;
+  bool has_regions_ = false;  // whether words may be cut into them
+  mutable WordMemory<std::vector<TokenId>> known_;
 };
 
 }  // namespace qcqa

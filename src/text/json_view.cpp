@@ -86,6 +86,12 @@ void JsonView::unsupported(std::string_view what) const {
   throw Error(ErrorKind::unsupported, where_, std::string(what) + " is not supported", {}, kUseTokenIds);
 }
 
+std::string json_reason(const nlohmann::json::exception& error) {
+  std::string_view reason = error.what();  // "[json.exception.parse_error.101] parse error at ...: reason"
+  if (const auto tag = reason.find("] "); tag != std::string_view::npos) reason.remove_prefix(tag + 2);
+  return std::string(reason);
+}
+
 std::string read_text_file(const std::filesystem::path& file) {
   std::error_code error;
   const auto status = std::filesystem::status(file, error);
@@ -104,10 +110,8 @@ nlohmann::json read_json_file(const std::filesystem::path& file) {
   try {
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& error) {
-    std::string_view reason = error.what();  // "[json.exception.parse_error.101] parse error at ...: reason"
-    if (const auto after_tag = reason.find("] "); after_tag != std::string_view::npos)
-      reason.remove_prefix(after_tag + 2);
-    throw Error(ErrorKind::corrupt, file.string(), "must be valid UTF-8 JSON", reason, "Download the file again.");
+    throw Error(ErrorKind::corrupt, file.string(), "must be valid UTF-8 JSON", json_reason(error),
+                "Download the file again.");
   }
 }
 

@@ -1,63 +1,124 @@
 #include "text/sentencepiece_tokenizer.hpp"
 
-#include <sentencepiece_processor.h>
-
-#include "qcqa/support/error.hpp"
-#include "text/json_view.hpp"
+#include "text/sentencepiece_model.hpp"
+#include "text/sentencepiece_normalizer.hpp"
+#include "text/sentencepiece_segment.hpp"
 #include "text/unicode.hpp"
 
 namespace qcqa {
 namespace {
 
-std::optional<TokenId> known(int id) { return id >= 0 ? std::optional<TokenId>(id) : std::nullopt; }
+constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 
 class SentencePiece final : public TextModel {
  public:
-  explicit SentencePiece(const std::filesystem::path& file) : where_(file.string()) {
-    const std::string bytes = read_text_file(file);
-    if (bytes.starts_with("version https://git-lfs")) {
-      throw Error(ErrorKind::corrupt, where_, "must be a SentencePiece model", "a git-LFS pointer",
-                  "Run `git lfs pull`.");
-    }
-    if (const auto status = processor_.LoadFromSerializedProto(bytes); !status.ok()) {
-      throw Error(ErrorKind::corrupt, where_, "must be a SentencePiece model", status.message(),
-                  "Download the file again.");
-    }
-    if (processor_.GetPieceSize() <= 0) throw Error(ErrorKind::corrupt, where_, "must have pieces");
-  }
+  explicit SentencePiece(const std::filesystem::path& file)
+      : model_(read_sentencepiece_model(file)), normalizer_(model_), merging_(model_), unigram_(model_) {}
 
   std::vector<TokenId> encode(std::string_view text) const override {
-    std::vector<int> ids;
-    if (const auto status = processor_.Encode(text, &ids); !status.ok()) {
-      throw Error(ErrorKind::unsupported, where_, "SentencePiece could not encode the text", status.message());
+    const std::string normalized = normalizer_.apply(text);
+    std::vector<TokenId> ids;
+    ids.reserve(normalized.size() / 3);
+    bool after_unknown = false;
+    std::size_t at = 0;
+    for (const Segment& segment : segments(normalized)) {
+      const bool is_unknown = segment.id == model_.unknown;
+      if (is_unknown && model_.byte_fallback) {
+        for (const char byte : std::string_view(normalized).substr(at, segment.length))
+          ids.push_back(model_.bytes[static_cast<unsigned char>(byte)]);
+      } else if (!is_unknown || !after_unknown) {  // a run of unknown pieces is one
+        ids.push_back(segment.id);
+      }
+      after_unknown = is_unknown;
+      at += segment.length;
     }
     return ids;
   }
 
   std::string decode(std::span<const TokenId> ids) const override {
-    std::string text;
-    if (const auto status = processor_.Decode(std::vector<int>(ids.begin(), ids.end()), &text); !status.ok()) {
-      throw Error(ErrorKind::unsupported, where_, "SentencePiece could not decode the ids", status.message());
+    std::string text, bytes;
+    bool at_start = true, dropped_space = false;
+    const auto flush_bytes = [&] {
+      append_bytes(bytes, text);
+      bytes.clear();
+    };
+    for (const TokenId id : ids) {
+      const SentencePieceEntry& piece = model_.at(id);
+      if (piece.kind == PieceKind::byte) {
+        bytes += byte_of(id);
+        continue;
+      }
+      flush_bytes();
+      if (dropped_space || !text.empty()) at_start = false;
+      dropped_space = false;
+      if (piece.kind == PieceKind::unknown) text += model_.unknown_surface;
+      if (piece.kind == PieceKind::unknown || piece.kind == PieceKind::control) continue;
+      std::string_view rest = piece.text;
+      if (at_start && (model_.add_dummy_prefix || model_.remove_extra_spaces) && rest.starts_with(kSpaceSymbol)) {
+        rest.remove_prefix(kSpaceSymbol.size());
+        dropped_space = !model_.remove_extra_spaces;
+      }
+      append_spaced(rest, text);
     }
-    return utf8_lossy(text);
+    flush_bytes();
+    return text;
   }
 
-  std::size_t size() const override { return static_cast<std::size_t>(processor_.GetPieceSize()); }
+  std::size_t size() const override { return model_.pieces.size(); }
 
   std::optional<TokenId> find(std::string_view token) const override {
-    const int id = processor_.PieceToId(token);  // the unknown token's id for what it does not know
-    return processor_.IdToPiece(id) == token ? std::optional<TokenId>(id) : std::nullopt;
+    const TokenId id = model_.find(token);
+    return model_.at(id).text == token ? std::optional(id) : std::nullopt;
   }
 
   std::optional<TokenId> leading_token() const override { return bos(); }
-  std::optional<TokenId> bos() const override { return known(processor_.bos_id()); }
-  std::optional<TokenId> eos() const override { return known(processor_.eos_id()); }
+  std::optional<TokenId> bos() const override { return control(model_.bos_piece); }
+  std::optional<TokenId> eos() const override { return control(model_.eos_piece); }
 
  private:
-  static_assert(std::is_same_v<TokenId, int>);
+  [[nodiscard]] std::vector<Segment> segments(std::string_view text) const {
+    return model_.algorithm == SentencePieceModel::Algorithm::bpe ? merging_.run(text) : unigram_.run(text);
+  }
 
-  std::string where_;
-  sentencepiece::SentencePieceProcessor processor_;
+  [[nodiscard]] std::optional<TokenId> control(std::string_view piece) const {
+    const TokenId id = model_.find(piece);
+    return model_.at(id).kind == PieceKind::control ? std::optional(id) : std::nullopt;
+  }
+
+  /// The byte of "<0x0A>"; the model's reader has checked the spelling.
+  [[nodiscard]] char byte_of(TokenId id) const {
+    const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'A' + 10; };
+    const std::string& text = model_.at(id).text;
+    return static_cast<char>(digit(text[3]) * 16 + digit(text[4]));
+  }
+
+  static void append_spaced(std::string_view piece, std::string& text) {
+    for (std::size_t at = 0; at < piece.size();) {
+      if (piece.substr(at).starts_with(kSpaceSymbol)) {
+        text += ' ';
+        at += kSpaceSymbol.size();
+      } else {
+        text += piece[at++];
+      }
+    }
+  }
+
+  /// Every byte that is not part of a character becomes one U+FFFD.
+  static void append_bytes(std::string_view bytes, std::string& text) {
+    while (!bytes.empty()) {
+      const std::size_t valid = invalid_utf8_at(bytes).value_or(bytes.size());
+      text += bytes.substr(0, valid);
+      bytes.remove_prefix(valid);
+      if (bytes.empty()) return;
+      text += kReplacementCharacter;
+      bytes.remove_prefix(1);
+    }
+  }
+
+  SentencePieceModel model_;
+  SentencePieceNormalizer normalizer_;
+  MergingSegmenter merging_;
+  UnigramSegmenter unigram_;
 };
 
 }  // namespace
