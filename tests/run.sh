@@ -23,8 +23,8 @@ passed=0 failed=0 skipped=0
 
 # The sum of one attribute over all test suites in the JUnit files of a folder.
 count_of() {
-  { grep -rhoE "<testsuite [^>]*" "$2" || true; } | { grep -oE " $1=\"[0-9]+\"" || true; } | tr -dc '0-9\n' |
-    awk '{ sum += $1 } END { printf "%d", sum }'
+  find "$2" -name '*.xml' -exec cat {} + | tr '\n\t' '  ' | { grep -oE "<testsuite [^>]*" || true; } |
+    { grep -oE " $1=\"[0-9]+\"" || true; } | tr -dc '0-9\n' | awk '{ sum += $1 } END { printf "%d", sum }'
 }
 
 # tests NAME FOLDER COMMAND...: a step that runs tests and adds what the JUnit files it leaves in FOLDER count.
