@@ -1,13 +1,15 @@
+#include <ATen/Parallel.h>
+
 #include <cstdio>
 #include <memory>
 #include <optional>
 
-#include <ATen/Parallel.h>
-
 #include "cli/commands.hpp"
 #include "cli/evaluate_step.hpp"
 #include "cli/flags.hpp"
+#include "cli/sample_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/forward/runnable.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa::cli {
@@ -16,25 +18,44 @@ namespace {
 struct EvaluateCommand {
   std::string model, reference, json, max_increase, dump_logits;
   TextFlags text;
+  SampleFlags sample;
   ComputeFlags compute;
   CommonFlags common;
 };
 
+/// What was asked for and is there to show.
+struct Result {
+  std::optional<EvaluationText> text;
+  std::optional<Evaluation> evaluation;
+  std::optional<Sample> sample, reference_sample;
+};
+
 void check(const EvaluateCommand& command) {
-  if (!command.text.given()) throw Error(ErrorKind::invalid_argument, "evaluate", "needs --token-ids", "none");
-  if (!command.max_increase.empty() && command.reference.empty()) {
+  if (!command.text.given() && !command.sample.given()) {
+    throw Error(ErrorKind::invalid_argument, "evaluate", "needs --text, --token-ids or --sample", "none of them");
+  }
+  if (!command.max_increase.empty() && (command.reference.empty() || !command.text.given())) {
     throw Error(ErrorKind::invalid_argument, "--max-perplexity-increase",
-                "needs --reference, the model to compare with", "none");
+                "needs --reference, the model to compare with, and a text");
   }
 }
 
-void print_result(const EvaluateCommand& command, const Evaluation& evaluation, const EvaluationText& text) {
+nlohmann::ordered_json to_json(const Result& result) {
+  nlohmann::ordered_json out = result.evaluation ? to_json(*result.evaluation) : nlohmann::ordered_json::object();
+  if (result.sample) out["sample"] = to_json(*result.sample);
+  if (result.reference_sample) out["reference"]["sample"] = to_json(*result.reference_sample);
+  return out;
+}
+
+void print_result(const EvaluateCommand& command, const Result& result) {
+  if (!command.json.empty() && command.json != "-") write_file_atomically(command.json, to_json(result).dump(2) + "\n");
   if (command.json == "-") {
-    std::printf("%s\n", to_json(evaluation).dump(2).c_str());
+    std::printf("%s\n", to_json(result).dump(2).c_str());
     return;
   }
-  std::printf("%s", evaluation_summary(evaluation, text).c_str());
-  if (!command.json.empty()) write_file_atomically(command.json, to_json(evaluation).dump(2) + "\n");
+  if (result.evaluation) std::printf("%s", evaluation_summary(*result.evaluation, *result.text).c_str());
+  if (result.sample) std::printf("%s", sample_summary(command.model, *result.sample).c_str());
+  if (result.reference_sample) std::printf("%s", sample_summary(command.reference, *result.reference_sample).c_str());
 }
 
 int run(const EvaluateCommand& command) {
@@ -45,18 +66,26 @@ int run(const EvaluateCommand& command) {
   const EvaluateOptions options{command.compute.resolve(command.common.device)};
   Console console = command.common.console();
   const Model model = Model::open(command.model);
+  (void)require_runnable(model);
   std::optional<Model> reference;
   if (!command.reference.empty()) reference = Model::open(command.reference);
-  const EvaluationText text = read_text(model, command.text);
   console.note("qcqa evaluate: " + command.model + ", " + model.architecture().family + ", " + command.compute.compute +
                " on " + options.forward.device.name());
-  if (!command.dump_logits.empty()) dump_logits(model, text.windows, options, command.dump_logits);
-
-  const Evaluation evaluation =
-      evaluate(model, reference ? &*reference : nullptr, text.windows, options, console.progress());
-  print_result(command, evaluation, text);
-  if (command.max_increase.empty() || evaluation.perplexity_increase() <= limit) return kOk;
-  console.note("qcqa evaluate: perplexity rose by more than " + command.max_increase + " (--max-perplexity-increase)");
+  Result result;
+  if (command.text.given()) {
+    result.text = read_text(model, command.text);
+    if (!command.dump_logits.empty()) dump_logits(model, result.text->windows, options, command.dump_logits);
+    result.evaluation =
+        evaluate(model, reference ? &*reference : nullptr, result.text->windows, options, console.progress());
+  }
+  if (command.sample.given()) {
+    result.sample = sample(model, command.sample, command.text.bos, options.forward);
+    if (reference) result.reference_sample = sample(*reference, command.sample, command.text.bos, options.forward);
+  }
+  print_result(command, result);
+  if (command.max_increase.empty() || result.evaluation->perplexity_increase() <= limit) return kOk;
+  console.note("qcqa evaluate: the perplexity rose by more than " + command.max_increase +
+               " (--max-perplexity-increase)");
   return kLimitMissed;
 }
 
@@ -65,10 +94,11 @@ int run(const EvaluateCommand& command) {
 void add_evaluate(CLI::App& app, Action& action) {
   auto command = std::make_shared<EvaluateCommand>();
   CLI::App* sub =
-      app.add_subcommand("evaluate", "Measure how well a model predicts a text: perplexity, and KL to a reference");
+      app.add_subcommand("evaluate", "Measure how well a model predicts a text, alone or beside a reference");
   sub->add_option("MODEL", command->model, "Model folder")->required();
-  sub->add_option("--reference", command->reference, "Model to compare with, such as the one it was made from");
+  sub->add_option("--reference", command->reference, "Model to compare with, such as the one that MODEL was made from");
   command->text.add_to(*sub);
+  command->sample.add_to(*sub);
   sub->add_option("--json", command->json, "Write the result as JSON to this file; - = standard output");
   sub->add_option("--max-perplexity-increase", command->max_increase,
                   "Exit with 1 when the perplexity is higher than the reference's by more than this, such as 10%");

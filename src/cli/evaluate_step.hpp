@@ -2,36 +2,11 @@
 
 #include <CLI/CLI.hpp>
 
-#include <filesystem>
-#include <optional>
 #include <string>
-#include <vector>
 
-#include "cli/console.hpp"
-#include "cli/flags.hpp"
-#include "qcqa/evaluate/evaluate.hpp"
+#include "cli/text_flags.hpp"
 
 namespace qcqa::cli {
-
-/// The tokens to evaluate on, as named on the command line.
-struct TextFlags {
-  std::string token_ids;
-  std::size_t context = 0, stride = 0, max_documents = 0, max_tokens = 0;
-  bool truncate = false;
-
-  void add_to(CLI::App& command);
-  [[nodiscard]] bool given() const { return !token_ids.empty(); }
-};
-
-/// Documents and the windows cut from them; the windows refer to the documents.
-struct EvaluationText {
-  std::vector<std::vector<std::int32_t>> documents;
-  std::vector<TokenWindow> windows;
-  std::size_t context = 0;
-};
-
-/// @throws Error(invalid_argument, corrupt, not_found, unsupported)
-[[nodiscard]] EvaluationText read_text(const Model& model, const TextFlags& flags);
 
 /// --compute and --device.
 struct ComputeFlags {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "qcqa/checkpoint/float_codec.hpp"
+#include "qcqa/forward/runnable.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
@@ -55,14 +56,7 @@ Transformer::Transformer(const Model& model, const Runtime& runtime, std::span<c
                              : std::vector<AttentionLayer>(layers.begin(), layers.end())),
       embedding_(&model.checkpoint().at(spec_.names->embedding + ".weight")),
       final_norm_(load_norm(model, spec_.names->final_norm, spec_, runtime_)) {
-  if (embedding_->shape.size() != 2 || embedding_->shape[1] != layers_.front().hidden_size) {
-    throw Error(ErrorKind::corrupt, embedding_->file.string() + ": " + embedding_->name,
-                "the embedding must have " + std::to_string(layers_.front().hidden_size) + " columns");
-  }
-  if (!model.checkpoint().find(spec_.names->head + ".weight") && !spec_.tied) {
-    throw Error(ErrorKind::not_found, model.path().string(),
-                "needs the tensor " + spec_.names->head + ".weight, or tied embeddings", "neither");
-  }
+  (void)require_runnable(model);
 }
 
 at::Tensor Transformer::embed(std::span<const std::int32_t> tokens) const {
