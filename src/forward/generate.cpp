@@ -72,9 +72,9 @@ class Decoder {
       const Attend from_cache = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
         cache.keys.index_copy_(0, rows, keys);
         cache.values.index_copy_(0, rows, values);
-        return attend(queries, cache.keys, cache.values, spans, options, runtime);
+        return attend(queries, cache.keys, cache.values, spans, options);
       };
-      run_layer(weights_[layer], transformer_.spec(), rotary, from_cache, runtime, hidden);
+      hidden = run_layer(weights_[layer], transformer_.spec(), rotary, from_cache, hidden);
     }
     const at::Tensor ends =
         hidden.index_select(0, at::tensor(at::ArrayRef<std::int64_t>(last_rows)).to(runtime.device));

@@ -23,7 +23,7 @@ void add_heads(LinearSource& source, const std::vector<HeadRows>& heads, const A
 Linear load_linear(const Model& model, const std::string& name, const Runtime& runtime) {
   LinearSource source;
   source.add(model.checkpoint().at(name + ".weight"), model.checkpoint().find(name + ".bias"));
-  return {source, runtime};
+  return read_linear(source, runtime);
 }
 
 Linear load_query_key_value(const AttentionLayer& attention, const Runtime& runtime) {
@@ -31,7 +31,7 @@ Linear load_query_key_value(const AttentionLayer& attention, const Runtime& runt
   add_heads(source, attention.query, attention);
   add_heads(source, attention.key, attention);
   add_heads(source, attention.value, attention);
-  return {source, runtime};
+  return read_linear(source, runtime);
 }
 
 Linear load_gate_up(const Model& model, const ForwardDescription& names, const std::string& prefix,
@@ -42,7 +42,7 @@ Linear load_gate_up(const Model& model, const ForwardDescription& names, const s
   };
   if (!names.mlp_gate.empty() && names.mlp_gate != names.mlp_up) add(names.mlp_gate);
   add(names.mlp_up);
-  return {source, runtime};
+  return read_linear(source, runtime);
 }
 
 template <typename Visit>
@@ -104,7 +104,7 @@ LayerWeights load_layer(const Model& model, const AttentionLayer& attention, con
   LinearSource output;
   output.add(*attention.output,
              model.checkpoint().find(architecture.tensor_name(attention.layer, architecture.output, ".bias")));
-  weights.output = Linear(output, runtime);
+  weights.output = read_linear(output, runtime);
   weights.gated = !names.mlp_gate.empty();
   weights.gate_up = load_gate_up(model, names, prefix, runtime);
   weights.down = load_linear(model, prefix + names.mlp_down, runtime);

@@ -4,60 +4,49 @@
 
 #include <algorithm>
 
-#include "forward/cpu_kernels.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/parallel.hpp"
 
 namespace qcqa {
 namespace {
 
-using cpu::kPanel;
+/// Elements that a thread converts at a time.
+constexpr std::int64_t kPiece = std::int64_t{1} << 18;
 
-/// Token rows per unit of parallel work: with a block of inputs they fit the second-level cache.
-constexpr std::int64_t kRowBlock = 96;
-/// Least output columns per unit.
-constexpr std::int64_t kColumnBlock = 8 * kPanel;
-
-struct RowSource {
+/// Some rows of a part, and where they go.
+struct Piece {
   const LinearSource::Part* part;
-  std::int64_t row;
+  std::int64_t first, count;  ///< rows of the part
+  std::int64_t target;        ///< row of the matrix
 };
 
-std::vector<RowSource> rows_of(const LinearSource& source) {
-  std::vector<RowSource> rows;
+std::vector<Piece> pieces_of(const LinearSource& source) {
+  const std::int64_t most = std::max<std::int64_t>(1, kPiece / source.inputs);
+  std::vector<Piece> pieces;
+  std::int64_t target = 0;
   for (const LinearSource::Part& part : source.parts) {
-    for (std::int64_t row = 0; row < part.rows; ++row) rows.push_back({&part, row});
+    for (std::int64_t first = 0; first < part.rows; first += most) {
+      pieces.push_back({&part, first, std::min(most, part.rows - first), target + first});
+    }
+    target += part.rows;
   }
-  return rows;
+  return pieces;
 }
 
-void decode_row(const RowSource& source, std::int64_t inputs, float* out) {
-  const LinearSource::Part& part = *source.part;
-  const std::size_t bytes = part.weight.size() / static_cast<std::size_t>(part.rows);
-  decode(part.weight.subspan(static_cast<std::size_t>(source.row) * bytes, bytes), part.dtype,
-         std::span(out, static_cast<std::size_t>(inputs)));
-}
-
-at::Tensor read_panels(const std::vector<RowSource>& rows, std::int64_t inputs) {
-  const auto count = static_cast<std::int64_t>(rows.size());
-  at::Tensor panels = at::empty({cpu::panel_count(count), inputs, kPanel});
-  float* const data = panels.data_ptr<float>();
-  parallel_for(cpu::panel_count(count), [&](std::int64_t panel) {
-    const std::int64_t first = panel * kPanel;
-    const std::int64_t height = std::min(kPanel, count - first);
-    std::vector<float> buffer(static_cast<std::size_t>(height * inputs));
-    for (std::int64_t i = 0; i < height; ++i)
-      decode_row(rows[static_cast<std::size_t>(first + i)], inputs, &buffer[static_cast<std::size_t>(i * inputs)]);
-    cpu::pack_rows(buffer.data(), inputs, height, inputs, data + panel * inputs * kPanel);
-  });
-  return panels;
-}
-
-at::Tensor read_rows(const std::vector<RowSource>& rows, std::int64_t inputs) {
-  at::Tensor matrix = at::empty({static_cast<std::int64_t>(rows.size()), inputs});
+at::Tensor read_rows(const LinearSource& source) {
+  const std::vector<Piece> pieces = pieces_of(source);
+  const std::int64_t rows = pieces.empty() ? 0 : pieces.back().target + pieces.back().count;
+  at::Tensor matrix = at::empty({rows, source.inputs});
   float* const data = matrix.data_ptr<float>();
-  parallel_for(static_cast<std::int64_t>(rows.size()),
-               [&](std::int64_t i) { decode_row(rows[static_cast<std::size_t>(i)], inputs, data + i * inputs); });
+  parallel_for(pieces.size(), [&](std::size_t i) {
+    const Piece& piece = pieces[i];
+    const std::size_t row_bytes = piece.part->weight.size() / static_cast<std::size_t>(piece.part->rows);
+    decode(piece.part->weight.subspan(static_cast<std::size_t>(piece.first) * row_bytes,
+                                      static_cast<std::size_t>(piece.count) * row_bytes),
+           piece.part->dtype,
+           std::span(data + piece.target * source.inputs, static_cast<std::size_t>(piece.count * source.inputs)));
+  });
   return matrix;
 }
 
@@ -95,43 +84,19 @@ void LinearSource::add(const TensorView& weight, const TensorView* bias) {
                    bias ? bias->dtype : weight.dtype});
 }
 
-Linear::Linear(const LinearSource& source, const Runtime& runtime)
-    : packed_(runtime.own_kernels), inputs_(source.inputs) {
-  const std::vector<RowSource> rows = rows_of(source);
-  outputs_ = static_cast<std::int64_t>(rows.size());
-  weight_ = packed_ ? read_panels(rows, inputs_) : read_rows(rows, inputs_).to(runtime.options());
-  bias_ = read_bias(source, outputs_);
-  if (bias_.defined()) bias_ = bias_.to(runtime.options());
-}
-
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-  if (packed_) return multiply(x);
-  return bias_.defined() ? at::addmm(bias_, x, weight_.t()) : at::mm(x, weight_.t());
+  // One row is bound by memory: a matrix product would first copy the weights into its own order.
+  if (x.size(0) == 1 && x.is_cpu()) {
+    const at::Tensor row = x.squeeze(0);
+    return (bias.defined() ? at::addmv(bias, weight, row) : at::mv(weight, row)).unsqueeze(0);
+  }
+  return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
 }
 
-at::Tensor Linear::multiply(const at::Tensor& x) const {
-  const std::int64_t rows = x.size(0);
-  at::Tensor y = at::empty({rows, outputs_});
-  const float* const x_data = x.data_ptr<float>();
-  float* const y_data = y.data_ptr<float>();
-  const float* const bias = bias_.defined() ? bias_.data_ptr<float>() : nullptr;
-  const std::int64_t row_blocks = (rows + kRowBlock - 1) / kRowBlock;
-  const std::int64_t column_blocks = (outputs_ + kColumnBlock - 1) / kColumnBlock;
-  parallel_for(row_blocks * column_blocks, [&](std::int64_t unit) {
-    const std::int64_t row = unit % row_blocks * kRowBlock;
-    const std::int64_t column = unit / row_blocks * kColumnBlock;
-    cpu::multiply({.x = x_data + row * inputs_,
-                   .x_stride = inputs_,
-                   .rows = std::min(kRowBlock, rows - row),
-                   .inputs = inputs_,
-                   .panels = weight_.data_ptr<float>() + column * inputs_,
-                   .panel_stride = inputs_ * kPanel,
-                   .outputs = std::min(kColumnBlock, outputs_ - column),
-                   .y = y_data + row * outputs_ + column,
-                   .y_stride = outputs_,
-                   .bias = bias ? bias + column : nullptr});
-  });
-  return y;
+Linear read_linear(const LinearSource& source, const Runtime& runtime) {
+  at::Tensor weight = read_rows(source);
+  at::Tensor bias = read_bias(source, weight.size(0));
+  return {weight.to(runtime.options()), bias.defined() ? bias.to(runtime.options()) : bias};
 }
 
 at::Tensor widened(const TensorView& tensor) {

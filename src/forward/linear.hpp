@@ -24,27 +24,20 @@ struct LinearSource {
   void add(const TensorView& weight, const TensorView* bias);
 };
 
-/// y = x W^T + b with W in the form that this device multiplies fastest.
-class Linear {
- public:
-  Linear() = default;
-  /// Reads and widens the weights.
-  Linear(const LinearSource& source, const Runtime& runtime);
+/// y = x W^T + b. The tensors may be anybody's: a checkpoint's, or ones that gradients are taken of.
+struct Linear {
+  at::Tensor weight;  ///< (outputs, inputs)
+  at::Tensor bias;    ///< (outputs), undefined: none
 
-  [[nodiscard]] std::int64_t inputs() const noexcept { return inputs_; }
-  [[nodiscard]] std::int64_t outputs() const noexcept { return outputs_; }
+  [[nodiscard]] std::int64_t inputs() const { return weight.size(1); }
+  [[nodiscard]] std::int64_t outputs() const { return weight.size(0); }
 
-  /// @param x (rows, inputs), contiguous  @returns (rows, outputs), contiguous
+  /// @param x (rows, inputs)  @returns (rows, outputs)
   [[nodiscard]] at::Tensor operator()(const at::Tensor& x) const;
-
- private:
-  [[nodiscard]] at::Tensor multiply(const at::Tensor& x) const;
-
-  bool packed_ = false;
-  std::int64_t inputs_ = 0, outputs_ = 0;
-  at::Tensor weight_;  ///< (outputs, inputs), or panels for the kernels of this program
-  at::Tensor bias_;    ///< undefined: none
 };
+
+/// Reads and widens the weights.
+[[nodiscard]] Linear read_linear(const LinearSource& source, const Runtime& runtime);
 
 /// A tensor as float32 on the CPU. @throws Error(unsupported) unless it is a floating-point tensor
 [[nodiscard]] at::Tensor widened(const TensorView& tensor);

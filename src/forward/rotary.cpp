@@ -4,7 +4,6 @@
 
 #include <limits>
 
-#include "forward/cpu_kernels.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
@@ -44,31 +43,15 @@ RotaryTable::Rows RotaryTable::rows(const std::vector<std::int64_t>& positions,
   return {cosines_.index_select(0, where), sines_.index_select(0, where)};
 }
 
-void apply_rotary(at::Tensor rows, std::int64_t heads, std::int64_t head_dim, const RotaryTable::Rows& table,
-                  const Runtime& runtime) {
-  const std::int64_t tokens = rows.size(0);
+at::Tensor apply_rotary(const at::Tensor& heads, const RotaryTable::Rows& table) {
   const std::int64_t half = table.cosines.size(1);
-  if (runtime.own_kernels) {
-    float* const data = rows.data_ptr<float>();
-    const float* const cosines = table.cosines.data_ptr<float>();
-    const float* const sines = table.sines.data_ptr<float>();
-    const std::int64_t stride = rows.stride(0);
-#pragma omp parallel for schedule(static)
-    for (std::int64_t token = 0; token < tokens; ++token) {
-      for (std::int64_t head = 0; head < heads; ++head) {
-        cpu::rotate(data + token * stride + head * head_dim, cosines + token * half, sines + token * half, half);
-      }
-    }
-    return;
-  }
-  const at::Tensor view = rows.narrow(1, 0, heads * head_dim).unflatten(1, at::IntArrayRef({heads, head_dim}));
-  at::Tensor a = view.narrow(2, 0, half);
-  at::Tensor b = view.narrow(2, half, half);
+  const at::Tensor a = heads.narrow(2, 0, half);
+  const at::Tensor b = heads.narrow(2, half, half);
   const at::Tensor cosines = table.cosines.unsqueeze(1);
   const at::Tensor sines = table.sines.unsqueeze(1);
-  const at::Tensor rotated = a * cosines - b * sines;
-  b.copy_(b * cosines + a * sines);
-  a.copy_(rotated);
+  std::vector<at::Tensor> parts = {at::addcmul(a * cosines, b, sines, -1), at::addcmul(b * cosines, a, sines)};
+  if (heads.size(2) > 2 * half) parts.push_back(heads.narrow(2, 2 * half, heads.size(2) - 2 * half));
+  return at::cat(parts, 2);
 }
 
 }  // namespace qcqa

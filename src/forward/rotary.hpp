@@ -26,9 +26,8 @@ class RotaryTable {
   at::Tensor cosines_, sines_;
 };
 
-/// Rotates the first `heads` heads of every row, in place.
-/// @param rows  (tokens, anything), heads of head_dim from the first column on
-void apply_rotary(at::Tensor rows, std::int64_t heads, std::int64_t head_dim, const RotaryTable::Rows& table,
-                  const Runtime& runtime);
+/// Rotates every head of every row.
+/// @param heads  (tokens, heads, head_dim)  @returns the same shape
+[[nodiscard]] at::Tensor apply_rotary(const at::Tensor& heads, const RotaryTable::Rows& table);
 
 }  // namespace qcqa

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 
+#include "forward/batch.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/forward/runnable.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/parallel.hpp"
 
 namespace qcqa {
 namespace {
@@ -14,37 +16,6 @@ namespace {
 /// Tokens that go through a layer together: enough for the caches of a CPU to be used well, few enough to stay in them.
 constexpr std::int64_t kTokensOnCpu = 1024;
 constexpr std::int64_t kTokensOnGpu = 16384;
-
-/// Some whole sequences: rows of the hidden states that go through a layer together.
-struct Chunk {
-  std::int64_t first_row = 0, rows = 0;
-  std::vector<AttentionSpan> spans;
-  RotaryTable::Rows rotary;
-};
-
-std::vector<Chunk> cut(std::span<const std::span<const std::int32_t>> sequences, const RotaryTable& table,
-                       std::int64_t tokens) {
-  std::vector<Chunk> chunks;
-  std::int64_t row = 0;
-  for (std::size_t i = 0; i < sequences.size();) {
-    Chunk chunk{.first_row = row, .rows = 0, .spans = {}, .rotary = {}};
-    std::vector<std::int64_t> positions;
-    std::vector<std::int64_t> lengths;
-    for (; i < sequences.size() &&
-           (chunk.rows == 0 || chunk.rows + static_cast<std::int64_t>(sequences[i].size()) <= tokens);
-         ++i) {
-      const auto length = static_cast<std::int64_t>(sequences[i].size());
-      if (length > 0) chunk.spans.push_back({chunk.rows, length, chunk.rows, length});
-      for (std::int64_t position = 0; position < length; ++position) positions.push_back(position);
-      lengths.insert(lengths.end(), sequences[i].size(), length);
-      chunk.rows += length;
-    }
-    chunk.rotary = table.rows(positions, lengths);
-    row += chunk.rows;
-    if (chunk.rows > 0) chunks.push_back(std::move(chunk));
-  }
-  return chunks;
-}
 
 }  // namespace
 
@@ -71,10 +42,11 @@ at::Tensor Transformer::embed(std::span<const std::int32_t> tokens) const {
                   "Was the text tokenised for another model?");
     }
   }
-  parallel_for(static_cast<std::int64_t>(tokens.size()), [&](std::int64_t i) {
-    const auto token = static_cast<std::size_t>(tokens[static_cast<std::size_t>(i)]);
+  const auto row_size = static_cast<std::size_t>(width);
+  parallel_for(tokens.size(), [&](std::size_t i) {
+    const auto token = static_cast<std::size_t>(tokens[i]);
     decode(embedding_->bytes.subspan(token * row_bytes, row_bytes), embedding_->dtype,
-           std::span(data + i * width, static_cast<std::size_t>(width)));
+           std::span(data + i * row_size, row_size));
   });
   out = out.to(runtime_.options());
   return spec_.embedding_multiplier == 1 ? out : out.mul_(spec_.embedding_multiplier);
@@ -101,7 +73,8 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
     longest = std::max(longest, sequence.size());
   }
   const RotaryTable table(spec_.rotary, static_cast<std::int64_t>(longest), runtime_);
-  const std::vector<Chunk> chunks = cut(sequences, table, runtime_.device.is_cpu() ? kTokensOnCpu : kTokensOnGpu);
+  const std::vector<SequenceBatch> batches =
+      make_batches(sequences, table, runtime_.device.is_cpu() ? kTokensOnCpu : kTokensOnGpu);
   at::Tensor hidden = embed(tokens);
   std::int64_t done = 0;
   for (int layer = 0; layer < static_cast<int>(layers_.size()); ++layer) {
@@ -111,21 +84,20 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
     if (static_cast<std::size_t>(layer) + 1 < layers_.size())
       prefetch_layer(*model_, layers_[static_cast<std::size_t>(layer) + 1], spec_);
     const AttentionOptions options = attention_options(weights, layer);
-    for (const Chunk& chunk : chunks) {
+    for (const SequenceBatch& batch : batches) {
       const Attend own_sequences = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
-        return attend(queries, keys, values, chunk.spans, options, runtime_);
+        return attend(queries, keys, values, batch.spans, options);
       };
-      run_layer(weights, spec_, chunk.rotary, own_sequences, runtime_, hidden.narrow(0, chunk.first_row, chunk.rows));
-      done += chunk.rows;
+      at::Tensor rows = hidden.narrow(0, batch.first_row, batch.rows);
+      rows.copy_(run_layer(weights, spec_, batch.rotary, own_sequences, rows));
+      done += batch.rows;
       if (progress && !progress(done)) throw Error(ErrorKind::interrupted, model_->path().string(), "interrupted");
     }
   }
   return final_norm(hidden);
 }
 
-at::Tensor Transformer::final_norm(const at::Tensor& hidden) const {
-  return apply_norm(hidden, final_norm_, spec_, runtime_);
-}
+at::Tensor Transformer::final_norm(const at::Tensor& hidden) const { return apply_norm(hidden, final_norm_, spec_); }
 
 at::Tensor Transformer::logits(const at::Tensor& hidden) {
   if (!head_) {
@@ -133,7 +105,7 @@ at::Tensor Transformer::logits(const at::Tensor& hidden) {
     LinearSource source;
     source.add(weight ? *weight : *embedding_,
                weight ? model_->checkpoint().find(spec_.names->head + ".bias") : nullptr);
-    head_.emplace(source, runtime_);
+    head_ = read_linear(source, runtime_);
   }
   at::Tensor out = (*head_)(hidden).to(at::kFloat);
   if (spec_.logit_divisor != 1) out.div_(spec_.logit_divisor);
