@@ -196,6 +196,23 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   return Checkpoint(std::move(state));
 }
 
+Checkpoint Checkpoint::with(const Checkpoint& other) const {
+  auto state = std::make_shared<State>(*state_);
+  state->maps.insert(state->maps.end(), other.state_->maps.begin(), other.state_->maps.end());
+  state->files.insert(state->files.end(), other.state_->files.begin(), other.state_->files.end());
+  for (const TensorView& replacement : other.tensors()) {
+    const TensorView& own = at(replacement.name);
+    if (own.shape != replacement.shape) {
+      throw Error(ErrorKind::invalid_argument, replacement.file.string() + ": " + replacement.name,
+                  "a tensor must have the shape of the one that it replaces");
+    }
+    TensorView& place = state->tensors[static_cast<std::size_t>(&own - state_->tensors.data())];
+    state->total_bytes += replacement.bytes.size() - place.bytes.size();
+    place = replacement;
+  }
+  return Checkpoint(std::move(state));
+}
+
 const fs::path& Checkpoint::path() const noexcept { return state_->path; }
 
 CheckpointFormat Checkpoint::format() const noexcept { return state_->format; }

@@ -147,6 +147,10 @@ Model::Model(fs::path path, ordered_json config, const Architecture& architectur
   for (int i = 0; i < shape.layers; ++i) layers_.push_back(bind_layer(checkpoint_, architecture, shape, i));
 }
 
+Model Model::with(const Checkpoint& replacements) const {
+  return Model(path_, config_, *architecture_, checkpoint_.with(replacements));
+}
+
 std::int64_t Model::parameter_count() const noexcept {
   std::int64_t count = 0;
   for (const TensorView& tensor : checkpoint_.tensors()) count += tensor.element_count();

@@ -40,6 +40,10 @@ class Checkpoint {
   [[nodiscard]] const std::filesystem::path& path() const noexcept;
   [[nodiscard]] CheckpointFormat format() const noexcept;
 
+  /// This checkpoint with the tensors of `other` in the place of its own of the same names.
+  /// @throws Error(invalid_argument) for a tensor that is not here, or has another shape here
+  [[nodiscard]] Checkpoint with(const Checkpoint& other) const;
+
   /// Every tensor, sorted by name.
   [[nodiscard]] std::span<const TensorView> tensors() const noexcept;
 

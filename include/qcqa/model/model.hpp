@@ -55,6 +55,10 @@ class Model {
   /// @throws Error(not_found, corrupt, unsupported)
   [[nodiscard]] static Model open(const std::filesystem::path& folder);
 
+  /// This model with the tensors of `replacements` in the place of its own.
+  /// @throws Error(invalid_argument) for a tensor that the model lacks, or has in another shape
+  [[nodiscard]] Model with(const Checkpoint& replacements) const;
+
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
   [[nodiscard]] const nlohmann::ordered_json& config() const noexcept { return config_; }
   [[nodiscard]] const Architecture& architecture() const noexcept { return *architecture_; }

@@ -1,0 +1,89 @@
+#include "model/attention_weights.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "qcqa/checkpoint/float_codec.hpp"
+#include "support/parallel.hpp"
+
+namespace qcqa {
+namespace {
+
+constexpr auto kDouble = at::kDouble;
+
+std::span<double> values_of(const at::Tensor& tensor) {
+  return {tensor.data_ptr<double>(), static_cast<std::size_t>(tensor.numel())};
+}
+
+/// (heads, head_dim, inputs); the last column holds the bias when inputs is hidden_size + 1.
+at::Tensor read_heads(const std::vector<HeadRows>& heads, const AttentionLayer& layer, std::int64_t inputs) {
+  const std::int64_t width = layer.hidden_size;
+  at::Tensor out = at::zeros({static_cast<std::int64_t>(heads.size()), layer.head_dim, inputs}, kDouble);
+  parallel_for(heads.size(), [&](std::size_t head) {
+    at::Tensor weight = at::empty({layer.head_dim, width}, kDouble);
+    decode(heads[head].weight, layer.dtype, values_of(weight));
+    const at::Tensor place = out.select(0, static_cast<std::int64_t>(head));
+    place.narrow(1, 0, width).copy_(weight);
+    if (heads[head].bias.empty()) return;
+    at::Tensor bias = at::empty({layer.head_dim}, kDouble);
+    decode(heads[head].bias, layer.bias_dtype, values_of(bias));
+    place.select(1, width).copy_(bias);
+  });
+  return out;
+}
+
+const at::Tensor& heads_of(const AttentionWeights& weights, HeadRole role) {
+  return role == HeadRole::query ? weights.query : role == HeadRole::key ? weights.key : weights.value;
+}
+
+/// The rows of a projection, with the bias column where there is one.
+at::Tensor projection_rows(const Projection& projection, const AttentionWeights& weights) {
+  std::vector<at::Tensor> rows;
+  for (const HeadSlot& slot : head_slots(projection, weights.query_heads(), weights.kv_heads())) {
+    rows.push_back(heads_of(weights, slot.role).select(0, slot.head));
+  }
+  return at::cat(rows);
+}
+
+}  // namespace
+
+AttentionWeights read_attention_weights(const AttentionLayer& layer) {
+  const auto has_bias = [](const std::vector<HeadRows>& heads) { return !heads.front().bias.empty(); };
+  const bool bias = has_bias(layer.query) || has_bias(layer.key) || has_bias(layer.value);
+  const std::int64_t inputs = layer.hidden_size + (bias ? 1 : 0);
+  at::Tensor output = at::empty({layer.hidden_size, layer.query_heads, layer.head_dim}, kDouble);
+  decode(layer.output->bytes, layer.output->dtype, values_of(output));
+  return {.query = read_heads(layer.query, layer, inputs),
+          .key = read_heads(layer.key, layer, inputs),
+          .value = read_heads(layer.value, layer, inputs),
+          .output = output.transpose(0, 1).contiguous()};
+}
+
+TensorBytes tensor_bytes(std::string name, const at::Tensor& values, Dtype dtype) {
+  const at::Tensor packed = values.to(kDouble).contiguous();
+  TensorBytes out{std::move(name), dtype, values.sizes().vec(), {}};
+  out.bytes.resize(static_cast<std::size_t>(values.numel()) * static_cast<std::size_t>(dtype_bits(dtype) / 8));
+  encode(std::span<const double>(values_of(packed)), dtype, out.bytes);
+  return out;
+}
+
+std::vector<TensorBytes> attention_tensors(const Model& model, const AttentionLayer& layer,
+                                           const AttentionWeights& weights, std::optional<Dtype> dtype) {
+  const Architecture& architecture = model.architecture();
+  std::vector<TensorBytes> tensors;
+  for (const Projection& projection : architecture.projections) {
+    const at::Tensor rows = projection_rows(projection, weights);
+    tensors.push_back(tensor_bytes(architecture.tensor_name(layer.layer, projection.tensor, ".weight"),
+                                   rows.narrow(1, 0, layer.hidden_size), dtype.value_or(layer.dtype)));
+    const std::string bias = architecture.tensor_name(layer.layer, projection.tensor, ".bias");
+    if (model.checkpoint().find(bias)) {
+      tensors.push_back(tensor_bytes(bias, rows.select(1, layer.hidden_size), dtype.value_or(layer.bias_dtype)));
+    }
+  }
+  const at::Tensor output = weights.output.transpose(0, 1).reshape({layer.hidden_size, -1});
+  tensors.push_back(tensor_bytes(layer.output->name, output, dtype.value_or(layer.output->dtype)));
+  return tensors;
+}
+
+}  // namespace qcqa
