@@ -1,0 +1,87 @@
+#include "merge/merge_heads.hpp"
+
+#include <ATen/ATen.h>
+
+#include "fitness/group_sharing.hpp"
+
+namespace qcqa {
+namespace {
+
+/// Rows of several heads, one head below the other.
+at::Tensor stacked(const at::Tensor& heads, std::span<const std::uint8_t> members, std::int64_t first, std::int64_t rows) {
+  std::vector<at::Tensor> parts;
+  for (const std::uint8_t head : members) parts.push_back(heads.select(0, head).narrow(0, first, rows));
+  return at::cat(parts);
+}
+
+at::Tensor complex_rows(const at::Tensor& head, std::int64_t planes) {
+  return at::complex(head.narrow(-2, 0, planes).contiguous(), head.narrow(-2, planes, planes).contiguous());
+}
+
+void store_complex(const at::Tensor& rows, at::Tensor head) {
+  const std::int64_t planes = rows.size(-2);
+  head.narrow(-2, 0, planes).copy_(at::real(rows));
+  head.narrow(-2, planes, planes).copy_(at::imag(rows));
+}
+
+class Merger {
+ public:
+  Merger(const AttentionWeights& weights, const KeyFreedom& freedom)
+      : source_(weights),
+        merged_{weights.query.clone(), weights.key.clone(), weights.value.clone(), weights.output.clone()},
+        rotary_(freedom.rotary_dim),
+        planes_(freedom.rotary_dim / 2),
+        rest_(weights.head_dim() - freedom.rotary_dim) {}
+
+  void merge(std::span<const std::uint8_t> members, const GroupSharing& sharing) {
+    const at::Tensor value =
+        at::mm(sharing.value.combination, stacked(source_.value, members, 0, source_.head_dim()));
+    const at::Tensor rest = at::mm(sharing.rest.combination, stacked(source_.key, members, rotary_, rest_));
+    const at::Tensor planes = shared_planes(members, sharing.planes);
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      const auto index = static_cast<std::int64_t>(i);
+      merged_.value.select(0, members[i]).copy_(value);
+      merged_.key.select(0, members[i]).narrow(0, rotary_, rest_).copy_(rest);
+      store_complex(planes, merged_.key.select(0, members[i]).narrow(0, 0, rotary_));
+      const std::int64_t per_head = source_.queries_per_kv_head();
+      const at::Tensor output = merged_.output.narrow(0, members[i] * per_head, per_head);
+      output.copy_(at::matmul(output, sharing.value.coefficients[index]));
+      const at::Tensor query = merged_.query.narrow(0, members[i] * per_head, per_head);
+      const at::Tensor free = query.narrow(1, rotary_, rest_);
+      free.copy_(at::matmul(sharing.rest.coefficients[index].t(), free));
+      const at::Tensor turned = query.narrow(1, 0, rotary_);
+      const at::Tensor factors = sharing.planes.coefficients.select(1, index).conj().unsqueeze(1);
+      store_complex(complex_rows(turned, planes_) * factors, turned);
+    }
+  }
+
+  [[nodiscard]] const AttentionWeights& merged() const noexcept { return merged_; }
+
+ private:
+  [[nodiscard]] at::Tensor shared_planes(std::span<const std::uint8_t> members, const SharedPlanes& sharing) const {
+    at::Tensor sum = at::zeros({planes_, source_.inputs()}, at::kComplexDouble);
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      const at::Tensor factors = sharing.combination.select(1, static_cast<std::int64_t>(i)).unsqueeze(1);
+      sum += complex_rows(source_.key.select(0, members[i]).narrow(0, 0, rotary_), planes_) * factors;
+    }
+    return sum;
+  }
+
+  const AttentionWeights& source_;
+  AttentionWeights merged_;
+  std::int64_t rotary_, planes_, rest_;
+};
+
+}  // namespace
+
+AttentionWeights merge_heads(const AttentionWeights& weights, const Grouping& grouping, MergeKind kind,
+                             const KeyFreedom& freedom, const at::Tensor& second_moment) {
+  const HeadBlocks blocks = compute_head_blocks(weights, freedom, second_moment);
+  Merger merger(weights, freedom);
+  for (const auto& members : grouping.members()) {
+    if (members.size() > 1) merger.merge(members, share_heads(blocks, members, kind));
+  }
+  return merger.merged();
+}
+
+}  // namespace qcqa
