@@ -16,10 +16,8 @@ constexpr std::array<Word, 8> kThings{"kite", "drum", "ball", "bell", "book", "l
 constexpr std::array<Word, 5> kColours{"red", "blue", "green", "black", "white"};
 constexpr std::array<Word, 5> kPlaces{"lake", "hill", "barn", "mill", "wood"};
 constexpr std::array<Word, 4> kAnimals{"birds", "cats", "frogs", "bees"};
-constexpr std::array<Word, 12> kSounds{"la", "mo", "ti", "ra", "su", "ne",
-                                       "ko", "bi", "fa", "du", "ze", "pu"};
-constexpr std::array<Word, 10> kNumbers{"one", "two",   "three", "four", "five",
-                                        "six", "seven", "eight", "nine", "ten"};
+constexpr std::array<Word, 12> kSounds{"la", "mo", "ti", "ra", "su", "ne", "ko", "bi", "fa", "du", "ze", "pu"};
+constexpr std::array<Word, 10> kNumbers{"one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"};
 constexpr std::array<Word, 3> kOpening{" (", " [", " {"};
 constexpr std::array<Word, 3> kClosing{" )", " ]", " }"};
 
@@ -89,13 +87,30 @@ class Story {
 
   void happen() {
     switch (random_.below(10)) {
-      case 0: case 1: give(); break;
-      case 2: walk(); break;
-      case 3: case 4: case 5: ask(); break;
-      case 6: sing(); break;
-      case 7: decode(); break;
-      case 8: count_animals(); break;
-      default: build(); break;
+      case 0:
+      case 1:
+        give();
+        break;
+      case 2:
+        walk();
+        break;
+      case 3:
+      case 4:
+      case 5:
+        ask();
+        break;
+      case 6:
+        sing();
+        break;
+      case 7:
+        decode();
+        break;
+      case 8:
+        count_animals();
+        break;
+      default:
+        build();
+        break;
     }
   }
 
@@ -120,8 +135,12 @@ class Story {
     const Person& owner = people_[thing.owner];
     const Person& person = anyone();
     switch (random_.below(4)) {
-      case 0: add("Who has the ", thing.name, "? ", owner.name, " has it."); break;
-      case 1: add("What colour is the ", thing.name, "? ", capitalised(thing.colour), "."); break;
+      case 0:
+        add("Who has the ", thing.name, "? ", owner.name, " has it.");
+        break;
+      case 1:
+        add("What colour is the ", thing.name, "? ", capitalised(thing.colour), ".");
+        break;
       case 2:
         if (person.place.empty()) {
           add("Is ", person.name, " a boy or a girl? A ", person.girl ? "girl." : "boy.");
@@ -130,8 +149,8 @@ class Story {
         }
         break;
       default:
-        add(people_[someone_but(thing.owner)].name, " asks, \"Who has the ", thing.name, "?\" ",
-            owner.name, " says, \"I do.\"");
+        add(people_[someone_but(thing.owner)].name, " asks, \"Who has the ", thing.name, "?\" ", owner.name,
+            " says, \"I do.\"");
     }
   }
 

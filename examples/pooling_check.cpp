@@ -14,8 +14,7 @@ using Labels = std::vector<std::size_t>;
 
 // (KV heads, head_dim, hidden): a view on the weight.
 torch::Tensor by_head(const TinyLlama& model, std::int64_t layer, const char* name) {
-  return model.attention_weight(layer, name)
-      .view({model.shape().heads, model.shape().head_dim, model.shape().hidden});
+  return model.attention_weight(layer, name).view({model.shape().heads, model.shape().head_dim, model.shape().hidden});
 }
 
 // The rows of every head replaced by the mean over its group: the same function as storing one head
@@ -72,8 +71,8 @@ std::pair<Labels, Labels> extreme_pairings(const TinyLlama& model, std::int64_t 
   return result;
 }
 
-PoolingResult evaluate(const std::string& name, const TinyLlama& model,
-                       const torch::Tensor& held_out, const ModelGrouping& grouping) {
+PoolingResult evaluate(const std::string& name, const TinyLlama& model, const torch::Tensor& held_out,
+                       const ModelGrouping& grouping) {
   PoolingResult result{name, 0.0, 0.0};
   TinyLlama changed = model.clone();
   for (std::size_t i = 0; i < grouping.size(); ++i) {
@@ -109,8 +108,7 @@ std::vector<PoolingResult> check_pooling(const TinyLlama& model, const torch::Te
 
   std::vector<PoolingResult> results;
   results.push_back(evaluate("unmodified", model, held_out, {}));
-  results.push_back(
-      evaluate("neighbours", model, held_out, ModelGrouping(layers, neighbours)));
+  results.push_back(evaluate("neighbours", model, held_out, ModelGrouping(layers, neighbours)));
   SeededRandom random(seed);
   for (std::size_t n = 0; n < random_groupings; ++n) {
     ModelGrouping grouping(layers, neighbours);

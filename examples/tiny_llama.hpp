@@ -17,7 +17,7 @@ struct TinyLlamaShape {
   std::int64_t heads = 8;
   std::int64_t head_dim = 12;
   std::int64_t intermediate = 256;
-  std::int64_t positions = 128;   ///< longest row
+  std::int64_t positions = 128;  ///< longest row
   double rope_theta = 10000.0;
   double norm_epsilon = 1e-5;
 };
@@ -38,9 +38,7 @@ class TinyLlama {
   [[nodiscard]] torch::Tensor loss(const torch::Tensor& tokens) const;
 
   [[nodiscard]] const TinyLlamaShape& shape() const { return shape_; }
-  [[nodiscard]] const std::vector<std::pair<std::string, torch::Tensor>>& weights() const {
-    return weights_;
-  }
+  [[nodiscard]] const std::vector<std::pair<std::string, torch::Tensor>>& weights() const { return weights_; }
 
   /// The projection of a layer: "q_proj", "k_proj", "v_proj" or "o_proj".
   [[nodiscard]] torch::Tensor attention_weight(std::int64_t layer, const std::string& name) const;

@@ -1,31 +1,15 @@
 #include "export/tensor_producer.hpp"
 
 #include <algorithm>
-#include <cstring>
-#include <exception>
 #include <functional>
 
 #include "qcqa/merge/mean.hpp"
+#include "support/parallel.hpp"
 
 namespace qcqa {
 namespace {
 
 std::size_t size_of(Dtype dtype) { return static_cast<std::size_t>(dtype_bits(dtype) / 8); }
-
-/// Runs body(i) for i in [0, count) on all threads. The first exception comes out after the loop: none may leave it.
-void parallel_for(std::size_t count, const std::function<void(std::size_t)>& body) {
-  std::exception_ptr failure;
-#pragma omp parallel for schedule(dynamic)
-  for (std::size_t i = 0; i < count; ++i) {
-    try {
-      body(i);
-    } catch (...) {
-#pragma omp critical(qcqa_export_failure)
-      failure = std::current_exception();
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
-}
 
 /// Writes `units` pieces of `unit_bytes` each, as many at a time as the buffer holds; fill(unit, out) forms one.
 void write_in_units(const OutputTensor& tensor, CheckpointWriter& writer, std::vector<std::byte>& buffer, std::size_t units,

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <string>
 
 #include "fitness/gram_cuda.hpp"
 #include "fitness/gram_kernel.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/parallel.hpp"
 
 namespace qcqa {
 namespace {
@@ -42,17 +42,7 @@ HeadGram gram_on_cpu(const AttentionLayer& layer) {
   add_tasks(tasks, layer, layer.key);
   const std::size_t key_tasks = tasks.size();
   add_tasks(tasks, layer, layer.value);
-  std::exception_ptr failure;  // no exception may leave the parallel region
-#pragma omp parallel for schedule(dynamic)
-  for (std::size_t i = 0; i < tasks.size(); ++i) {
-    try {
-      run(tasks[i], layer);
-    } catch (...) {
-#pragma omp critical(qcqa_gram_failure)
-      failure = std::current_exception();
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
+  parallel_for(tasks.size(), [&](std::size_t i) { run(tasks[i], layer); });
   const auto size = static_cast<std::size_t>(layer.kv_heads) * static_cast<std::size_t>(layer.kv_heads);
   HeadGram gram{layer.kv_heads, std::vector<double>(size), std::vector<double>(size)};
   for (std::size_t t = 0; t < tasks.size(); ++t) {

@@ -3,6 +3,7 @@
 
 Every figure is the best of --repeat runs; runs of what is compared alternate. Memory is read from /proc while a
 program runs: `resident` counts the mapped checkpoint, `own` (anonymous pages) is what the program itself allocated.
+`cpu` (seconds of all threads, waiting not counted) tells whether a bad `seconds` is the program's or a busy machine's.
 """
 
 import argparse
@@ -21,7 +22,7 @@ MIB = 1 << 20
 
 
 class Run:
-    """One program run: seconds, peak resident and peak own memory in bytes."""
+    """One program run: seconds, seconds of all its threads, peak resident and peak own memory in bytes."""
 
     def __init__(self, command):
         self.own = 0
@@ -35,6 +36,7 @@ class Run:
         process.returncode = os.waitstatus_to_exitcode(status)
         watcher.join()
         self.resident = usage.ru_maxrss * 1024
+        self.cpu = usage.ru_utime + usage.ru_stime
         if process.returncode != 0:
             sys.exit(f"{' '.join(map(str, command))}: exit code {process.returncode}\n{message.decode()}")
 
@@ -115,12 +117,12 @@ def main():
     print(f"commit    {options.commit}")
     print(f"model     {options.model} ({gigabytes:.1f} GB)")
     print(f"best of   {options.repeat}\n")
-    print(f"{'':44}{'seconds':>9}{'ratio':>8}{'own MiB':>9}{'resident':>10}")
+    print(f"{'':44}{'seconds':>9}{'ratio':>8}{'cpu':>9}{'own MiB':>9}{'resident':>10}")
 
     def row(name, seconds, ratio=None, run=None):
         ratio = "" if ratio is None else f"{ratio:.2f}"
-        own, resident = (f"{run.own / MIB:.0f}", f"{run.resident / MIB:.0f}") if run else ("", "")
-        print(f"{name:44}{seconds:9.3f}{ratio:>8}{own:>9}{resident:>10}", flush=True)
+        cells = (f"{run.cpu:.2f}", f"{run.own / MIB:.0f}", f"{run.resident / MIB:.0f}") if run else ("", "", "")
+        print(f"{name:44}{seconds:9.3f}{ratio:>8}" + "{:>9}{:>9}{:>10}".format(*cells), flush=True)
 
     if options.only != "convert":
         extents = list(kv_extents(options.model))
@@ -151,7 +153,7 @@ def main():
             copies.append(write_once(["cp", "-r", options.model, copy], copy))
             converts.append(write_once(convert, out))
         best = [min(copies, key=lambda pair: pair[0].seconds)[0], min(converts, key=lambda pair: pair[0].seconds)[0]]
-        row("cp -r", best[0].seconds)
+        row("cp -r", best[0].seconds, run=best[0])
         row("qcqa convert", best[1].seconds, best[1].seconds / best[0].seconds, best[1])
         synced = [min(total for _, total in pairs) for pairs in (copies, converts)]
         row("cp -r, then sync", synced[0])

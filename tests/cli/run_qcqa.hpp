@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace qcqa::testing {
+
+struct CommandResult {
+  int exit_code = 0;
+  std::string out, err;
+};
+
+/// Runs the real binary.
+CommandResult run_qcqa(const std::vector<std::string>& arguments);
+
+/// The same, with Ctrl-C (SIGINT) a moment after the program announced what it is about to do.
+CommandResult run_qcqa_and_interrupt(const std::vector<std::string>& arguments);
+
+/// Expects this exit code and exactly one line on stderr that starts with "qcqa: error: " and contains `part`.
+void expect_failure(const std::vector<std::string>& arguments, int exit_code, const std::string& part);
+
+}  // namespace qcqa::testing
