@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "checkpoint/json_file.hpp"
 #include "support/in_quotes.hpp"
 #include "text/added_tokens.hpp"
 #include "text/bpe.hpp"
@@ -136,7 +137,7 @@ class JsonTokenizer final : public TextModel {
 }  // namespace
 
 std::unique_ptr<const TextModel> open_json_tokenizer(const std::filesystem::path& file) {
-  const nlohmann::json document = read_json_file(file);
+  const nlohmann::json document = read_json_file(file, "Download the file again.");
   return std::make_unique<const JsonTokenizer>(JsonView(document, file.string() + ":"));
 }
 

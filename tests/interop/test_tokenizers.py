@@ -88,11 +88,13 @@ def test_the_shared_tokenizer_model_equals_the_library(shared, texts, tokenize):
     compare(texts, tokenize(folder), reference.encode, reference.decode)
 
 
-def test_what_transformers_saves_of_the_shared_model_equals_the_package(shared, texts, tokenize, tmp_path):
-    pytest.importorskip("google.protobuf", reason="transformers reads tokenizer.model with protobuf only")
+@pytest.mark.parametrize("legacy", [True, False])
+def test_what_transformers_saves_of_the_shared_model_equals_the_package(legacy, shared, texts, tokenize, tmp_path):
     import transformers
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        transformers.AutoTokenizer.from_pretrained(shared / "models/stories15M").save_pretrained(tmp_path)
+        transformers.AutoTokenizer.from_pretrained(shared / "models/stories15M", legacy=legacy).save_pretrained(tmp_path)
+    scheme = json.loads((tmp_path / "tokenizer.json").read_text())["pre_tokenizer"]["prepend_scheme"]
+    assert scheme == ("always" if legacy else "first")
     compare_json(texts, tokenize(tmp_path), tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json")))

@@ -36,8 +36,10 @@ NASTY = [
 
 
 def shared_texts(shared):
-    lines = (shared / "data/tinystories_dev.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)["text"] for line in lines] + [(shared / "data/tinystories_dev.txt").read_text(encoding="utf-8")]
+    folder = shared / "data"
+    lines = (folder / "tinystories_dev.jsonl").read_text(encoding="utf-8").split("\n")  # splitlines() cuts at U+2028 too
+    return [json.loads(line)["text"] for line in lines if line] + [
+        (folder / "tinystories_dev.txt").read_text(encoding="utf-8")]
 
 
 def mixed(shared):

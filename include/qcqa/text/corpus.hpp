@@ -39,8 +39,7 @@ struct Corpus {
 };
 
 /// Reads texts (see for_each_document) and tokenizes them.
-/// With `max_tokens`, a document of more than 64 bytes per token wanted is cut there, at white space, before it is
-/// tokenized, so that a little of a large file costs little.
+/// With `max_tokens`, a document is cut at 64 bytes per token wanted before it is tokenized.
 /// @throws Error(invalid_argument) when there is nothing to predict or BOS is asked for and unknown; and as
 ///   for_each_document
 [[nodiscard]] Corpus read_corpus(const std::filesystem::path& text, const Tokenizer& tokenizer,
