@@ -14,9 +14,10 @@ import tokenizers
 import tokenizer_models
 from conftest import REPOSITORY
 
-JSON_MODELS = ["gpt2", "gpt2_prefix_nfc", "llama3", "o200k_nfkc", "digits", "starcoder", "accents", "whitespace", "llama2",
-               "metaspace_always", "metaspace_first", "no_fallback", "no_fallback_not_fused", "no_unknown", "split_removed",
-               "split_isolated", "split_merged_with_previous", "split_merged_with_next", "split_contiguous"]
+JSON_MODELS = ["gpt2", "gpt2_prefix_nfc", "llama3", "qwen2", "deepseek", "falcon", "o200k_nfkc", "digits", "starcoder",
+               "accents", "whitespace", "llama2", "llama2_added", "gemma", "metaspace_always", "metaspace_first", "no_fallback",
+               "no_fallback_not_fused", "no_unknown", "split_removed", "split_isolated", "split_merged_with_previous",
+               "split_merged_with_next", "split_contiguous"]
 PIECE_MODELS = ["bpe_identity", "bpe_nfkc", "bpe_user_defined", "unigram_nfkc", "unigram_fallback"]
 
 

@@ -10,6 +10,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
+QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+DEEPSEEK = ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"]
 O200K = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
          r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
          r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -63,6 +65,10 @@ def byte_level(texts, pre_tokenizer, normalizer=None):
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(
         vocab_size=1500, special_tokens=["<|endoftext|>"], show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    return with_added(tokenizer)
+
+
+def with_added(tokenizer):
     tokenizer.add_tokens([AddedToken("word", single_word=True), AddedToken("\n\n\n"), AddedToken("ABC", normalized=True)])
     tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True, rstrip=True, normalized=False, special=True)])
     return tokenizer
@@ -97,6 +103,11 @@ def json_models(texts):
         "gpt2": byte_level(texts, level(add_prefix_space=False)),
         "gpt2_prefix_nfc": byte_level(texts, level(add_prefix_space=True), normalizers.NFC()),
         "llama3": byte_level(texts, sequence([split(Regex(LLAMA3), "isolated"), mapped])),
+        "qwen2": byte_level(texts, sequence([split(Regex(QWEN2), "isolated"), mapped]), normalizers.NFC()),
+        "deepseek": byte_level(texts, sequence([split(Regex(pattern), "isolated") for pattern in DEEPSEEK] + [
+            pre_tokenizers.Digits(individual_digits=True), mapped])),
+        "falcon": byte_level(texts, sequence([pre_tokenizers.Punctuation("contiguous"), level(add_prefix_space=False),
+                                              pre_tokenizers.Digits(), split(Regex("[0-9][0-9][0-9]"), "isolated")])),
         "o200k_nfkc": byte_level(texts, sequence([split(Regex(O200K), "removed", invert=True), mapped]), normalizers.NFKC()),
         "digits": byte_level(texts, sequence([pre_tokenizers.Digits(individual_digits=True), level(add_prefix_space=False)])),
         "starcoder": byte_level(texts, sequence([pre_tokenizers.Digits(), split("\n", "contiguous"), mapped])),
@@ -106,6 +117,11 @@ def json_models(texts):
                                  normalizers.Sequence([normalizers.NFKD(), normalizers.Replace(Regex(r"\s+"), " ")])),
         "llama2": fallback(texts, None, normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]),
                            llama_decoder),
+        "llama2_added": with_added(fallback(texts, None, normalizers.Sequence([
+            normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]), llama_decoder)),
+        "gemma": with_added(fallback(texts, split(" ", "merged_with_previous"), normalizers.Replace(" ", "\u2581"),
+                                     decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(),
+                                                        decoders.Fuse()]))),
         "metaspace_always": fallback(texts, pre_tokenizers.Metaspace(), None, metaspace_decoder),
         "metaspace_first": fallback(texts, pre_tokenizers.Metaspace(prepend_scheme="first", split=False), normalizers.NFC(),
                                     llama_decoder, ignore_merges=True),

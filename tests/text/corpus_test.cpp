@@ -76,10 +76,10 @@ TEST_F(CorpusTest, FolderHasADocumentPerFile) {
 }
 
 TEST_F(CorpusTest, MissingFileAndEmptyFolderAreNotFound) {
-  expect_error(ErrorKind::not_found, "no such file", [&] { read_corpus(folder_ / "no.txt", tokenizer_, {}); });
-  expect_error(ErrorKind::not_found, "no such file", [&] { read_corpus(folder_ / "no.jsonl", tokenizer_, {}); });
+  expect_error(ErrorKind::not_found, "no such file", [&] { (void)read_corpus(folder_ / "no.txt", tokenizer_, {}); });
+  expect_error(ErrorKind::not_found, "no such file", [&] { (void)read_corpus(folder_ / "no.jsonl", tokenizer_, {}); });
   const TemporaryFolder empty;
-  expect_error(ErrorKind::not_found, "must have files", [&] { read_corpus(empty.path(), tokenizer_, {}); });
+  expect_error(ErrorKind::not_found, "must have files", [&] { (void)read_corpus(empty.path(), tokenizer_, {}); });
 }
 
 TEST_F(CorpusTest, BosRule) {

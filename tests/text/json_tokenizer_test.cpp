@@ -119,13 +119,13 @@ TEST(JsonTokenizer, RefusesWhatDoesNotFitTogether) {
 TEST(JsonTokenizer, RefusesMalformedJson) {
   const TemporaryFolder folder;
   folder.write("tokenizer.json", "{\"model\": ");
-  expect_error(ErrorKind::corrupt, "tokenizer.json: must be valid JSON", [&] { Tokenizer::open(folder.path()); });
+  expect_error(ErrorKind::corrupt, "tokenizer.json: must be valid JSON", [&] { (void)Tokenizer::open(folder.path()); });
 }
 
 TEST(JsonTokenizer, RefusesAFolderWithoutTokenizer) {
   const TemporaryFolder folder;
   expect_error(ErrorKind::not_found, "must have a tokenizer.json or a tokenizer.model",
-               [&] { Tokenizer::open(folder.path()); });
+               [&] { (void)Tokenizer::open(folder.path()); });
 }
 
 TEST(JsonTokenizer, RefusesNestingWithoutEnd) {
@@ -138,7 +138,7 @@ TEST(JsonTokenizer, RefusesNestingWithoutEnd) {
   text.replace(text.find(R"("normalizer":null)"), 17, "\"normalizer\":" + steps);
   const TemporaryFolder folder;
   folder.write("tokenizer.json", text);
-  expect_error(ErrorKind::corrupt, "nested too deeply", [&] { Tokenizer::open(folder.path()); });
+  expect_error(ErrorKind::corrupt, "nested too deeply", [&] { (void)Tokenizer::open(folder.path()); });
 }
 
 TEST(JsonTokenizer, RefusesIdsOutOfRangeAndTextThatIsNotUtf8) {
