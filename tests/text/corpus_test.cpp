@@ -117,6 +117,34 @@ TEST_F(CorpusTest, FewTokensOfALargeTextAreTheFirstOnes) {
       std::equal(part.documents[0].ids.begin(), part.documents[0].ids.begin() + 101, whole.documents[0].ids.begin()));
 }
 
+TEST_F(CorpusTest, TextIsCutAtACharacterWhenFewTokensAreWanted) {
+  CorpusOptions options;
+  options.max_tokens = 1;  // 64 bytes, in the middle of a character
+  std::string text(63, 'a');
+  for (int i = 0; i < 30; ++i) text += "\u4f60";
+  EXPECT_EQ(read("a.txt", text, options).documents[0].ids.size(), 2u + 62u);  // "\u2581a" is one token
+  EXPECT_EQ(read("a.jsonl", nlohmann::json{{"text", text}}.dump(), options).documents[0].ids.size(), 2u + 62u);
+}
+
+TEST_F(CorpusTest, DocumentsHaveABoundedSize) {
+  DocumentLimits limits;
+  limits.bytes = 10;
+  const auto file = folder_.write("a.txt", std::string(11, 'a'));
+  const auto read_all = [&] { for_each_document(file, limits, [](Document&&) { return true; }); };
+  expect_error(ErrorKind::unsupported, "a.txt: a document has at most 10 bytes", read_all);
+  limits.wanted = 5;
+  read_all();
+}
+
+TEST_F(CorpusTest, LongLinesAreReadInPieces) {
+  for (const std::size_t size : {16'382, 16'383, 16'384, 16'385, 50'000}) {
+    const std::string text(size, 'A'), line = R"({"text": ")" + text + "\"}";
+    const Corpus corpus = read("a.jsonl", line + "\n" + line);
+    ASSERT_EQ(corpus.documents.size(), 2u);
+    for (const TokenDocument& document : corpus.documents) EXPECT_EQ(document.ids.size(), size + 2);
+  }
+}
+
 TEST_F(CorpusTest, TokenIdsComeInTwoSpellings) {
   const Corpus corpus = read_ids("[1, 2, 3]\n\n 4 5\t99 \r\n");
   ASSERT_EQ(corpus.documents.size(), 2u);

@@ -11,7 +11,7 @@
 
 namespace qcqa {
 
-/// Whether documents begin with BOS.
+/// Whether documents begin with BOS; the rule is stated at SpecialTokens.
 enum class BosRule {
   as_tokenizer,  ///< where the tokenizer itself puts it
   always,
@@ -46,7 +46,7 @@ struct Corpus {
                                  const CorpusOptions& options);
 
 /// Reads token ids: one document per line, either a JSON array or integers with white space between; blank lines are
-/// skipped. BOS has to be among the ids where it is wanted.
+/// skipped. No BOS is added (the rule is stated at SpecialTokens).
 /// @param vocabulary_size  ids are below it (rows of the model's embedding)
 /// @throws Error(corrupt) naming the line
 [[nodiscard]] Corpus read_token_ids(const std::filesystem::path& file, std::size_t vocabulary_size,
