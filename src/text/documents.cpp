@@ -42,7 +42,7 @@ std::string text_of_line(const std::string& line, const std::string& where, cons
   try {
     document = Json::parse(line);
   } catch (const Json::exception& error) {
-    throw Error(ErrorKind::corrupt, where, "must be JSON", json_reason(error),
+    throw Error(ErrorKind::corrupt, where, "must be JSON", utf8_lossy(json_reason(error)),
                 "One document per line: {\"text\": \"...\"}.");
   }
   if (!document.is_object()) {

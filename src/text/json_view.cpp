@@ -15,6 +15,12 @@ std::string shown(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, 60);
 }
 
+/// "FILE:" is the root of a document.
+std::string without_colon(std::string_view where) {
+  if (where.ends_with(':')) where.remove_suffix(1);
+  return std::string(where);
+}
+
 }  // namespace
 
 std::optional<JsonView> JsonView::find(std::string_view key) const {
@@ -77,11 +83,11 @@ std::string JsonView::text_or(std::string_view key, std::string_view otherwise) 
 }
 
 void JsonView::corrupt(std::string_view rule, std::string_view found) const {
-  throw Error(ErrorKind::corrupt, where_, rule, found, "Download the file again.");
+  throw Error(ErrorKind::corrupt, without_colon(where_), rule, found, "Download the file again.");
 }
 
 void JsonView::unsupported(std::string_view what) const {
-  throw Error(ErrorKind::unsupported, where_, std::string(what) + " is not supported", {}, kUseTokenIds);
+  throw Error(ErrorKind::unsupported, without_colon(where_), std::string(what) + " is not supported", {}, kUseTokenIds);
 }
 
 }  // namespace qcqa

@@ -53,6 +53,7 @@ TEST_F(CorpusTest, JsonLineErrorsNameTheLine) {
   expect_refused(ErrorKind::corrupt, "line 1: \"text\" must be a string; found number", "a.jsonl", "{\"text\": 1}");
   expect_refused(ErrorKind::corrupt, "line 1: must be a JSON object; found array", "a.jsonl", "[1]");
   expect_refused(ErrorKind::corrupt, "line 1: must be JSON", "a.jsonl", R"({"text": "\ud800"})");
+  expect_refused(ErrorKind::corrupt, "last read: '\"a\uFFFD'", "a.jsonl", "{\"text\": \"a\xFF\"}");
 }
 
 TEST_F(CorpusTest, PlainTextIsOneDocument) {

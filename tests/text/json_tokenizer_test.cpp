@@ -112,6 +112,7 @@ TEST(JsonTokenizer, RefusesWhatDoesNotFitTogether) {
   document["model"]["vocab"]["x"] = 4'000'000'000;
   expect_refused(document, ErrorKind::corrupt, "must be an integer from 0 to");
   document = byte_level_json();
+  expect_refused(nlohmann::json::array(), ErrorKind::corrupt, "tokenizer.json: must be an object; found array");
   document["model"].erase("vocab");
   expect_refused(document, ErrorKind::corrupt, "must have a member \"vocab\"");
 }
