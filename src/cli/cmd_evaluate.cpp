@@ -7,6 +7,7 @@
 #include "cli/commands.hpp"
 #include "cli/evaluate_step.hpp"
 #include "cli/flags.hpp"
+#include "cli/heap.hpp"
 #include "cli/sample_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/forward/runnable.hpp"
@@ -40,7 +41,7 @@ void check(const EvaluateCommand& command) {
   }
 }
 
-nlohmann::ordered_json to_json(const Result& result) {
+nlohmann::ordered_json result_json(const Result& result) {
   nlohmann::ordered_json out = result.evaluation ? to_json(*result.evaluation) : nlohmann::ordered_json::object();
   if (result.sample) out["sample"] = to_json(*result.sample);
   if (result.reference_sample) out["reference"]["sample"] = to_json(*result.reference_sample);
@@ -48,9 +49,9 @@ nlohmann::ordered_json to_json(const Result& result) {
 }
 
 void print_result(const EvaluateCommand& command, const Result& result) {
-  if (!command.json.empty() && command.json != "-") write_file_atomically(command.json, to_json(result).dump(2) + "\n");
+  if (!command.json.empty() && command.json != "-") write_file_atomically(command.json, result_json(result).dump(2) + "\n");
   if (command.json == "-") {
-    std::printf("%s\n", to_json(result).dump(2).c_str());
+    std::printf("%s\n", result_json(result).dump(2).c_str());
     return;
   }
   if (result.evaluation) std::printf("%s", evaluation_summary(*result.evaluation, *result.text).c_str());
@@ -63,6 +64,7 @@ int run(const EvaluateCommand& command) {
   const double limit =
       command.max_increase.empty() ? 0 : parse_increase(command.max_increase, "--max-perplexity-increase");
   at::set_num_threads(command.common.apply_threads());
+  keep_freed_memory();
   const EvaluateOptions options{command.compute.resolve(command.common.device)};
   Console console = command.common.console();
   const Model model = Model::open(command.model);

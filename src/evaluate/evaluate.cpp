@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "evaluate/summary.hpp"
+#include "forward/for_each_batch.hpp"
 #include "forward/transformer.hpp"
 #include "qcqa/checkpoint/writer.hpp"
 #include "qcqa/support/error.hpp"
@@ -17,8 +18,8 @@ namespace {
 
 /// Hidden states of one model in memory at a time.
 constexpr std::int64_t kHiddenBytes = std::int64_t{1} << 30;
-/// Logits of one model in memory at a time.
-constexpr std::int64_t kLogitBytesOnCpu = std::int64_t{32} << 20;
+/// Logits of one model in memory at a time, on a CPU per thread.
+constexpr std::int64_t kLogitBytesOnCpu = std::int64_t{16} << 20;
 constexpr std::int64_t kLogitBytesOnGpu = std::int64_t{512} << 20;
 
 using TokenSpan = std::span<const std::int32_t>;
@@ -138,9 +139,15 @@ class Evaluator {
 
  private:
   void score(const at::Tensor& hidden, const at::Tensor& reference_hidden, const std::vector<Prediction>& predictions,
-             const WorkMeter& meter) {
+             WorkMeter& meter) {
     const auto step = static_cast<std::size_t>(logit_rows(model_));
-    for (std::size_t begin = 0; begin < predictions.size(); begin += step) {
+    const std::size_t pieces = (predictions.size() + step - 1) / step;
+    std::vector<TokenScore> scores(predictions.size());
+    model_.load_head();
+    if (reference_) reference_->load_head();
+    BatchProgress progress(meter.layers());
+    for_each_batch(model_.runtime(), pieces, [&](std::size_t piece) {
+      const std::size_t begin = piece * step;
       const std::span<const Prediction> some =
           std::span(predictions).subspan(begin, std::min(step, predictions.size() - begin));
       std::vector<std::int64_t> rows;
@@ -153,12 +160,11 @@ class Evaluator {
       const at::Tensor logits = model_.logits(hidden.index_select(0, index));
       const at::Tensor reference_logits =
           reference_ ? reference_->logits(reference_hidden.index_select(0, index)) : at::Tensor();
-      const std::vector<TokenScore> scores = score_tokens(logits, reference_logits, targets);
-      for (std::size_t i = 0; i < some.size(); ++i) scores_[some[i].window].push_back(scores[i]);
-      if (!meter.report(static_cast<std::int64_t>(begin + some.size()))) {
-        throw Error(ErrorKind::interrupted, model_.model().path().string(), "interrupted");
-      }
-    }
+      std::ranges::copy(score_tokens(logits, reference_logits, targets),
+                        scores.begin() + static_cast<std::ptrdiff_t>(begin));
+      progress.add(static_cast<std::int64_t>(some.size()));
+    });
+    for (std::size_t i = 0; i < predictions.size(); ++i) scores_[predictions[i].window].push_back(scores[i]);
   }
 
   Transformer& model_;
@@ -222,6 +228,7 @@ void dump_logits(const Model& model, std::span<const TokenWindow> windows, const
   }
   with_device_errors(options, [&] {
     Transformer transformer(model, Runtime::of(options.forward));
+    transformer.load_head();
     const at::Tensor hidden = transformer.run(sequences);
     const std::int64_t vocabulary = transformer.vocabulary();
     std::filesystem::create_directories(folder);

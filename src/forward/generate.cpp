@@ -26,6 +26,7 @@ class Decoder {
       : transformer_(model, Runtime::of(options.forward), layers),
         table_(transformer_.spec().rotary, capacity, transformer_.runtime()),
         capacity_(capacity) {
+    transformer_.load_head();
     for (int layer = 0; layer < static_cast<int>(transformer_.layers().size()); ++layer) {
       weights_.push_back(transformer_.load(layer));
       const std::int64_t width = std::int64_t{weights_.back().kv_heads} * weights_.back().head_dim;

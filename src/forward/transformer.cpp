@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "forward/batch.hpp"
+#include "forward/for_each_batch.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/forward/runnable.hpp"
 #include "qcqa/support/error.hpp"
@@ -13,8 +14,9 @@
 namespace qcqa {
 namespace {
 
-/// Tokens that go through a layer together: enough for the caches of a CPU to be used well, few enough to stay in them.
-constexpr std::int64_t kTokensOnCpu = 1024;
+/// Tokens that go through a layer together: enough for the matrix products to be fast, few enough that what is between
+/// them stays in the caches.
+constexpr std::int64_t kTokensOnCpu = 512;
 constexpr std::int64_t kTokensOnGpu = 16384;
 
 }  // namespace
@@ -76,7 +78,7 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
   const std::vector<SequenceBatch> batches =
       make_batches(sequences, table, runtime_.device.is_cpu() ? kTokensOnCpu : kTokensOnGpu);
   at::Tensor hidden = embed(tokens);
-  std::int64_t done = 0;
+  BatchProgress meter(progress);
   for (int layer = 0; layer < static_cast<int>(layers_.size()); ++layer) {
     const LayerWeights weights = load(layer);
     const AttentionLayer& source = layers_[static_cast<std::size_t>(layer)];
@@ -84,30 +86,31 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
     if (static_cast<std::size_t>(layer) + 1 < layers_.size())
       prefetch_layer(*model_, layers_[static_cast<std::size_t>(layer) + 1], spec_);
     const AttentionOptions options = attention_options(weights, layer);
-    for (const SequenceBatch& batch : batches) {
+    for_each_batch(runtime_, batches.size(), [&](std::size_t i) {
+      const SequenceBatch& batch = batches[i];
       const Attend own_sequences = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
         return attend(queries, keys, values, batch.spans, options);
       };
       at::Tensor rows = hidden.narrow(0, batch.first_row, batch.rows);
       rows.copy_(run_layer(weights, spec_, batch.rotary, own_sequences, rows));
-      done += batch.rows;
-      if (progress && !progress(done)) throw Error(ErrorKind::interrupted, model_->path().string(), "interrupted");
-    }
+      meter.add(batch.rows);
+    });
   }
   return final_norm(hidden);
 }
 
 at::Tensor Transformer::final_norm(const at::Tensor& hidden) const { return apply_norm(hidden, final_norm_, spec_); }
 
-at::Tensor Transformer::logits(const at::Tensor& hidden) {
-  if (!head_) {
-    const TensorView* weight = model_->checkpoint().find(spec_.names->head + ".weight");
-    LinearSource source;
-    source.add(weight ? *weight : *embedding_,
-               weight ? model_->checkpoint().find(spec_.names->head + ".bias") : nullptr);
-    head_ = read_linear(source, runtime_);
-  }
-  at::Tensor out = (*head_)(hidden).to(at::kFloat);
+void Transformer::load_head() {
+  if (head_.weight.defined()) return;
+  const TensorView* weight = model_->checkpoint().find(spec_.names->head + ".weight");
+  LinearSource source;
+  source.add(weight ? *weight : *embedding_, weight ? model_->checkpoint().find(spec_.names->head + ".bias") : nullptr);
+  head_ = read_linear(source, runtime_);
+}
+
+at::Tensor Transformer::logits(const at::Tensor& hidden) const {
+  at::Tensor out = head_(hidden).to(at::kFloat);
   if (spec_.logit_divisor != 1) out.div_(spec_.logit_divisor);
   if (spec_.logit_softcap > 0) out.div_(spec_.logit_softcap).tanh_().mul_(spec_.logit_softcap);
   return out;

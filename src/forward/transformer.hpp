@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -40,8 +39,11 @@ class Transformer {
   /// What run() applies after the last layer.
   [[nodiscard]] at::Tensor final_norm(const at::Tensor& hidden) const;
 
-  /// (rows, vocabulary), float32.
-  [[nodiscard]] at::Tensor logits(const at::Tensor& hidden);
+  /// Reads the output matrix, which stays in memory from then on.
+  void load_head();
+
+  /// (rows, vocabulary), float32. After load_head().
+  [[nodiscard]] at::Tensor logits(const at::Tensor& hidden) const;
 
   [[nodiscard]] LayerWeights load(int layer) const;
   [[nodiscard]] AttentionOptions attention_options(const LayerWeights& weights, int layer) const;
@@ -53,7 +55,7 @@ class Transformer {
   std::vector<AttentionLayer> layers_;
   const TensorView* embedding_;
   NormWeights final_norm_;
-  std::optional<Linear> head_;  ///< read at first use
+  Linear head_;
 };
 
 }  // namespace qcqa

@@ -1,8 +1,10 @@
 #include "qcqa/text/corpus.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 
+#include "checkpoint/json_file.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 #include "text/json_view.hpp"
@@ -12,16 +14,14 @@ namespace qcqa {
 namespace {
 
 constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
-constexpr std::size_t kBytesPerToken = 64;  // more than any vocabulary needs on average
+constexpr std::size_t kBytesPerToken = 64;                  // more than any vocabulary needs on average
+constexpr std::size_t kLongestLine = std::size_t{1} << 28;  // of token ids
 
 /// Collects documents until the options are satisfied.
 class Builder {
  public:
   explicit Builder(const CorpusOptions& options)
       : options_(options), room_(options.max_tokens != 0 ? options.max_tokens : kAll) {}
-
-  /// Targets that are still wanted.
-  [[nodiscard]] std::size_t room() const noexcept { return room_; }
 
   /// Returns whether more documents are wanted.
   bool add(TokenDocument&& document) {
@@ -55,12 +55,6 @@ std::optional<TokenId> bos_of(const Tokenizer& tokenizer, BosRule rule) {
   if (special.bos) return special.bos;
   throw Error(ErrorKind::invalid_argument, "--bos always", "the tokenizer has no BOS token",
               tokenizer.source().string(), "Name one in tokenizer_config.json (bos_token).");
-}
-
-std::string_view beginning(std::string_view text, std::size_t tokens) {
-  if (tokens > text.size() / kBytesPerToken) return text;
-  const std::size_t cut = text.find_first_of(" \t\r\n", tokens * kBytesPerToken);
-  return text.substr(0, cut);
 }
 
 class IdLine {
@@ -120,17 +114,13 @@ Corpus read_corpus(const std::filesystem::path& text, const Tokenizer& tokenizer
   Builder builder(options);
   DocumentLimits limits;
   limits.field = options.field;
-  const std::size_t allowed = limits.bytes;
-  if (options.max_tokens != 0) limits.bytes = kAll;  // beginning() cuts them
+  if (options.max_tokens != 0) {
+    limits.wanted = std::min(options.max_tokens, limits.wanted / kBytesPerToken) * kBytesPerToken;
+  }
   for_each_document(text, limits, [&](Document&& document) {
-    const std::string_view needed = beginning(document.text, builder.room());
-    if (needed.size() > allowed) {
-      throw Error(ErrorKind::unsupported, document.name, "a document has at most " + std::to_string(allowed) + " bytes",
-                  std::to_string(needed.size()), "Write it as .jsonl, one document per line, or lower --max-tokens.");
-    }
+    const std::vector<TokenId> ids = tokenizer.encode(document.text);
     TokenDocument tokens{std::move(document.name), {}};
     if (bos) tokens.ids.push_back(*bos);
-    const std::vector<TokenId> ids = tokenizer.encode(needed);
     tokens.ids.insert(tokens.ids.end(), ids.begin(), ids.end());
     return builder.add(std::move(tokens));
   });
@@ -141,7 +131,7 @@ Corpus read_corpus(const std::filesystem::path& text, const Tokenizer& tokenizer
 
 Corpus read_token_ids(const std::filesystem::path& file, std::size_t vocabulary_size, const CorpusOptions& options) {
   Builder builder(options);
-  for_each_line(file, [&](const std::string& line, const std::string& where) {
+  for_each_line(file, kLongestLine, [&](const std::string& line, const std::string& where) {
     return builder.add({where, IdLine(line, where, vocabulary_size).read()});
   });
   return builder.finish(file);

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/json_file.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 #include "text/json_view.hpp"
@@ -19,10 +20,21 @@ namespace {
 using Json = nlohmann::json;
 using Take = std::function<bool(Document&&)>;
 
-void check_size(const std::string& name, std::uintmax_t bytes, const DocumentLimits& limits) {
+constexpr std::size_t kLongestLine = std::size_t{1} << 28;
+constexpr std::size_t kReadAtOnce = std::size_t{1} << 20;
+
+void check_size(const std::string& name, std::size_t bytes, const DocumentLimits& limits) {
   if (bytes <= limits.bytes) return;
-  throw Error(ErrorKind::unsupported, name, "a document has at most " + std::to_string(limits.bytes) + " bytes",
-              std::to_string(bytes), "Write it as .jsonl, one document per line.");
+  throw Error(ErrorKind::unsupported, name, "a document has at most " + std::to_string(limits.bytes) + " bytes", {},
+              "Write it as .jsonl, one document per line, or lower --max-tokens.");
+}
+
+/// Drops what lies behind the bytes wanted, and the character that the cut may go through.
+void cut(std::string& text, std::size_t wanted) {
+  if (text.size() <= wanted) return;
+  text.resize(wanted);
+  for (int tail = 0; tail < 3 && !text.empty() && (text.back() & 0xC0) == 0x80; ++tail) text.pop_back();
+  if (!text.empty() && (text.back() & 0x80) != 0) text.pop_back();
 }
 
 std::string text_of_line(const std::string& line, const std::string& where, const std::string& field) {
@@ -30,7 +42,7 @@ std::string text_of_line(const std::string& line, const std::string& where, cons
   try {
     document = Json::parse(line);
   } catch (const Json::exception& error) {
-    throw Error(ErrorKind::corrupt, where, "must be JSON", json_reason(error),
+    throw Error(ErrorKind::corrupt, where, "must be JSON", utf8_lossy(json_reason(error)),
                 "One document per line: {\"text\": \"...\"}.");
   }
   if (!document.is_object()) {
@@ -47,18 +59,36 @@ std::string text_of_line(const std::string& line, const std::string& where, cons
 
 bool read_lines(const std::filesystem::path& file, const DocumentLimits& limits, const Take& take) {
   bool wants_more = true;
-  for_each_line(file, [&](const std::string& line, const std::string& where) {
-    check_size(where, line.size(), limits);
-    return wants_more = take({where, text_of_line(line, where, limits.field)});
+  for_each_line(file, kLongestLine, [&](const std::string& line, const std::string& where) {
+    Document document{where, text_of_line(line, where, limits.field)};
+    cut(document.text, limits.wanted);
+    check_size(where, document.text.size(), limits);
+    return wants_more = take(std::move(document));
   });
   return wants_more;
 }
 
+/// One byte more than is wanted or allowed, at most: that much tells whether there is more.
+std::string read_beginning(const std::filesystem::path& file, const DocumentLimits& limits) {
+  const std::size_t most = std::min(limits.wanted, limits.bytes) + 1;
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) throw Error(ErrorKind::io, file.string(), "the file must be readable");
+  std::string text;
+  for (std::size_t got = 1; got > 0 && text.size() < most;) {
+    const std::size_t size = text.size();
+    text.resize(std::min(most, size + kReadAtOnce));
+    stream.read(text.data() + size, static_cast<std::streamsize>(text.size() - size));
+    got = static_cast<std::size_t>(stream.gcount());
+    text.resize(size + got);
+  }
+  if (stream.bad()) throw Error(ErrorKind::io, file.string(), "the file must be readable");
+  return text;
+}
+
 bool read_whole(const std::filesystem::path& file, const DocumentLimits& limits, const Take& take) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(file, error);
-  if (!error) check_size(file.string(), size, limits);  // a pipe has no size before it is read
-  std::string text = read_text_file(file);
+  if (!std::filesystem::exists(file)) throw Error(ErrorKind::not_found, file.string(), "no such file");
+  std::string text = read_beginning(file, limits);
+  cut(text, limits.wanted);
   check_size(file.string(), text.size(), limits);
   if (const auto position = invalid_utf8_at(text)) {
     throw Error(ErrorKind::corrupt, file.string(), "must be UTF-8 text",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "checkpoint/json_file.hpp"
 #include "support/in_quotes.hpp"
 #include "text/added_tokens.hpp"
 #include "text/bpe.hpp"
@@ -50,10 +51,11 @@ class JsonTokenizer final : public TextModel {
     if (const auto decoder = root.find("decoder")) decoder_ = make_decoder(*decoder);
     for (const auto& [token, id] : bpe_.vocabulary()) entry(id).spelling = token;
     for (const AddedToken& token : read_added_tokens(root, Bpe::kLargestId)) {
-      entry(token.id) = {token.content, token.special};
+      // The package looks for the normalised spelling, and decodes to it as well.
+      const std::string spelling = token.normalized && normalizer_ ? normalizer_(token.content) : token.content;
+      entry(token.id) = {spelling, token.special};
       added_ids_.emplace(token.content, token.id);
-      (token.normalized ? in_normalized_text_ : in_raw_text_)
-          .add(token, token.normalized && normalizer_ ? normalizer_(token.content) : token.content);
+      (token.normalized ? in_normalized_text_ : in_raw_text_).add(token, spelling);
     }
     if (const auto processor = root.find("post_processor")) {
       leading_token_ = first_of_template(*processor, [this](std::string_view token) { return find(token); });
@@ -136,7 +138,7 @@ class JsonTokenizer final : public TextModel {
 }  // namespace
 
 std::unique_ptr<const TextModel> open_json_tokenizer(const std::filesystem::path& file) {
-  const nlohmann::json document = read_json_file(file);
+  const nlohmann::json document = read_json_file(file, "Download the file again.");
   return std::make_unique<const JsonTokenizer>(JsonView(document, file.string() + ":"));
 }
 

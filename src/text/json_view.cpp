@@ -1,8 +1,6 @@
 #include "text/json_view.hpp"
 
-#include <fstream>
 #include <limits>
-#include <sstream>
 
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
@@ -15,6 +13,12 @@ constexpr std::size_t kLongestPlace = 16'384;
 std::string shown(const nlohmann::json& value) {
   if (value.is_object() || value.is_array()) return value.type_name();
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, 60);
+}
+
+/// "FILE:" is the root of a document.
+std::string without_colon(std::string_view where) {
+  if (where.ends_with(':')) where.remove_suffix(1);
+  return std::string(where);
 }
 
 }  // namespace
@@ -79,40 +83,11 @@ std::string JsonView::text_or(std::string_view key, std::string_view otherwise) 
 }
 
 void JsonView::corrupt(std::string_view rule, std::string_view found) const {
-  throw Error(ErrorKind::corrupt, where_, rule, found, "Download the file again.");
+  throw Error(ErrorKind::corrupt, without_colon(where_), rule, found, "Download the file again.");
 }
 
 void JsonView::unsupported(std::string_view what) const {
-  throw Error(ErrorKind::unsupported, where_, std::string(what) + " is not supported", {}, kUseTokenIds);
-}
-
-std::string json_reason(const nlohmann::json::exception& error) {
-  std::string_view reason = error.what();  // "[json.exception.parse_error.101] parse error at ...: reason"
-  if (const auto tag = reason.find("] "); tag != std::string_view::npos) reason.remove_prefix(tag + 2);
-  return std::string(reason);
-}
-
-std::string read_text_file(const std::filesystem::path& file) {
-  std::error_code error;
-  const auto status = std::filesystem::status(file, error);
-  if (!std::filesystem::exists(status)) throw Error(ErrorKind::not_found, file.string(), "no such file");
-  if (std::filesystem::is_directory(status)) throw Error(ErrorKind::io, file.string(), "must be a file", "a folder");
-  std::ifstream stream(file, std::ios::binary);
-  std::ostringstream content;
-  // Inserting an empty buffer sets failbit, which is no failure to read.
-  if (stream && stream.peek() != std::ifstream::traits_type::eof()) content << stream.rdbuf();
-  if (stream.bad() || !stream.is_open()) throw Error(ErrorKind::io, file.string(), "the file must be readable");
-  return std::move(content).str();
-}
-
-nlohmann::json read_json_file(const std::filesystem::path& file) {
-  const std::string text = read_text_file(file);
-  try {
-    return nlohmann::json::parse(text);
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(ErrorKind::corrupt, file.string(), "must be valid UTF-8 JSON", json_reason(error),
-                "Download the file again.");
-  }
+  throw Error(ErrorKind::unsupported, without_colon(where_), std::string(what) + " is not supported", {}, kUseTokenIds);
 }
 
 }  // namespace qcqa

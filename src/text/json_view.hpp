@@ -1,6 +1,6 @@
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,13 +46,5 @@ class JsonView {
 
 /// The fix that every refusal of a tokenizer suggests.
 inline constexpr std::string_view kUseTokenIds = "Tokenize with another tool and pass the ids with --token-ids FILE.";
-
-/// Why parsing failed, without the library's tag.
-[[nodiscard]] std::string json_reason(const nlohmann::json::exception& error);
-
-/// The whole of `file` as bytes. @throws Error(not_found, io)
-[[nodiscard]] std::string read_text_file(const std::filesystem::path& file);
-/// `file` as a JSON document. @throws Error(not_found, io, corrupt)
-[[nodiscard]] nlohmann::json read_json_file(const std::filesystem::path& file);
 
 }  // namespace qcqa

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 #include "text/json_view.hpp"
@@ -29,8 +31,8 @@ class Translator {
         group_options();
       } else if (c == '(' && rest(2) == "(*") {
         refuse("\"(*\"");
-      } else if (c == '}') {
-        copy(1);
+      } else if (c == '{') {
+        copy(std::min(pattern_.find('}', at_), pattern_.size() - 1) + 1 - at_);
         // After an interval Ruby's + repeats, PCRE2's + forbids backtracking.
         if (rest(1) == "+") refuse("\"+\" after an interval");
       } else {
@@ -89,8 +91,15 @@ class Translator {
       case 'E':
         refuse(pattern_.substr(at_, 2));
       default:
-        return copy(2);
+        copy(2);
+        if (rest(1) == "{") copy_name();  // \p{L}, \x{2581}
     }
+  }
+
+  void copy_name() {
+    const auto end = pattern_.find('}', at_);
+    if (end == std::string_view::npos) refuse("\"{\" without \"}\"");
+    copy(end + 1 - at_);
   }
 
   void unicode_escape() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 #include "text/json_view.hpp"

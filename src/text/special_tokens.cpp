@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "checkpoint/json_file.hpp"
 #include "text/json_view.hpp"
 
 namespace qcqa {
@@ -37,7 +38,7 @@ class Finder {
   void read(const char* name, Action&& action) const {
     const std::filesystem::path file = folder_ / name;
     if (!std::filesystem::exists(file)) return;
-    const nlohmann::json document = read_json_file(file);
+    const nlohmann::json document = read_json_file(file, "Download the file again.");
     action(JsonView(document, file.string() + ":"));
   }
 

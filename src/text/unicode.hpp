@@ -20,6 +20,11 @@ namespace qcqa {
 [[nodiscard]] std::size_t utf8_length(char first) noexcept;
 void append_utf8(std::string& text, char32_t code_point);
 
+// Properties and normal forms are those of the installed utf8proc (2.8: Unicode 15). The tables of the tokenizers
+// package are older (punctuation, marks and NFKC are those of Unicode 8 to 11), so rare characters that are younger
+// than those may get other ids under a normalizer or a Punctuation step. Split expressions agree on every character of
+// planes 0 and 1.
+
 [[nodiscard]] bool is_white_space(char32_t code_point) noexcept;  ///< property White_Space
 [[nodiscard]] bool is_word(char32_t code_point) noexcept;         ///< `\w` of UTS #18, annex C
 [[nodiscard]] bool is_numeric(char32_t code_point) noexcept;      ///< categories Nd, Nl, No

@@ -11,7 +11,7 @@
 
 namespace qcqa {
 
-/// Whether documents begin with BOS.
+/// Whether documents begin with BOS; the rule is stated at SpecialTokens.
 enum class BosRule {
   as_tokenizer,  ///< where the tokenizer itself puts it
   always,
@@ -39,15 +39,14 @@ struct Corpus {
 };
 
 /// Reads texts (see for_each_document) and tokenizes them.
-/// With `max_tokens`, a document of more than 64 bytes per token wanted is cut there, at white space, before it is
-/// tokenized, so that a little of a large file costs little.
+/// With `max_tokens`, a document is cut at 64 bytes per token wanted before it is tokenized.
 /// @throws Error(invalid_argument) when there is nothing to predict or BOS is asked for and unknown; and as
 ///   for_each_document
 [[nodiscard]] Corpus read_corpus(const std::filesystem::path& text, const Tokenizer& tokenizer,
                                  const CorpusOptions& options);
 
 /// Reads token ids: one document per line, either a JSON array or integers with white space between; blank lines are
-/// skipped. BOS has to be among the ids where it is wanted.
+/// skipped. No BOS is added (the rule is stated at SpecialTokens).
 /// @param vocabulary_size  ids are below it (rows of the model's embedding)
 /// @throws Error(corrupt) naming the line
 [[nodiscard]] Corpus read_token_ids(const std::filesystem::path& file, std::size_t vocabulary_size,

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <string>
 
 namespace qcqa {
@@ -13,10 +14,11 @@ struct Document {
   std::string text;
 };
 
-/// Which bytes of one document may be needed at most; the rest need not be read.
 struct DocumentLimits {
   std::string field = "text";                 ///< member of a .jsonl line that holds the text
   std::size_t bytes = std::size_t{64} << 20;  ///< a longer document is an error: tokenizing needs 100 times its size
+  /// A longer document is cut there, at a character; so a little of a large file costs little.
+  std::size_t wanted = std::numeric_limits<std::size_t>::max() - 1;
 };
 
 /// Hands the documents of `path` to `take`, in order, until it returns false:

@@ -15,10 +15,15 @@ namespace qcqa {
 using TokenId = std::int32_t;
 
 /// The ids with a meaning of their own.
+///
+/// The BOS rule: a text begins with `bos` exactly where the model's own tokenizer puts it, `adds_bos`. That is what
+/// add_bos_token of tokenizer_config.json says, or else whether the tokenizer itself begins texts so: a tokenizer.json
+/// by the post-processor's template, a tokenizer.model whenever it has a BOS piece. BosRule overrides it; token ids
+/// from a file are taken as they are; and BOS is never a target, since nothing stands before it.
 struct SpecialTokens {
   std::optional<TokenId> bos;  ///< begin of a text
   std::vector<TokenId> eos;    ///< each of them ends a text; sorted, may be empty
-  bool adds_bos = false;       ///< the model's own convention is to begin a text with `bos`
+  bool adds_bos = false;       ///< see the BOS rule above
 };
 
 class TextModel;
