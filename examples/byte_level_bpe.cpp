@@ -97,7 +97,8 @@ void ByteLevelBpe::learn(const std::vector<std::string>& texts, std::size_t voca
       for (std::size_t i = 0; i + 1 < ids.size(); ++i) pair_counts[{ids[i], ids[i + 1]}] += count;
     }
     // max_element keeps the first of equals: the smallest pair, as the map is sorted.
-    const auto best = std::ranges::max_element(pair_counts, {}, [](const auto& p) { return p.second; });
+    const auto best =
+        std::ranges::max_element(pair_counts, {}, [](const auto& p) { return p.second; });
     if (best == pair_counts.end()) return;
     const Pair pair = best->first;
     const auto merged = static_cast<std::int64_t>(spelling_.size());
@@ -144,14 +145,16 @@ std::vector<std::int64_t> ByteLevelBpe::encode(std::string_view text) {
 nlohmann::ordered_json ByteLevelBpe::tokenizer_json() const {
   using Json = nlohmann::ordered_json;
   const auto special = [](std::int64_t id, const char* text) {
-    return Json{{"id", id},       {"content", text},     {"single_word", false}, {"lstrip", false},
+    return Json{{"id", id},        {"content", text},     {"single_word", false}, {"lstrip", false},
                 {"rstrip", false}, {"normalized", false}, {"special", true}};
   };
   const Json byte_level{{"type", "ByteLevel"},
                         {"add_prefix_space", false},
                         {"trim_offsets", true},
                         {"use_regex", true}};
-  const auto token = [](const char* id) { return Json{{"SpecialToken", {{"id", id}, {"type_id", 0}}}}; };
+  const auto token = [](const char* id) {
+    return Json{{"SpecialToken", {{"id", id}, {"type_id", 0}}}};
+  };
   const auto sequence = [](const char* id, int type) {
     return Json{{"Sequence", {{"id", id}, {"type_id", type}}}};
   };
@@ -174,13 +177,19 @@ nlohmann::ordered_json ByteLevelBpe::tokenizer_json() const {
       {"single", Json::array({token(kBosText), sequence("A", 0)})},
       {"pair", Json::array({token(kBosText), sequence("A", 0), token(kBosText), sequence("B", 1)})},
       {"special_tokens",
-       {{kBosText, {{"id", kBosText}, {"ids", Json::array({kBos})}, {"tokens", Json::array({kBosText})}}}}}};
+       {{kBosText,
+         {{"id", kBosText}, {"ids", Json::array({kBos})}, {"tokens", Json::array({kBosText})}}}}}};
   root["decoder"] = byte_level;
-  root["model"] = {{"type", "BPE"},          {"dropout", nullptr},
-                   {"unk_token", nullptr},   {"continuing_subword_prefix", nullptr},
-                   {"end_of_word_suffix", nullptr}, {"fuse_unk", false},
-                   {"byte_fallback", false}, {"ignore_merges", false},
-                   {"vocab", vocabulary},    {"merges", merges}};
+  root["model"] = {{"type", "BPE"},
+                   {"dropout", nullptr},
+                   {"unk_token", nullptr},
+                   {"continuing_subword_prefix", nullptr},
+                   {"end_of_word_suffix", nullptr},
+                   {"fuse_unk", false},
+                   {"byte_fallback", false},
+                   {"ignore_merges", false},
+                   {"vocab", vocabulary},
+                   {"merges", merges}};
   return root;
 }
 

@@ -43,10 +43,10 @@ class ByteLevelBpe {
   void learn(const std::vector<std::string>& texts, std::size_t vocabulary_size);
   [[nodiscard]] std::vector<std::int64_t> bytes_of(std::string_view piece) const;
 
-  std::vector<std::string> spelling_;           // id -> text in GPT-2's alphabet
-  std::vector<std::int64_t> id_of_byte_;        // byte -> id
-  std::vector<Pair> merges_;                    // in order of rank
-  std::map<Pair, std::int64_t> merged_id_;      // pair -> id; a smaller id is a better rank
+  std::vector<std::string> spelling_;       // id -> text in GPT-2's alphabet
+  std::vector<std::int64_t> id_of_byte_;    // byte -> id
+  std::vector<Pair> merges_;                // in order of rank
+  std::map<Pair, std::int64_t> merged_id_;  // pair -> id; a smaller id is a better rank
   std::unordered_map<std::string, std::vector<std::int64_t>> known_pieces_;  // encode()'s memory
 };
 

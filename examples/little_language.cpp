@@ -89,13 +89,30 @@ class Story {
 
   void happen() {
     switch (random_.below(10)) {
-      case 0: case 1: give(); break;
-      case 2: walk(); break;
-      case 3: case 4: case 5: ask(); break;
-      case 6: sing(); break;
-      case 7: decode(); break;
-      case 8: count_animals(); break;
-      default: build(); break;
+      case 0:
+      case 1:
+        give();
+        break;
+      case 2:
+        walk();
+        break;
+      case 3:
+      case 4:
+      case 5:
+        ask();
+        break;
+      case 6:
+        sing();
+        break;
+      case 7:
+        decode();
+        break;
+      case 8:
+        count_animals();
+        break;
+      default:
+        build();
+        break;
     }
   }
 
@@ -120,8 +137,12 @@ class Story {
     const Person& owner = people_[thing.owner];
     const Person& person = anyone();
     switch (random_.below(4)) {
-      case 0: add("Who has the ", thing.name, "? ", owner.name, " has it."); break;
-      case 1: add("What colour is the ", thing.name, "? ", capitalised(thing.colour), "."); break;
+      case 0:
+        add("Who has the ", thing.name, "? ", owner.name, " has it.");
+        break;
+      case 1:
+        add("What colour is the ", thing.name, "? ", capitalised(thing.colour), ".");
+        break;
       case 2:
         if (person.place.empty()) {
           add("Is ", person.name, " a boy or a girl? A ", person.girl ? "girl." : "boy.");

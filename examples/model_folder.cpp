@@ -44,7 +44,7 @@ Json config_json(const TinyLlamaShape& shape) {
           {"attention_bias", false},
           {"mlp_bias", false},
           {"attention_dropout", 0.0},
-          {"initializer_range", 0.02},
+          {"initializer_range", 0.08},
           {"pretraining_tp", 1},
           {"tie_word_embeddings", true},
           {"use_cache", true},

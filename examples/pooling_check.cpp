@@ -80,7 +80,8 @@ PoolingResult evaluate(const std::string& name, const TinyLlama& model,
     const auto layer = static_cast<std::int64_t>(i);
     result.weight_error += weight_error(model, layer, grouping[i]);
     for (const char* projection : {"k_proj", "v_proj"}) {
-      by_head(changed, layer, projection).copy_(pooled(by_head(model, layer, projection), grouping[i]));
+      by_head(changed, layer, projection)
+          .copy_(pooled(by_head(model, layer, projection), grouping[i]));
     }
   }
   result.loss = held_out_loss(changed, held_out);
@@ -109,8 +110,7 @@ std::vector<PoolingResult> check_pooling(const TinyLlama& model, const torch::Te
 
   std::vector<PoolingResult> results;
   results.push_back(evaluate("unmodified", model, held_out, {}));
-  results.push_back(
-      evaluate("neighbours", model, held_out, ModelGrouping(layers, neighbours)));
+  results.push_back(evaluate("neighbours", model, held_out, ModelGrouping(layers, neighbours)));
   SeededRandom random(seed);
   for (std::size_t n = 0; n < random_groupings; ++n) {
     ModelGrouping grouping(layers, neighbours);

@@ -6,12 +6,14 @@
 namespace qcqa::examples {
 namespace {
 
-constexpr double kInitialDeviation = 0.02;
+// Near 1 / sqrt(hidden): with the customary 0.02 a model this narrow starts out with flat attention
+// and needs several times the steps before it looks anything up.
+constexpr double kInitialDeviation = 0.08;
 
-// x (..., inputs) times weight (outputs, inputs) transposed, as a convolution with a 1x1 kernel over
-// channels-last data. That is the same sum; the detour is for speed: LibTorch takes convolutions to
-// oneDNN but float32 products to the BLAS, which on a plain Debian is the unoptimised reference BLAS
-// (20 times slower here).
+// x (..., inputs) times weight (outputs, inputs) transposed, as a convolution with a 1x1 kernel
+// over channels-last data. That is the same sum; the detour is for speed: LibTorch takes
+// convolutions to oneDNN but float32 products to the BLAS, which on a plain Debian is the
+// unoptimised reference BLAS (20 times slower here).
 torch::Tensor project(const torch::Tensor& x, const torch::Tensor& weight) {
   const std::int64_t inputs = weight.size(1);
   const std::int64_t outputs = weight.size(0);
@@ -45,8 +47,8 @@ TinyLlama::TinyLlama(const TinyLlamaShape& shape) : shape_(shape) {
   const double output_deviation =
       kInitialDeviation / std::sqrt(2.0 * static_cast<double>(shape.layers));
 
-  embedding_ = named("model.embed_tokens.weight",
-                     matrix(shape.vocabulary, hidden, kInitialDeviation));
+  embedding_ =
+      named("model.embed_tokens.weight", matrix(shape.vocabulary, hidden, kInitialDeviation));
   for (std::int64_t i = 0; i < shape.layers; ++i) {
     const std::string at = "model.layers." + std::to_string(i) + ".";
     const auto linear = [&](const char* name, std::int64_t rows, std::int64_t columns,
@@ -71,16 +73,16 @@ TinyLlama::TinyLlama(const TinyLlamaShape& shape) : shape_(shape) {
   final_norm_ = named("model.norm.weight", torch::ones({hidden}));
 
   const std::int64_t planes = shape.head_dim / 2;
-  const torch::Tensor frequency = torch::pow(
-      shape.rope_theta,
-      torch::arange(planes, torch::kFloat64) * (-2.0 / static_cast<double>(shape.head_dim)));
+  const torch::Tensor frequency =
+      torch::pow(shape.rope_theta, torch::arange(planes, torch::kFloat64) *
+                                       (-2.0 / static_cast<double>(shape.head_dim)));
   const torch::Tensor angle =
       torch::outer(torch::arange(shape.positions, torch::kFloat64), frequency).repeat({1, 2});
   cosine_ = angle.cos().to(torch::kFloat32);
   sine_ = angle.sin().to(torch::kFloat32);
-  causal_mask_ = torch::full({shape.positions, shape.positions},
-                             -std::numeric_limits<float>::infinity())
-                     .triu(1);
+  causal_mask_ =
+      torch::full({shape.positions, shape.positions}, -std::numeric_limits<float>::infinity())
+          .triu(1);
 }
 
 torch::Tensor TinyLlama::named(const std::string& name, const torch::Tensor& weight) {
@@ -92,9 +94,7 @@ torch::Tensor TinyLlama::attention(const Layer& layer, const torch::Tensor& x) c
   const std::int64_t rows = x.size(0);
   const std::int64_t length = x.size(1);
   const auto heads = [&](const torch::Tensor& weight) {
-    return project(x, weight)
-        .view({rows, length, shape_.heads, shape_.head_dim})
-        .transpose(1, 2);
+    return project(x, weight).view({rows, length, shape_.heads, shape_.head_dim}).transpose(1, 2);
   };
   const torch::Tensor cosine = cosine_.slice(0, 0, length);
   const torch::Tensor sine = sine_.slice(0, 0, length);
@@ -113,8 +113,7 @@ torch::Tensor TinyLlama::logits(const torch::Tensor& tokens) const {
   for (const Layer& layer : layers_) {
     x = x + attention(layer, rms_norm(x, layer.input_norm, shape_.norm_epsilon));
     const torch::Tensor y = rms_norm(x, layer.post_norm, shape_.norm_epsilon);
-    const torch::Tensor gated =
-        torch::silu(project(y, layer.gate)) * project(y, layer.up);
+    const torch::Tensor gated = torch::silu(project(y, layer.gate)) * project(y, layer.up);
     x = x + project(gated, layer.down);
   }
   return project(rms_norm(x, final_norm_, shape_.norm_epsilon), embedding_);
@@ -129,10 +128,14 @@ torch::Tensor TinyLlama::loss(const torch::Tensor& tokens) const {
 torch::Tensor TinyLlama::attention_weight(std::int64_t layer, const std::string& name) const {
   const Layer& weights = layers_.at(static_cast<std::size_t>(layer));
   switch (name.front()) {
-    case 'q': return weights.q;
-    case 'k': return weights.k;
-    case 'v': return weights.v;
-    default: return weights.o;
+    case 'q':
+      return weights.q;
+    case 'k':
+      return weights.k;
+    case 'v':
+      return weights.v;
+    default:
+      return weights.o;
   }
 }
 

@@ -17,7 +17,7 @@ struct TinyLlamaShape {
   std::int64_t heads = 8;
   std::int64_t head_dim = 12;
   std::int64_t intermediate = 256;
-  std::int64_t positions = 128;   ///< longest row
+  std::int64_t positions = 128;  ///< longest row
   double rope_theta = 10000.0;
   double norm_epsilon = 1e-5;
 };

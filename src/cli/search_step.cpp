@@ -2,6 +2,7 @@
 
 #include <deque>
 
+#include "checkpoint/json_file.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/fitness/head_gram.hpp"
 #include "qcqa/report/tables.hpp"
@@ -32,17 +33,11 @@ nlohmann::ordered_json options_json(const SearchOptions& options, const Device& 
 }
 
 void restore(ModelSearch& search, const std::filesystem::path& file) {
-  nlohmann::json state;
-  try {
-    state = nlohmann::json::parse(read_text_file(file));
-  } catch (const nlohmann::json::parse_error& error) {
-    throw Error(ErrorKind::corrupt, file.string(), "must be a saved search", error.what(), "Search again without --resume.");
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::not_found) throw;
+  if (!std::filesystem::exists(file)) {
     throw Error(ErrorKind::not_found, file.string(), "--resume needs the state that an interrupted search left", "none",
                 "Search again without --resume.");
   }
-  search.restore(state);
+  search.restore(read_json_file(file, "Search again without --resume."));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "qcqa/checkpoint/staged_output.hpp"
+#include "checkpoint/json_file.hpp"
 #include "qcqa/support/error.hpp"
 #include "qcqa/support/limits.hpp"
 
@@ -17,13 +17,9 @@ struct Shape {
 };
 
 ordered_json read_config(const fs::path& file) {
-  try {
-    ordered_json config = ordered_json::parse(read_text_file(file));
-    if (!config.is_object()) throw Error(ErrorKind::corrupt, file.string(), "must be a JSON object");
-    return config;
-  } catch (const ordered_json::parse_error& error) {
-    throw Error(ErrorKind::corrupt, file.string(), "must be valid JSON", error.what());
-  }
+  ordered_json config = read_json_file<ordered_json>(file);
+  if (!config.is_object()) throw Error(ErrorKind::corrupt, file.string(), "must be a JSON object");
+  return config;
 }
 
 /// A positive integer of config.json; `fallback` stands in when the key is absent or null and is not 0.

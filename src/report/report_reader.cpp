@@ -1,6 +1,6 @@
 #include <limits>
 
-#include "qcqa/checkpoint/staged_output.hpp"
+#include "checkpoint/json_file.hpp"
 #include "qcqa/report/report.hpp"
 #include "qcqa/support/error.hpp"
 #include "qcqa/support/limits.hpp"
@@ -150,13 +150,7 @@ Report report_from_json(const nlohmann::json& document, std::string_view where) 
 }
 
 Report read_report(const std::filesystem::path& file) {
-  nlohmann::json document;
-  try {
-    document = nlohmann::json::parse(read_text_file(file));
-  } catch (const nlohmann::json::parse_error& error) {
-    throw Error(ErrorKind::corrupt, file.string(), "must be valid JSON", error.what(), "A report is what `qcqa search` writes.");
-  }
-  return report_from_json(document, file.string());
+  return report_from_json(read_json_file(file, "A report is what `qcqa search` writes."), file.string());
 }
 
 }  // namespace qcqa

@@ -81,6 +81,24 @@ def built(tmp_path_factory, supported):
 
 
 @pytest.fixture(scope="session")
+def converted(qcqa, built, tmp_path_factory):
+    """(variant, groups, cardinality, layout) -> (folder, labels of every layer). Tests that look at the same
+    conversion from different sides share it; they must not change the folder."""
+    root, results = tmp_path_factory.mktemp("converted"), {}
+
+    def get(variant, groups, cardinality, layout):
+        key = (str(variant), groups, cardinality, layout)
+        if key not in results:
+            folder = root / "-".join(map(str, key))
+            labels = qcqa.convert(built(variant), folder, "--groups", groups, "--cardinality", cardinality,
+                                  "--layout", layout)
+            results[key] = folder, labels
+        return results[key]
+
+    return get
+
+
+@pytest.fixture(scope="session")
 def shared():
     """The folder with real models, or a skip: it is not part of the repository."""
     candidates = [os.environ.get("QCQA_SHARED"), REPOSITORY / "../shared"]

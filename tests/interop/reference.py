@@ -1,5 +1,6 @@
 """What qcqa's output is measured against: mean pooling written again, on the tensors of the input checkpoint."""
 
+import functools
 import json
 import pathlib
 import shutil
@@ -133,9 +134,14 @@ def token_ids(vocabulary, length=24, seed=1):
 
 
 @torch.no_grad()
-def logits(model_or_folder, ids=None):
-    model = model_or_folder if hasattr(model_or_folder, "config") else load(model_or_folder)
+def logits(model, ids=None):
     return model(token_ids(model.config.vocab_size) if ids is None else ids).logits
+
+
+@functools.cache
+def logits_of(folder):
+    """Those of the model in a folder that nobody changes."""
+    return logits(load(folder))
 
 
 def largest_difference(a, b):

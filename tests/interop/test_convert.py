@@ -38,9 +38,20 @@ def kv_heads(variant):
     return variant.kv_heads if variant.family.grouped else QUERY_HEADS
 
 
-def pooled_reference(variant, source, labels, folder):
-    tensors, _ = reference.mean_pool(variant.family, reference.read_tensors(source), config_of(source), labels)
-    return reference.logits(reference.write_like(source, tensors, folder))
+@pytest.fixture(scope="session")
+def pooled(built, tmp_path_factory):
+    """(variant, labels) -> logits of the independent mean pool."""
+    root, results = tmp_path_factory.mktemp("pooled"), {}
+
+    def get(variant, labels):
+        key = (str(variant), str(labels))
+        if key not in results:
+            source = built(variant)
+            tensors, _ = reference.mean_pool(variant.family, reference.read_tensors(source), config_of(source), labels)
+            results[key] = reference.logits_of(reference.write_like(source, tensors, root / str(len(results))))
+        return results[key]
+
+    return get
 
 
 def tolerance(variant):
@@ -54,49 +65,45 @@ def test_every_supported_family_is_tested(supported):
 
 @pytest.mark.parametrize("cardinality", ["contiguous", "equal"])
 @pytest.mark.parametrize("variant", STOCK, ids=str)
-def test_gqa_layout_equals_mean_pool(qcqa, built, tmp_path, variant, cardinality):
-    source, groups = built(variant), kv_heads(variant) // 2
-    labels = qcqa.convert(source, tmp_path / "out", "--groups", groups, "--cardinality", cardinality, "--layout", "gqa")
-
-    model = reference.load(tmp_path / "out")
-    assert model.config.num_key_value_heads == groups
-    found, expected = reference.logits(model), pooled_reference(variant, source, labels, tmp_path / "reference")
-    assert reference.largest_difference(found, expected) <= tolerance(variant)
+def test_gqa_layout_equals_mean_pool(built, converted, pooled, variant, cardinality):
+    groups = kv_heads(variant) // 2
+    folder, labels = converted(variant, groups, cardinality, "gqa")
+    assert config_of(folder)["num_key_value_heads"] == groups
+    expected = pooled(variant, labels)
+    assert reference.largest_difference(reference.logits_of(folder), expected) <= tolerance(variant)
     # Pooling random heads must show, or the comparison above would prove nothing.
-    assert reference.largest_difference(expected, reference.logits(source)) > 0.05
+    assert reference.largest_difference(expected, reference.logits_of(built(variant))) > 0.05
 
 
 @pytest.mark.parametrize("cardinality", ["contiguous", "equal", "arbitrary"])
-@pytest.mark.parametrize("variant", ALL, ids=str)
-def test_expanded_layout_equals_mean_pool(qcqa, built, tmp_path, variant, cardinality):
-    source = built(variant)
-    groups = 3 if cardinality == "arbitrary" else kv_heads(variant) // 2
-    labels = qcqa.convert(source, tmp_path / "out", "--groups", groups, "--cardinality", cardinality,
-                          "--layout", "expanded")
-
-    found, expected = reference.logits(tmp_path / "out"), pooled_reference(variant, source, labels, tmp_path / "reference")
-    assert all(max(layer) + 1 == groups for layer in labels)
-    assert reference.largest_difference(found, expected) <= tolerance(variant)
-
-
 @pytest.mark.parametrize("variant", MHA + GQA, ids=str)
-def test_layouts_of_one_plan_agree(qcqa, built, tmp_path, variant):
-    if not variant.family.grouped:
-        pytest.skip("no gqa layout")
-    source = built(variant)
-    options = ["--groups", 2, "--cardinality", "equal"]
-    gqa = qcqa.convert(source, tmp_path / "gqa", *options, "--layout", "gqa")
-    expanded = qcqa.convert(source, tmp_path / "expanded", *options, "--layout", "expanded")
-    assert gqa == expanded
-    difference = reference.largest_difference(reference.logits(tmp_path / "gqa"), reference.logits(tmp_path / "expanded"))
-    assert difference <= TOLERANCE
+def test_expanded_layout_equals_mean_pool(converted, pooled, variant, cardinality):
+    groups = 3 if cardinality == "arbitrary" else kv_heads(variant) // 2
+    folder, labels = converted(variant, groups, cardinality, "expanded")
+    assert all(max(layer) + 1 == groups for layer in labels)
+    assert reference.largest_difference(reference.logits_of(folder), pooled(variant, labels)) <= tolerance(variant)
+
+
+@pytest.mark.parametrize("variant", STORED + UNUSUAL, ids=str)
+def test_every_storage_is_read(converted, pooled, variant):
+    folder, labels = converted(variant, 3, "arbitrary", "expanded")
+    assert reference.largest_difference(reference.logits_of(folder), pooled(variant, labels)) <= tolerance(variant)
+
+
+@pytest.mark.parametrize("variant", [variant for variant in MHA + GQA if variant.family.grouped], ids=str)
+def test_layouts_of_one_plan_agree(converted, variant):
+    groups = kv_heads(variant) // 2
+    gqa, gqa_labels = converted(variant, groups, "equal", "gqa")
+    expanded, expanded_labels = converted(variant, groups, "equal", "expanded")
+    assert gqa_labels == expanded_labels
+    assert reference.largest_difference(reference.logits_of(gqa), reference.logits_of(expanded)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("variant", ALL, ids=str)
-def test_other_tensors_are_untouched(qcqa, built, tmp_path, variant):
+def test_other_tensors_are_untouched(built, converted, variant):
     source = built(variant)
-    qcqa.convert(source, tmp_path / "out", "--groups", 2, "--cardinality", "equal", "--layout", "expanded")
-    before, after = reference.read_tensors(source), reference.read_tensors(tmp_path / "out")
+    folder, _ = converted(variant, 3, "arbitrary", "expanded")
+    before, after = reference.read_tensors(source), reference.read_tensors(folder)
     attention = {name for layer in range(config_of(source)["num_hidden_layers"])
                  for name in reference.attention_names(variant.family, layer, before)}
     assert attention
@@ -107,13 +114,11 @@ def test_other_tensors_are_untouched(qcqa, built, tmp_path, variant):
 
 
 @pytest.mark.parametrize("variant", ALL, ids=str)
-def test_identity_grouping_keeps_every_bit(qcqa, built, tmp_path, variant):
-    source = built(variant)
-    layout = "gqa" if variant.family.grouped else "expanded"
-    labels = qcqa.convert(source, tmp_path / "out", "--groups", kv_heads(variant), "--cardinality", "contiguous",
-                          "--layout", layout)
-    assert labels == [list(range(kv_heads(variant)))] * len(labels)
-    before, after = reference.read_tensors(source), reference.read_tensors(tmp_path / "out")
+def test_identity_grouping_keeps_every_bit(built, converted, variant):
+    source, heads = built(variant), kv_heads(variant)
+    folder, labels = converted(variant, heads, "contiguous", "gqa" if variant.family.grouped else "expanded")
+    assert labels == [list(range(heads))] * len(labels)
+    before, after = reference.read_tensors(source), reference.read_tensors(folder)
     assert set(before) ^ set(after) <= {"lm_head.weight"}
     assert [n for n in before if n in after and not reference.same_bits(before[n], after[n])] == []
 
@@ -142,7 +147,7 @@ def test_sharded_output_loads(qcqa, built, tmp_path):
     one, many = reference.read_tensors(tmp_path / "one"), reference.read_tensors(tmp_path / "many")
     assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in many.values())
     assert all(reference.same_bits(one[name], many[name]) for name in one)
-    assert torch.equal(reference.logits(tmp_path / "one"), reference.logits(tmp_path / "many"))
+    assert torch.equal(reference.logits_of(tmp_path / "one"), reference.logits_of(tmp_path / "many"))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -24,10 +24,10 @@ enum class Layout {
 
 struct ExportOptions {
   Layout layout = Layout::gqa;
-  std::optional<Dtype> dtype;  ///< of all floating-point tensors; nothing keeps each tensor's own
-  WriterOptions writer;
-  std::string command;         ///< for the model card
-  std::string report;          ///< JSON text to write as qcqa-report.json
+  std::optional<Dtype> dtype{};  ///< of all floating-point tensors; nothing keeps each tensor's own
+  WriterOptions writer{};
+  std::string command{};         ///< for the model card
+  std::string report{};          ///< JSON text to write as qcqa-report.json
 };
 
 struct ExportSummary {

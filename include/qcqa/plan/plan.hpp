@@ -11,8 +11,8 @@ namespace qcqa {
 /// What a conversion will do: one grouping per layer, and where it came from.
 struct Plan {
   std::vector<Grouping> layers;
-  double cost = 0;      ///< in the unit of the fitness that chose it
-  std::string origin;   ///< "report point 12", "3 contiguous groups per layer"
+  double cost = 0;     ///< in the unit of the fitness that chose it
+  std::string origin{};  ///< "report point 12", "3 contiguous groups per layer"
 
   /// Sum of group counts.
   [[nodiscard]] int kv_heads() const;

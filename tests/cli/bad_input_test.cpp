@@ -1,0 +1,199 @@
+// Every mistake: one clear line, the documented exit code, nothing left behind.
+#include <gtest/gtest.h>
+#include <csignal>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <limits>
+
+#include "cli/run_qcqa.hpp"
+#include "support/pico_model.hpp"
+#include "support/safetensors_bytes.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using namespace testing;
+
+class BadInput : public ::testing::Test {
+ protected:
+  void SetUp() override { write_pico_model(model_, {}); }
+
+  [[nodiscard]] std::string at(std::string_view name) const { return folder_ / name; }
+
+  /// Expects the failure, and that no file appeared or changed.
+  void fails(const std::vector<std::string>& arguments, int exit_code, const std::string& part) {
+    const auto before = folder_contents(folder_.path());
+    expect_failure(arguments, exit_code, part);
+    EXPECT_EQ(folder_contents(folder_.path()), before) << "something was left behind";
+  }
+
+  void fails_to_convert(int exit_code, const std::string& part) { fails({"convert", model_, "--groups", "2", "-o", at("out")}, exit_code, part); }
+
+  TemporaryFolder folder_;
+  std::string model_ = folder_ / "model";
+};
+
+TEST_F(BadInput, NoCommand) { fails({}, 2, "See `qcqa --help`"); }
+TEST_F(BadInput, MistypedCommandGetsAHint) { fails({"serach", model_}, 2, "Did you mean \"search\"?"); }
+TEST_F(BadInput, MistypedOptionGetsAHint) { fails({"search", model_, "-o", at("r"), "--popluation", "8"}, 2, "Did you mean \"--population\"?"); }
+TEST_F(BadInput, NumberThatIsNone) { fails({"search", model_, "-o", at("r"), "--seed", "x"}, 2, "--seed"); }
+TEST_F(BadInput, MissingModel) { fails({"convert", at("nothing"), "--groups", "2", "-o", at("out")}, 2, "nothing there"); }
+
+TEST_F(BadInput, NonsenseSearchOptions) {
+  const std::vector<std::pair<std::string, std::string>> nonsense = {
+      {"--population", "3"}, {"--population", "-4"}, {"--generations", "-1"}, {"--crossover-probability", "1.5"},
+      {"--mutation-probability", "-0.1"}, {"--min-groups", "0"}, {"--max-groups", "-1"}, {"--threads", "-1"},
+      {"--cardinality", "unequal"}, {"--stage2", "third"}, {"--device", "tpu"}};
+  for (const auto& [option, value] : nonsense) {
+    SCOPED_TRACE(option + " " + value);
+    fails({"search", model_, "-o", at("r.json"), option, value}, 2, "");
+  }
+  fails({"search", model_, "-o", at("r.json"), "--min-groups", "3", "--max-groups", "2"}, 2, "groups");
+}
+
+TEST_F(BadInput, NonsenseConvertOptions) {
+  const std::vector<std::pair<std::string, std::string>> nonsense = {
+      {"--layout", "gqaa"}, {"--dtype", "int8"}, {"--max-shard-size", "5 lightyears"}, {"--max-shard-size", "0"}, {"--cardinality", "x"}};
+  for (const auto& [option, value] : nonsense) {
+    SCOPED_TRACE(option + " " + value);
+    fails({"convert", model_, "--groups", "2", "-o", at("out"), option, value}, 2, option);
+  }
+  fails({"convert", model_, "--groups", "0", "-o", at("out")}, 2, "from 1 to the number of KV heads, 4");
+  fails({"convert", model_, "--groups", "5", "-o", at("out")}, 2, "from 1 to the number of KV heads, 4");
+  fails({"convert", model_, "--groups", "3", "-o", at("out")}, 2, "divisor");
+  fails({"convert", model_, "-o", at("out")}, 2, "needs either --report");
+  fails({"convert", model_, "--groups", "2", "--kv", "0.5", "-o", at("out")}, 2, "needs either --report");
+  fails({"run", model_, "--kv", "2", "-o", at("out")}, 2, "fraction in (0, 1]");
+}
+
+TEST_F(BadInput, NonEmptyOutput) {
+  std::filesystem::create_directory(at("out"));
+  folder_.write("out/precious.txt", "keep me");
+  fails_to_convert(2, "Use --force");
+}
+
+TEST_F(BadInput, OutputIsInput) {
+  fails({"convert", model_, "--groups", "2", "-o", model_, "--force"}, 2, "must not be (or contain) the model's own folder");
+  fails({"run", model_, "-o", model_ + "/.", "--force"}, 2, "must not be (or contain) the model's own folder");
+}
+
+TEST_F(BadInput, OutputInMissingFolder) { fails({"convert", model_, "--groups", "2", "-o", at("no/such/out")}, 3, "no/such"); }
+
+TEST_F(BadInput, UnwritableFolder) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
+  std::filesystem::create_directory(at("locked"));
+  std::filesystem::permissions(at("locked"), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  fails({"convert", model_, "--groups", "2", "-o", at("locked/out")}, 3, "locked");
+}
+
+TEST_F(BadInput, UnwritableReport) { fails({"search", model_, "-o", "/proc/qcqa-report.json"}, 3, "/proc"); }
+
+TEST_F(BadInput, FullDisk) {
+  write_pico_model(at("big"), {.layers = 1, .head_dim = 64, .hidden_size = 512});
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  const rlimit small{100'000, old.rlim_max};
+  const auto ignored = signal(SIGXFSZ, SIG_IGN);  // inherited: writes fail with EFBIG, as they do with ENOSPC
+  setrlimit(RLIMIT_FSIZE, &small);
+  fails({"convert", at("big"), "--groups", "2", "-o", at("out")}, 3, "");
+  setrlimit(RLIMIT_FSIZE, &old);
+  signal(SIGXFSZ, ignored);
+}
+
+TEST_F(BadInput, TruncatedWeights) {
+  std::filesystem::resize_file(model_ + "/model.safetensors", 3000);
+  fails_to_convert(2, "model.safetensors");
+}
+
+TEST_F(BadInput, HeaderBomb) {
+  folder_.write("model/model.safetensors", le64(std::uint64_t{1} << 62) + "{}");
+  fails_to_convert(2, "model.safetensors");
+}
+
+TEST_F(BadInput, OffsetsOutOfRange) {
+  folder_.write("model/model.safetensors",
+                safetensors_bytes(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,18446744073709551615]}})", "1234"));
+  fails_to_convert(2, "model.safetensors");
+}
+
+TEST_F(BadInput, UnknownDtype) {
+  folder_.write("model/model.safetensors", safetensors_bytes(R"({"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}})", "1234"));
+  fails_to_convert(2, "F31");
+}
+
+TEST_F(BadInput, LfsPointer) {
+  folder_.write("model/model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 123\n");
+  fails_to_convert(2, "git lfs pull");
+}
+
+TEST_F(BadInput, MissingWeights) {
+  std::filesystem::remove(model_ + "/model.safetensors");
+  fails_to_convert(2, "model");
+}
+
+TEST_F(BadInput, MissingShards) {
+  std::filesystem::remove(model_ + "/model.safetensors");
+  folder_.write("model/model.safetensors.index.json", R"({"metadata":{},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}})");
+  fails_to_convert(2, "model-00002-of-00002.safetensors");
+}
+
+TEST_F(BadInput, WrongShapes) {
+  std::ofstream(model_ + "/config.json") << R"({"model_type":"llama","num_hidden_layers":2,"hidden_size":24,"num_attention_heads":4,"head_dim":3})";
+  fails_to_convert(2, "shape must be [12, 24] by config.json; found [12, 12]");
+}
+
+TEST_F(BadInput, HeadCountsThatDoNotDivide) {
+  std::ofstream(model_ + "/config.json") << R"({"model_type":"llama","num_hidden_layers":2,"hidden_size":12,"num_attention_heads":4,"num_key_value_heads":3})";
+  fails_to_convert(2, "must divide");
+}
+
+TEST_F(BadInput, UnsupportedArchitecture) {
+  std::ofstream(model_ + "/config.json") << R"({"model_type":"mamba"})";
+  fails_to_convert(2, "Supported: ");
+}
+
+TEST_F(BadInput, NotANumberWeights) {
+  write_pico_model(at("nan"), {.adjust = [](const std::string& name, std::size_t i, double value) {
+                     return name == "model.layers.1.self_attn.k_proj.weight" && i == 3 ? std::numeric_limits<double>::quiet_NaN() : value;
+                   }});
+  fails({"search", at("nan"), "-o", at("r.json")}, 2, "layer 1, key head 0");
+  fails({"convert", at("nan"), "--groups", "2", "-o", at("out")}, 2, "layer 1, key head 0");
+}
+
+TEST_F(BadInput, ReportOfAnotherModel) {
+  write_pico_model(at("other"), {.seed = 2});
+  ASSERT_EQ(run_qcqa({"search", at("other"), "-o", at("r.json"), "-q"}).exit_code, 0);
+  fails({"convert", model_, "--report", at("r.json"), "--kv", "0.5", "-o", at("out")}, 2, "must be about the model");
+}
+
+TEST_F(BadInput, ReportThatIsNone) {
+  folder_.write("r.json", "{}");
+  fails({"convert", model_, "--report", at("r.json"), "--kv", "0.5", "-o", at("out")}, 2, "schema_version");
+  fails({"report", at("r.json")}, 2, "schema_version");
+  fails({"report", at("missing.json")}, 2, "missing.json");
+}
+
+TEST_F(BadInput, PointThatIsNotThere) {
+  ASSERT_EQ(run_qcqa({"search", model_, "-o", at("r.json"), "-q"}).exit_code, 0);
+  fails({"convert", model_, "--report", at("r.json"), "--point", "99", "-o", at("out")}, 2, "must be a point of the report's front");
+  fails({"convert", model_, "--report", at("r.json"), "--point", "1", "-o", at("out")}, 2, "--layout expanded");
+  fails({"search", model_, "-o", at("r.json")}, 2, "Use --force");
+}
+
+TEST_F(BadInput, NothingToResume) { fails({"search", model_, "-o", at("r.json"), "--resume"}, 2, "--resume needs the state"); }
+
+TEST_F(BadInput, DamagedState) {
+  folder_.write("r.json.state", "{\"x\": 1}");
+  fails({"search", model_, "-o", at("r.json"), "--resume"}, 2, "");
+}
+
+TEST_F(BadInput, LayoutTheFamilyCannotExpress) {
+  write_pico_model(at("neox"), {.family = "gpt_neox"});
+  fails({"run", at("neox"), "-o", at("out")}, 2, "Use --layout expanded");
+}
+
+}  // namespace
+}  // namespace qcqa

@@ -1,0 +1,147 @@
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "cli/run_qcqa.hpp"
+#include "qcqa/model/model.hpp"
+#include "support/pico_model.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using namespace testing;
+
+nlohmann::json read_json(const std::filesystem::path& file) { return nlohmann::json::parse(std::ifstream(file)); }
+
+/// A pico model and room for outputs.
+class Cli : public ::testing::Test {
+ protected:
+  void SetUp() override { write_pico_model(model_, {.query_heads = 6, .kv_heads = 6, .head_dim = 2}); }
+
+  [[nodiscard]] std::string at(std::string_view name) const { return folder_ / name; }
+
+  void search(const std::string& report) {
+    const auto result = run_qcqa({"search", model_, "-o", report, "-q"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  }
+
+  TemporaryFolder folder_;
+  std::string model_ = folder_ / "model";
+};
+
+TEST_F(Cli, HelpGoesToStdout) {
+  for (const char* command : {"run", "inspect", "search", "convert", "report"}) {
+    const auto result = run_qcqa({command, "--help"});
+    EXPECT_EQ(result.exit_code, 0);
+    EXPECT_NE(result.out.find("Exit codes:"), std::string::npos);
+    EXPECT_EQ(result.err, "");
+  }
+}
+
+TEST_F(Cli, VersionNamesTheCommit) {
+  const auto result = run_qcqa({"--version"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_TRUE(result.out.starts_with("qcqa 0.")) << result.out;
+}
+
+TEST_F(Cli, InspectShowsHeadsAndCache) {
+  const auto text = run_qcqa({"inspect", model_});
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_NE(text.out.find("6 query, 6 key/value, of 2"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("--layout gqa with 1, 2, 3 KV heads"), std::string::npos) << text.out;
+  const auto json = nlohmann::json::parse(run_qcqa({"inspect", model_, "--json", "-"}).out);
+  EXPECT_EQ(json["kv_bytes_per_token"], 2 * 6 * 2 * 2 * 4);
+  EXPECT_EQ(json["kv_bytes_at_context"]["4096"], 4096 * json["kv_bytes_per_token"].get<int>());
+}
+
+TEST_F(Cli, SearchIsTheSameForAnyNumberOfThreads) {
+  ASSERT_EQ(run_qcqa({"search", model_, "-o", at("1.json"), "-q", "-j", "1"}).exit_code, 0);
+  ASSERT_EQ(run_qcqa({"search", model_, "-o", at("3.json"), "-q", "-j", "3"}).exit_code, 0);
+  auto one = read_json(at("1.json"));
+  auto three = read_json(at("3.json"));
+  one.erase("timings");
+  three.erase("timings");
+  EXPECT_EQ(one.dump(), three.dump());
+}
+
+TEST_F(Cli, SearchThenConvertHalvesTheCache) {
+  search(at("r.json"));
+  const auto result = run_qcqa({"convert", model_, "--report", at("r.json"), "--kv", "0.5", "-o", at("out")});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("KV heads 12 -> 6"), std::string::npos) << result.out;
+  const Model out = Model::open(at("out"));
+  EXPECT_EQ(out.layers()[0].kv_heads, 3);
+  const auto report = read_json(at("out/qcqa-report.json"));
+  EXPECT_EQ(report["plan"]["layers"].size(), 2U);
+}
+
+TEST_F(Cli, PointOfTheFrontConvertsInTheExpandedLayout) {
+  search(at("r.json"));
+  const auto result = run_qcqa({"convert", model_, "--report", at("r.json"), "--point", "3", "--layout", "expanded", "-o", at("out")});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto report = read_json(at("out/qcqa-report.json"));
+  const auto labels = report["plan"]["layers"][0]["labels"];
+  EXPECT_EQ(labels, report["front"][3]["labels"][0]);
+}
+
+TEST_F(Cli, RunSearchesAndConverts) {
+  const auto result = run_qcqa({"run", model_, "--kv", "0.34", "-o", at("out")});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(Model::open(at("out")).layers()[0].kv_heads, 2);
+}
+
+TEST_F(Cli, DryRunWritesNothing) {
+  const auto before = folder_contents(folder_.path());
+  const auto result = run_qcqa({"run", model_, "--kv", "0.5", "-o", at("out"), "--dry-run"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("Needs"), std::string::npos);
+  EXPECT_EQ(folder_contents(folder_.path()), before);
+}
+
+TEST_F(Cli, ForceReplacesTheOutput) {
+  ASSERT_EQ(run_qcqa({"convert", model_, "--groups", "3", "-o", at("out"), "-q"}).exit_code, 0);
+  ASSERT_EQ(run_qcqa({"convert", model_, "--groups", "2", "-o", at("out"), "-q", "--force"}).exit_code, 0);
+  EXPECT_EQ(Model::open(at("out")).layers()[0].kv_heads, 2);
+}
+
+TEST_F(Cli, ReportShowsAndCompares) {
+  search(at("r.json"));
+  EXPECT_NE(run_qcqa({"report", at("r.json")}).out.find("Uniform plans"), std::string::npos);
+  EXPECT_TRUE(run_qcqa({"report", at("r.json"), "--select", "baselines"}).out.starts_with("Baselines"));
+  EXPECT_NE(run_qcqa({"report", at("r.json"), "--compare", at("r.json")}).out.find("B / A"), std::string::npos);
+  EXPECT_EQ(nlohmann::json::parse(run_qcqa({"report", "--schema"}).out)["title"], "qcqa report");
+}
+
+TEST_F(Cli, InterruptedSearchResumesToTheSameReport) {
+  write_pico_model(at("big"), {.layers = 3, .query_heads = 16, .kv_heads = 16, .head_dim = 4, .hidden_size = 64});
+  const std::vector<std::string> base = {"search", at("big"), "--population", "64", "--generations", "2500", "--model-generations", "100", "-q", "-o"};
+  const auto with = [&base](std::vector<std::string> more) {
+    more.insert(more.begin(), base.begin(), base.end());
+    return more;
+  };
+  ASSERT_EQ(run_qcqa(with({at("whole.json")})).exit_code, 0);
+  auto result = run_qcqa(with({at("parts.json")}), 1.0);
+  ASSERT_EQ(result.exit_code, 130) << "the search must last longer than the wait; " << result.err;
+  EXPECT_NE(result.err.find("--resume"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(at("parts.json")));
+  ASSERT_TRUE(std::filesystem::exists(at("parts.json.state")));
+  result = run_qcqa(with({at("parts.json"), "--resume"}));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_FALSE(std::filesystem::exists(at("parts.json.state")));
+  auto whole = read_json(at("whole.json"));
+  auto parts = read_json(at("parts.json"));
+  whole.erase("timings");
+  parts.erase("timings");
+  EXPECT_EQ(whole.dump(), parts.dump());
+}
+
+TEST_F(Cli, StateOfAnotherSearchIsNotResumed) {
+  write_pico_model(at("big"), {.layers = 3, .query_heads = 16, .kv_heads = 16, .head_dim = 4, .hidden_size = 64});
+  ASSERT_EQ(run_qcqa({"search", at("big"), "--generations", "100000", "-q", "-o", at("r.json")}, 1.0).exit_code, 130);
+  expect_failure({"search", model_, "--resume", "-o", at("r.json")}, 2, "must be the options of this search");
+}
+
+}  // namespace
+}  // namespace qcqa

@@ -1,0 +1,67 @@
+#include "cli/run_qcqa.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "support/temporary_folder.hpp"
+
+namespace qcqa::testing {
+namespace {
+
+std::string content_of(const std::filesystem::path& file) {
+  std::ostringstream content;
+  content << std::ifstream(file).rdbuf();
+  return content.str();
+}
+
+}  // namespace
+
+CommandResult run_qcqa(const std::vector<std::string>& arguments, double interrupt_after_seconds) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "out";
+  const std::string err = folder / "err";
+  std::vector<char*> argv;
+  std::string program = QCQA_BINARY;
+  std::vector<std::string> copies = arguments;
+  argv.push_back(program.data());
+  for (std::string& argument : copies) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  const pid_t child = fork();
+  if (child == 0) {
+    const int out_file = open(out.c_str(), O_CREAT | O_WRONLY, 0600);
+    const int err_file = open(err.c_str(), O_CREAT | O_WRONLY, 0600);
+    dup2(out_file, STDOUT_FILENO);
+    dup2(err_file, STDERR_FILENO);
+    execv(program.c_str(), argv.data());
+    _exit(127);
+  }
+  if (interrupt_after_seconds > 0) {
+    std::this_thread::sleep_for(std::chrono::duration<double>(interrupt_after_seconds));
+    kill(child, SIGINT);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), content_of(out), content_of(err)};
+}
+
+void expect_failure(const std::vector<std::string>& arguments, int exit_code, const std::string& part) {
+  const CommandResult result = run_qcqa(arguments);
+  EXPECT_EQ(result.exit_code, exit_code) << result.err;
+  std::string error = result.err;
+  if (error.starts_with("qcqa 0") || error.starts_with("qcqa 1")) error.erase(0, error.find('\n') + 1);  // the preamble
+  EXPECT_TRUE(error.starts_with("qcqa: error: ")) << result.err;
+  EXPECT_EQ(std::ranges::count(error, '\n'), 1) << result.err;
+  EXPECT_NE(error.find(part), std::string::npos) << "message: " << result.err << "\nwanted:  " << part;
+  EXPECT_EQ(result.out, "");
+}
+
+}  // namespace qcqa::testing
