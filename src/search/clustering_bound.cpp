@@ -254,25 +254,26 @@ double ClusteringBound::certify() {
   return std::isfinite(bound) ? bound * (1 - 4 * kEps) : 0;
 }
 
-ClusteringBound::Result ClusteringBound::solve(Sizes sizes, int groups, double known_cost, double tolerance,
-                                               int iterations) {
+ClusteringBound::Result ClusteringBound::solve(Sizes sizes, int groups, double known_cost, const Effort& effort) {
   Result result;
   if (!(scale_ > 0) || heads_ < 3 || groups <= 1 || groups >= heads_) return result;
   start(sizes, groups);
   result.bound = std::max(0.0, certify());  // without multipliers: the spectral bound
   double gap_before = std::numeric_limits<double>::infinity();
   int stalled = 0;
-  while (result.iterations < iterations && known_cost - result.bound > tolerance * known_cost) {
+  while (result.iterations < effort.most_iterations) {
+    const double gap = known_cost - result.bound;
+    if (gap <= effort.proof * known_cost) break;
+    if (result.iterations >= effort.least_iterations && gap <= effort.enough * known_cost) break;
     step();
     ++result.iterations;
-    const bool last = result.iterations == iterations;
     if (result.iterations % kBalanceEvery == 0) rescale_penalty();
-    if (result.iterations % kCheckEvery != 0 && !last) continue;
+    if (result.iterations % kCheckEvery != 0 && result.iterations != effort.most_iterations) continue;
     result.bound = std::max(result.bound, certify());
-    const double gap = known_cost - result.bound;
-    stalled = gap > (1 - kStalled) * gap_before ? stalled + 1 : 0;
+    const double left = known_cost - result.bound;
+    stalled = left > (1 - kStalled) * gap_before ? stalled + 1 : 0;
     if (stalled == kPatience) break;
-    gap_before = gap;
+    gap_before = left;
     if (result.iterations >= kFirstCuts) cuts_.separate(spectral_, sizes == Sizes::any, kNewCuts);
   }
   return result;

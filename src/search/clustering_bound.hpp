@@ -29,6 +29,14 @@ class ClusteringBound {
  public:
   enum class Sizes { any, equal };
 
+  /// When to stop. An iteration takes O(heads^3). Gaps are shares of the known cost.
+  struct Effort {
+    double proof = 1e-9;  ///< gap at which nothing is left to do
+    double enough = 1;    ///< gap that is good enough once least_iterations are done
+    int least_iterations = 100;
+    int most_iterations = 400;
+  };
+
   struct Result {
     double bound = 0;  ///< >= 0, never above the optimum
     int iterations = 0;
@@ -38,9 +46,8 @@ class ClusteringBound {
   ClusteringBound(int heads, std::span<const double> distances);
 
   /// @param groups      1 < groups < heads; with Sizes::equal a divisor of heads
-  /// @param known_cost  of some grouping: iteration ends when the bound comes within known_cost * tolerance of it
-  /// @param iterations  at most; each takes O(heads^3)
-  Result solve(Sizes sizes, int groups, double known_cost, double tolerance, int iterations);
+  /// @param known_cost  of some grouping, the cheaper the better: tells when to stop
+  Result solve(Sizes sizes, int groups, double known_cost, const Effort& effort);
 
  private:
   static constexpr std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }

@@ -170,6 +170,18 @@ bool LocalSearch::arbitrary_round(int min_groups, int max_groups) {
   return improved;
 }
 
+bool LocalSearch::intensify(int groups, int kicks) {
+  Best& best = arbitrary_[at(groups)];
+  bool improved = false;
+  for (int i = 0; i < kicks; ++i) {
+    state_.load(best.labels, groups);
+    kick(rng_.between(kWeakestKick, kStrongestKick), true);
+    descend(true);
+    improved |= keep(best);
+  }
+  return improved;
+}
+
 bool LocalSearch::equal_round(int groups, int restarts) {
   Best& best = equal_[at(groups)];
   bool improved = false;

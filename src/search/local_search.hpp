@@ -35,6 +35,9 @@ class LocalSearch {
   /// Groups of equal size: `restarts` more local searches for this divisor of heads. Returns whether it improved.
   bool equal_round(int groups, int restarts);
 
+  /// The same for groups of any size: `kicks` more of the best grouping known with so many groups.
+  bool intensify(int groups, int kicks);
+
   /// Lets a known grouping compete (and seed). Labels as ClusterState::load wants them.
   void offer_arbitrary(std::span<const int> labels, int groups);
   void offer_equal(std::span<const int> labels, int groups);

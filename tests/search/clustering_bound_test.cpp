@@ -69,7 +69,8 @@ TEST(ClusteringBound, NeverExceedsTheOptimum) {
         const double optimum = grouping_cost(cost, Grouping::from_labels(labels));
         // Few iterations leave wild multipliers, many leave tight ones; the promise holds for all.
         const int iterations = trial % 3 == 0 ? rng.below(30) : 150;
-        const auto result = bound.solve(sizes, groups, optimum, 0, iterations);
+        const auto result =
+            bound.solve(sizes, groups, optimum, {.proof = 0, .enough = 0, .most_iterations = iterations});
         ASSERT_GE(result.bound, 0);
         ASSERT_LE(result.bound, optimum) << "kind " << trial % 10 << ", " << n << " heads, " << groups << " groups";
         if (trial % 10 == 0 && trial % 3 != 0) {
@@ -90,7 +91,7 @@ TEST(ClusteringBound, ProvesRealLayers) {
   ClusteringBound bound(40, cost->distances());
   for (const int groups : {2, 10, 20, 30, 39}) {
     const double known = search.arbitrary()[static_cast<std::size_t>(groups)].cost;
-    const auto result = bound.solve(ClusteringBound::Sizes::any, groups, known, 1e-8, 400);
+    const auto result = bound.solve(ClusteringBound::Sizes::any, groups, known, {.proof = 1e-8, .enough = 0});
     EXPECT_GE(result.bound, known * (1 - 1e-6)) << groups << " groups";
     EXPECT_LE(result.bound, known);
   }
