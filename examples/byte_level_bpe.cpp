@@ -15,8 +15,7 @@ constexpr const char* kEosText = "</s>";
 
 std::string utf8(unsigned code_point) {  // enough for the alphabet below: code points < 0x800
   if (code_point < 0x80) return {static_cast<char>(code_point)};
-  return {static_cast<char>(0xC0 | (code_point >> 6)),
-          static_cast<char>(0x80 | (code_point & 0x3F))};
+  return {static_cast<char>(0xC0 | (code_point >> 6)), static_cast<char>(0x80 | (code_point & 0x3F))};
 }
 
 // GPT-2's alphabet shows every byte as a printable character: the printable bytes of Latin-1 as
@@ -37,8 +36,7 @@ Class class_of(char c) {
   const auto byte = static_cast<unsigned char>(c);
   if (byte <= ' ' || byte >= 0x7F || c == '\'') {
     throw Error(ErrorKind::invalid_argument, "example tokenizer",
-                "texts are printable ASCII with single spaces and no apostrophes",
-                "byte " + std::to_string(byte));
+                "texts are printable ASCII with single spaces and no apostrophes", "byte " + std::to_string(byte));
   }
   if (std::isalpha(byte)) return Class::letter;
   return std::isdigit(byte) ? Class::digit : Class::other;
@@ -53,8 +51,7 @@ std::string_view first_piece(std::string_view text) {
   return text.substr(0, end);
 }
 
-void replace_pair(std::vector<std::int64_t>& ids, std::pair<std::int64_t, std::int64_t> pair,
-                  std::int64_t merged) {
+void replace_pair(std::vector<std::int64_t>& ids, std::pair<std::int64_t, std::int64_t> pair, std::int64_t merged) {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const bool match = i + 1 < ids.size() && ids[i] == pair.first && ids[i + 1] == pair.second;
@@ -97,8 +94,7 @@ void ByteLevelBpe::learn(const std::vector<std::string>& texts, std::size_t voca
       for (std::size_t i = 0; i + 1 < ids.size(); ++i) pair_counts[{ids[i], ids[i + 1]}] += count;
     }
     // max_element keeps the first of equals: the smallest pair, as the map is sorted.
-    const auto best =
-        std::ranges::max_element(pair_counts, {}, [](const auto& p) { return p.second; });
+    const auto best = std::ranges::max_element(pair_counts, {}, [](const auto& p) { return p.second; });
     if (best == pair_counts.end()) return;
     const Pair pair = best->first;
     const auto merged = static_cast<std::int64_t>(spelling_.size());
@@ -148,22 +144,15 @@ nlohmann::ordered_json ByteLevelBpe::tokenizer_json() const {
     return Json{{"id", id},        {"content", text},     {"single_word", false}, {"lstrip", false},
                 {"rstrip", false}, {"normalized", false}, {"special", true}};
   };
-  const Json byte_level{{"type", "ByteLevel"},
-                        {"add_prefix_space", false},
-                        {"trim_offsets", true},
-                        {"use_regex", true}};
-  const auto token = [](const char* id) {
-    return Json{{"SpecialToken", {{"id", id}, {"type_id", 0}}}};
-  };
-  const auto sequence = [](const char* id, int type) {
-    return Json{{"Sequence", {{"id", id}, {"type_id", type}}}};
-  };
+  const Json byte_level{
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  const auto token = [](const char* id) { return Json{{"SpecialToken", {{"id", id}, {"type_id", 0}}}}; };
+  const auto sequence = [](const char* id, int type) { return Json{{"Sequence", {{"id", id}, {"type_id", type}}}}; };
   Json vocabulary = Json::object();
   for (std::size_t id = 0; id < spelling_.size(); ++id) vocabulary[spelling_[id]] = id;
   Json merges = Json::array();
   for (const auto& [left, right] : merges_) {
-    merges.push_back(spelling_[static_cast<std::size_t>(left)] + " " +
-                     spelling_[static_cast<std::size_t>(right)]);
+    merges.push_back(spelling_[static_cast<std::size_t>(left)] + " " + spelling_[static_cast<std::size_t>(right)]);
   }
   Json root;
   root["version"] = "1.0";
@@ -177,8 +166,7 @@ nlohmann::ordered_json ByteLevelBpe::tokenizer_json() const {
       {"single", Json::array({token(kBosText), sequence("A", 0)})},
       {"pair", Json::array({token(kBosText), sequence("A", 0), token(kBosText), sequence("B", 1)})},
       {"special_tokens",
-       {{kBosText,
-         {{"id", kBosText}, {"ids", Json::array({kBos})}, {"tokens", Json::array({kBosText})}}}}}};
+       {{kBosText, {{"id", kBosText}, {"ids", Json::array({kBos})}, {"tokens", Json::array({kBosText})}}}}}};
   root["decoder"] = byte_level;
   root["model"] = {{"type", "BPE"},
                    {"dropout", nullptr},

@@ -16,10 +16,8 @@ constexpr std::array<Word, 8> kThings{"kite", "drum", "ball", "bell", "book", "l
 constexpr std::array<Word, 5> kColours{"red", "blue", "green", "black", "white"};
 constexpr std::array<Word, 5> kPlaces{"lake", "hill", "barn", "mill", "wood"};
 constexpr std::array<Word, 4> kAnimals{"birds", "cats", "frogs", "bees"};
-constexpr std::array<Word, 12> kSounds{"la", "mo", "ti", "ra", "su", "ne",
-                                       "ko", "bi", "fa", "du", "ze", "pu"};
-constexpr std::array<Word, 10> kNumbers{"one", "two",   "three", "four", "five",
-                                        "six", "seven", "eight", "nine", "ten"};
+constexpr std::array<Word, 12> kSounds{"la", "mo", "ti", "ra", "su", "ne", "ko", "bi", "fa", "du", "ze", "pu"};
+constexpr std::array<Word, 10> kNumbers{"one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"};
 constexpr std::array<Word, 3> kOpening{" (", " [", " {"};
 constexpr std::array<Word, 3> kClosing{" )", " ]", " }"};
 
@@ -151,8 +149,8 @@ class Story {
         }
         break;
       default:
-        add(people_[someone_but(thing.owner)].name, " asks, \"Who has the ", thing.name, "?\" ",
-            owner.name, " says, \"I do.\"");
+        add(people_[someone_but(thing.owner)].name, " asks, \"Who has the ", thing.name, "?\" ", owner.name,
+            " says, \"I do.\"");
     }
   }
 

@@ -22,9 +22,7 @@ void write_file(const std::filesystem::path& file, std::string_view content) {
   if (!stream) throw Error(ErrorKind::io, file.string(), "the file must be writable");
 }
 
-void write_json(const std::filesystem::path& file, const Json& json) {
-  write_file(file, json.dump(2) + "\n");
-}
+void write_json(const std::filesystem::path& file, const Json& json) { write_file(file, json.dump(2) + "\n"); }
 
 Json config_json(const TinyLlamaShape& shape) {
   return {{"architectures", Json::array({"LlamaForCausalLM"})},
@@ -61,8 +59,7 @@ void write_weights(const std::filesystem::path& folder, const TinyLlama& model) 
   CheckpointWriter writer(folder, std::move(specs));
   for (const auto& [name, weight] : model.weights()) {
     const torch::Tensor values = weight.detach().contiguous();
-    const std::span<const float> floats(values.data_ptr<float>(),
-                                        static_cast<std::size_t>(values.numel()));
+    const std::span<const float> floats(values.data_ptr<float>(), static_cast<std::size_t>(values.numel()));
     writer.write(name, std::as_bytes(floats));
   }
   writer.finish();
@@ -70,8 +67,7 @@ void write_weights(const std::filesystem::path& folder, const TinyLlama& model) 
 
 }  // namespace
 
-void save_model(const std::filesystem::path& folder, const TinyLlama& model,
-                const ByteLevelBpe& tokenizer) {
+void save_model(const std::filesystem::path& folder, const TinyLlama& model, const ByteLevelBpe& tokenizer) {
   std::filesystem::create_directories(folder);
   const Json ids{{"bos_token_id", ByteLevelBpe::kBos}, {"eos_token_id", ByteLevelBpe::kEos}};
   const Json texts{{"bos_token", "<s>"}, {"eos_token", "</s>"}};

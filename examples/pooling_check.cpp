@@ -14,8 +14,7 @@ using Labels = std::vector<std::size_t>;
 
 // (KV heads, head_dim, hidden): a view on the weight.
 torch::Tensor by_head(const TinyLlama& model, std::int64_t layer, const char* name) {
-  return model.attention_weight(layer, name)
-      .view({model.shape().heads, model.shape().head_dim, model.shape().hidden});
+  return model.attention_weight(layer, name).view({model.shape().heads, model.shape().head_dim, model.shape().hidden});
 }
 
 // The rows of every head replaced by the mean over its group: the same function as storing one head
@@ -72,16 +71,15 @@ std::pair<Labels, Labels> extreme_pairings(const TinyLlama& model, std::int64_t 
   return result;
 }
 
-PoolingResult evaluate(const std::string& name, const TinyLlama& model,
-                       const torch::Tensor& held_out, const ModelGrouping& grouping) {
+PoolingResult evaluate(const std::string& name, const TinyLlama& model, const torch::Tensor& held_out,
+                       const ModelGrouping& grouping) {
   PoolingResult result{name, 0.0, 0.0};
   TinyLlama changed = model.clone();
   for (std::size_t i = 0; i < grouping.size(); ++i) {
     const auto layer = static_cast<std::int64_t>(i);
     result.weight_error += weight_error(model, layer, grouping[i]);
     for (const char* projection : {"k_proj", "v_proj"}) {
-      by_head(changed, layer, projection)
-          .copy_(pooled(by_head(model, layer, projection), grouping[i]));
+      by_head(changed, layer, projection).copy_(pooled(by_head(model, layer, projection), grouping[i]));
     }
   }
   result.loss = held_out_loss(changed, held_out);

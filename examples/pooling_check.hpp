@@ -22,10 +22,8 @@ struct PoolingResult {
 /// model, neighbours paired, `random_groupings` random pairings, the pairings of smallest and of
 /// largest weight-sharing error (all 105 are tried per layer). Shows whether it matters which heads
 /// share; converting properly is the library's work, not this program's.
-[[nodiscard]] std::vector<PoolingResult> check_pooling(const TinyLlama& model,
-                                                       const torch::Tensor& held_out,
-                                                       std::size_t random_groupings,
-                                                       std::uint64_t seed);
+[[nodiscard]] std::vector<PoolingResult> check_pooling(const TinyLlama& model, const torch::Tensor& held_out,
+                                                       std::size_t random_groupings, std::uint64_t seed);
 
 /// Mean loss in nats per token over `rows` (count, length), a few rows at a time.
 [[nodiscard]] double held_out_loss(const TinyLlama& model, const torch::Tensor& rows);

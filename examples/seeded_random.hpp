@@ -24,9 +24,7 @@ class SeededRandom {
   }
 
   /// Uniform in [low, high].
-  [[nodiscard]] std::size_t between(std::size_t low, std::size_t high) {
-    return low + below(high - low + 1);
-  }
+  [[nodiscard]] std::size_t between(std::size_t low, std::size_t high) { return low + below(high - low + 1); }
 
   template <typename T, std::size_t N>
   [[nodiscard]] const T& pick(const std::array<T, N>& choices) {

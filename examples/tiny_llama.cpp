@@ -29,8 +29,7 @@ torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, doub
 }
 
 // Plane i of a head is the pair of channels (i, i + head_dim / 2).
-torch::Tensor rotate(const torch::Tensor& x, const torch::Tensor& cosine,
-                     const torch::Tensor& sine) {
+torch::Tensor rotate(const torch::Tensor& x, const torch::Tensor& cosine, const torch::Tensor& sine) {
   const auto halves = x.chunk(2, -1);
   return x * cosine + torch::cat({-halves[1], halves[0]}, -1) * sine;
 }
@@ -44,20 +43,16 @@ TinyLlama::TinyLlama(const TinyLlamaShape& shape) : shape_(shape) {
     return torch::randn({rows, columns}) * deviation;
   };
   // What is added to the residual stream starts smaller the more layers add to it (as in GPT-2).
-  const double output_deviation =
-      kInitialDeviation / std::sqrt(2.0 * static_cast<double>(shape.layers));
+  const double output_deviation = kInitialDeviation / std::sqrt(2.0 * static_cast<double>(shape.layers));
 
-  embedding_ =
-      named("model.embed_tokens.weight", matrix(shape.vocabulary, hidden, kInitialDeviation));
+  embedding_ = named("model.embed_tokens.weight", matrix(shape.vocabulary, hidden, kInitialDeviation));
   for (std::int64_t i = 0; i < shape.layers; ++i) {
     const std::string at = "model.layers." + std::to_string(i) + ".";
     const auto linear = [&](const char* name, std::int64_t rows, std::int64_t columns,
                             double deviation = kInitialDeviation) {
       return named(at + name + ".weight", matrix(rows, columns, deviation));
     };
-    const auto norm = [&](const char* name) {
-      return named(at + name + ".weight", torch::ones({hidden}));
-    };
+    const auto norm = [&](const char* name) { return named(at + name + ".weight", torch::ones({hidden})); };
     Layer layer;
     layer.input_norm = norm("input_layernorm");
     layer.q = linear("self_attn.q_proj", attention_width, hidden);
@@ -73,16 +68,12 @@ TinyLlama::TinyLlama(const TinyLlamaShape& shape) : shape_(shape) {
   final_norm_ = named("model.norm.weight", torch::ones({hidden}));
 
   const std::int64_t planes = shape.head_dim / 2;
-  const torch::Tensor frequency =
-      torch::pow(shape.rope_theta, torch::arange(planes, torch::kFloat64) *
-                                       (-2.0 / static_cast<double>(shape.head_dim)));
-  const torch::Tensor angle =
-      torch::outer(torch::arange(shape.positions, torch::kFloat64), frequency).repeat({1, 2});
+  const torch::Tensor frequency = torch::pow(
+      shape.rope_theta, torch::arange(planes, torch::kFloat64) * (-2.0 / static_cast<double>(shape.head_dim)));
+  const torch::Tensor angle = torch::outer(torch::arange(shape.positions, torch::kFloat64), frequency).repeat({1, 2});
   cosine_ = angle.cos().to(torch::kFloat32);
   sine_ = angle.sin().to(torch::kFloat32);
-  causal_mask_ =
-      torch::full({shape.positions, shape.positions}, -std::numeric_limits<float>::infinity())
-          .triu(1);
+  causal_mask_ = torch::full({shape.positions, shape.positions}, -std::numeric_limits<float>::infinity()).triu(1);
 }
 
 torch::Tensor TinyLlama::named(const std::string& name, const torch::Tensor& weight) {
@@ -102,8 +93,7 @@ torch::Tensor TinyLlama::attention(const Layer& layer, const torch::Tensor& x) c
   const torch::Tensor queries = rotate(heads(layer.q), cosine, sine) * scale;
   const torch::Tensor keys = rotate(heads(layer.k), cosine, sine);
   const torch::Tensor mask = causal_mask_.slice(0, 0, length).slice(1, 0, length);
-  const torch::Tensor attended =
-      torch::softmax(torch::matmul(queries, keys.transpose(2, 3)) + mask, -1);
+  const torch::Tensor attended = torch::softmax(torch::matmul(queries, keys.transpose(2, 3)) + mask, -1);
   const torch::Tensor mixed = torch::matmul(attended, heads(layer.v));
   return project(mixed.transpose(1, 2).reshape({rows, length, -1}), layer.o);
 }
@@ -121,8 +111,7 @@ torch::Tensor TinyLlama::logits(const torch::Tensor& tokens) const {
 
 torch::Tensor TinyLlama::loss(const torch::Tensor& tokens) const {
   const torch::Tensor predicted = logits(tokens.slice(1, 0, -1));
-  return torch::nn::functional::cross_entropy(predicted.flatten(0, 1),
-                                              tokens.slice(1, 1).flatten());
+  return torch::nn::functional::cross_entropy(predicted.flatten(0, 1), tokens.slice(1, 1).flatten());
 }
 
 torch::Tensor TinyLlama::attention_weight(std::int64_t layer, const std::string& name) const {

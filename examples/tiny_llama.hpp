@@ -38,9 +38,7 @@ class TinyLlama {
   [[nodiscard]] torch::Tensor loss(const torch::Tensor& tokens) const;
 
   [[nodiscard]] const TinyLlamaShape& shape() const { return shape_; }
-  [[nodiscard]] const std::vector<std::pair<std::string, torch::Tensor>>& weights() const {
-    return weights_;
-  }
+  [[nodiscard]] const std::vector<std::pair<std::string, torch::Tensor>>& weights() const { return weights_; }
 
   /// The projection of a layer: "q_proj", "k_proj", "v_proj" or "o_proj".
   [[nodiscard]] torch::Tensor attention_weight(std::int64_t layer, const std::string& name) const;

@@ -48,8 +48,7 @@ constexpr std::uint64_t kTokenizerSeed = 0xBF58476D1CE4E5B9;
 /// Rows of whole stories, each `<s> story </s>`, the last one cut: the first token of a row is
 /// always
 /// `<s>`, as it is when the model is used.
-torch::Tensor story_rows(LittleLanguage& language, ByteLevelBpe& tokenizer, std::int64_t rows,
-                         std::int64_t length) {
+torch::Tensor story_rows(LittleLanguage& language, ByteLevelBpe& tokenizer, std::int64_t rows, std::int64_t length) {
   torch::Tensor result = torch::empty({rows, length}, torch::kInt64);
   std::int64_t* out = result.data_ptr<std::int64_t>();
   for (std::int64_t row = 0; row < rows; ++row) {
@@ -75,12 +74,10 @@ std::vector<std::string> stories(std::uint64_t seed, std::size_t count) {
 /// Linear warmup, then half a cosine down to a tenth.
 double learning_rate(const Options& options, std::int64_t step) {
   if (step < options.warmup) {
-    return options.learning_rate * static_cast<double>(step + 1) /
-           static_cast<double>(options.warmup);
+    return options.learning_rate * static_cast<double>(step + 1) / static_cast<double>(options.warmup);
   }
-  const double done =
-      static_cast<double>(step - options.warmup) /
-      static_cast<double>(std::max<std::int64_t>(1, options.steps - options.warmup));
+  const double done = static_cast<double>(step - options.warmup) /
+                      static_cast<double>(std::max<std::int64_t>(1, options.steps - options.warmup));
   return options.learning_rate * (0.1 + 0.45 * (1.0 + std::cos(std::numbers::pi * done)));
 }
 
@@ -92,9 +89,7 @@ torch::optim::AdamW make_optimizer(const TinyLlama& model, const Options& option
   }
   const auto settings = [&](double weight_decay) {
     return std::make_unique<torch::optim::AdamWOptions>(
-        torch::optim::AdamWOptions(options.learning_rate)
-            .betas({0.9, 0.98})
-            .weight_decay(weight_decay));
+        torch::optim::AdamWOptions(options.learning_rate).betas({0.9, 0.98}).weight_decay(weight_decay));
   };
   std::vector<torch::optim::OptimizerParamGroup> groups;
   groups.emplace_back(matrices, settings(options.weight_decay));
@@ -102,8 +97,7 @@ torch::optim::AdamW make_optimizer(const TinyLlama& model, const Options& option
   return torch::optim::AdamW(groups, torch::optim::AdamWOptions(options.learning_rate));
 }
 
-void train(const TinyLlama& model, ByteLevelBpe& tokenizer, const torch::Tensor& held_out,
-           const Options& options) {
+void train(const TinyLlama& model, ByteLevelBpe& tokenizer, const torch::Tensor& held_out, const Options& options) {
   LittleLanguage language(options.seed);
   torch::optim::AdamW optimizer = make_optimizer(model, options);
   std::vector<torch::Tensor> weights;
@@ -113,16 +107,15 @@ void train(const TinyLlama& model, ByteLevelBpe& tokenizer, const torch::Tensor&
     for (auto& group : optimizer.param_groups()) {
       static_cast<torch::optim::AdamWOptions&>(group.options()).lr(learning_rate(options, step));
     }
-    const torch::Tensor loss =
-        model.loss(story_rows(language, tokenizer, options.rows, model.shape().positions + 1));
+    const torch::Tensor loss = model.loss(story_rows(language, tokenizer, options.rows, model.shape().positions + 1));
     optimizer.zero_grad();
     loss.backward();
     torch::nn::utils::clip_grad_norm_(weights, 1.0);
     optimizer.step();
     if (step % 100 == 0 || step + 1 == options.steps) {
       const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
-      std::printf("step %5lld  loss %.4f  held-out %.4f  %4.0f s\n", static_cast<long long>(step),
-                  loss.item<double>(), held_out_loss(model, held_out), passed.count());
+      std::printf("step %5lld  loss %.4f  held-out %.4f  %4.0f s\n", static_cast<long long>(step), loss.item<double>(),
+                  held_out_loss(model, held_out), passed.count());
       std::fflush(stdout);
     }
   }
@@ -137,8 +130,7 @@ void run(const Options& options) {
   shape.vocabulary = static_cast<std::int64_t>(tokenizer.vocabulary_size());
   const TinyLlama model(shape);
   LittleLanguage held_out_language(kHeldOutSeed);
-  const torch::Tensor held_out =
-      story_rows(held_out_language, tokenizer, kHeldOutRows, shape.positions + 1);
+  const torch::Tensor held_out = story_rows(held_out_language, tokenizer, kHeldOutRows, shape.positions + 1);
 
   train(model, tokenizer, held_out, options);
   save_model(options.output, model, tokenizer);
@@ -146,8 +138,8 @@ void run(const Options& options) {
 
   std::printf("\nKV heads mean-pooled in pairs, held-out stories:\n");
   for (const PoolingResult& result : check_pooling(model, held_out, 8, options.seed)) {
-    std::printf("%-12s  weight-sharing error %9.2f  loss %.4f  perplexity %8.3f\n",
-                result.name.c_str(), result.weight_error, result.loss, std::exp(result.loss));
+    std::printf("%-12s  weight-sharing error %9.2f  loss %.4f  perplexity %8.3f\n", result.name.c_str(),
+                result.weight_error, result.loss, std::exp(result.loss));
   }
 }
 

@@ -78,6 +78,10 @@ Report search_model(const Model& model, const SearchOptions& options, const Devi
   for (const AttentionLayer& layer : model.layers()) {
     costs.push_back(wse_cost(compute_head_gram(layer, device)));
     pointers.push_back(&costs.back());
+    // Mapped pages count as this process's memory until they are let go.
+    for (const auto* heads : {&layer.key, &layer.value}) {
+      for (const HeadRows& head : *heads) Checkpoint::done_with(head.weight);
+    }
     if (!progress({"fitness", layer.layer + 1, total})) {
       throw Error(ErrorKind::interrupted, model.path().string(), "interrupted before the search began");
     }

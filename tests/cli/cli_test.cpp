@@ -116,13 +116,13 @@ TEST_F(Cli, ReportShowsAndCompares) {
 
 TEST_F(Cli, InterruptedSearchResumesToTheSameReport) {
   write_pico_model(at("big"), {.layers = 3, .query_heads = 16, .kv_heads = 16, .head_dim = 4, .hidden_size = 64});
-  const std::vector<std::string> base = {"search", at("big"), "--population", "64", "--generations", "2500", "--model-generations", "100", "-q", "-o"};
+  const std::vector<std::string> base = {"search", at("big"), "--population", "64", "--generations", "2500", "--model-generations", "100", "-o"};
   const auto with = [&base](std::vector<std::string> more) {
     more.insert(more.begin(), base.begin(), base.end());
     return more;
   };
   ASSERT_EQ(run_qcqa(with({at("whole.json")})).exit_code, 0);
-  auto result = run_qcqa(with({at("parts.json")}), 1.0);
+  auto result = run_qcqa_and_interrupt(with({at("parts.json")}));
   ASSERT_EQ(result.exit_code, 130) << "the search must last longer than the wait; " << result.err;
   EXPECT_NE(result.err.find("--resume"), std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(at("parts.json")));
@@ -139,7 +139,7 @@ TEST_F(Cli, InterruptedSearchResumesToTheSameReport) {
 
 TEST_F(Cli, StateOfAnotherSearchIsNotResumed) {
   write_pico_model(at("big"), {.layers = 3, .query_heads = 16, .kv_heads = 16, .head_dim = 4, .hidden_size = 64});
-  ASSERT_EQ(run_qcqa({"search", at("big"), "--generations", "100000", "-q", "-o", at("r.json")}, 1.0).exit_code, 130);
+  ASSERT_EQ(run_qcqa_and_interrupt({"search", at("big"), "--generations", "100000", "-o", at("r.json")}).exit_code, 130);
   expect_failure({"search", model_, "--resume", "-o", at("r.json")}, 2, "must be the options of this search");
 }
 

@@ -23,9 +23,7 @@ std::string content_of(const std::filesystem::path& file) {
   return content.str();
 }
 
-}  // namespace
-
-CommandResult run_qcqa(const std::vector<std::string>& arguments, double interrupt_after_seconds) {
+CommandResult run(const std::vector<std::string>& arguments, bool interrupt) {
   const TemporaryFolder folder;
   const std::string out = folder / "out";
   const std::string err = folder / "err";
@@ -44,14 +42,21 @@ CommandResult run_qcqa(const std::vector<std::string>& arguments, double interru
     execv(program.c_str(), argv.data());
     _exit(127);
   }
-  if (interrupt_after_seconds > 0) {
-    std::this_thread::sleep_for(std::chrono::duration<double>(interrupt_after_seconds));
+  if (interrupt) {
+    using namespace std::chrono_literals;
+    while (content_of(err).find('\n') == std::string::npos && kill(child, 0) == 0) std::this_thread::sleep_for(10ms);
+    std::this_thread::sleep_for(400ms);
     kill(child, SIGINT);
   }
   int status = 0;
   waitpid(child, &status, 0);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), content_of(out), content_of(err)};
 }
+
+}  // namespace
+
+CommandResult run_qcqa(const std::vector<std::string>& arguments) { return run(arguments, false); }
+CommandResult run_qcqa_and_interrupt(const std::vector<std::string>& arguments) { return run(arguments, true); }
 
 void expect_failure(const std::vector<std::string>& arguments, int exit_code, const std::string& part) {
   const CommandResult result = run_qcqa(arguments);

@@ -10,8 +10,11 @@ struct CommandResult {
   std::string out, err;
 };
 
-/// Runs the real binary. `interrupt_after_seconds` > 0 sends SIGINT then.
-CommandResult run_qcqa(const std::vector<std::string>& arguments, double interrupt_after_seconds = 0);
+/// Runs the real binary.
+CommandResult run_qcqa(const std::vector<std::string>& arguments);
+
+/// The same, with Ctrl-C (SIGINT) a moment after the program announced what it is about to do.
+CommandResult run_qcqa_and_interrupt(const std::vector<std::string>& arguments);
 
 /// Expects this exit code and exactly one line on stderr that starts with "qcqa: error: " and contains `part`.
 void expect_failure(const std::vector<std::string>& arguments, int exit_code, const std::string& part);
