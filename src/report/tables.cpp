@@ -36,13 +36,22 @@ std::string model_section(const Report& report) {
   return text;
 }
 
-TextTable point_table() { return TextTable({"point", "KV heads", "KV cache", "per token", "cost", "of MQA", "<  groups"}); }
+TextTable point_table() {
+  return TextTable({"point", "KV heads", "KV cache", "per token", "cost", "of MQA", "gap", "<  groups"});
+}
+
+/// How far the best there is can lie below a cost.
+std::string gap(double cost, double lower_bound, bool proven) {
+  if (proven) return "0";
+  return lower_bound > 0 ? format_number("%.2g %%", 100 * (cost - lower_bound) / cost) : "-";
+}
 
 void add_point(TextTable& table, const std::string& name, const ModelPoint& point, const Report& report) {
   const double reference = report.hypervolume_reference_cost;
   table.add({name, std::to_string(point.kv_heads), percent(point.kv_heads / all_heads(report.model)),
              human_bytes(static_cast<double>(point.kv_heads * report.model.kv_bytes_per_head())), number(point.cost),
-             reference > 0 ? percent(point.cost / reference) : "-", "  " + list_groups(point)});
+             reference > 0 ? percent(point.cost / reference) : "-",
+             gap(point.cost, point.lower_bound, point.proven), "  " + list_groups(point)});
 }
 
 std::string front_section(const Report& report) {
@@ -72,7 +81,7 @@ std::string baseline_section(const Report& report) {
     table.add({baseline.name, std::to_string(baseline.groups), percent(baseline.kv_fraction), number(baseline.cost),
                reference > 0 ? percent(baseline.cost / reference) : "-"});
   }
-  return "Baselines: contiguous groups, as mean-pooling GQA makes them\n" + table.str();
+  return "Baselines: contiguous groups, as mean-pooling GQA makes them (kdgqa: of sizes that follow the key norms)\n" + table.str();
 }
 
 std::string layers_section(const Report& report) {
@@ -95,6 +104,28 @@ std::string layers_section(const Report& report) {
     table.add(row);
   }
   return "Layers: cost of the best grouping as a share of the layer's MQA cost, by kind and number of groups\n" + table.str();
+}
+
+// Per kind: how many groupings are proven, and the widest gap of the others.
+std::string bounds_section(const Report& report) {
+  TextTable table({"<kind", "groupings", "proven", "widest gap"});
+  for (const Cardinality cardinality : {Cardinality::arbitrary, Cardinality::equal}) {
+    int groupings = 0, proven = 0;
+    const LayerGrouping* widest = nullptr;
+    const auto share = [](const LayerGrouping& entry) { return entry.cost > 0 ? entry.lower_bound / entry.cost : 1; };
+    for (const LayerFront& layer : report.search.layers) {
+      for (const LayerGrouping& entry : layer.groupings) {
+        if (entry.cardinality != cardinality) continue;
+        ++groupings;
+        proven += entry.proven;
+        if (!entry.proven && (widest == nullptr || share(entry) < share(*widest))) widest = &entry;
+      }
+    }
+    if (groupings == 0) continue;
+    table.add({std::string(cardinality_name(cardinality)), std::to_string(groupings), std::to_string(proven),
+               widest == nullptr ? "0" : gap(widest->cost, widest->lower_bound, false)});
+  }
+  return "Bounds: how far below the groupings found the best of the layer can lie, at most\n" + table.str();
 }
 
 std::string plan_section(const Report& report) {
@@ -123,7 +154,8 @@ struct Section {
 
 constexpr std::array kSections = {
     Section{"model", model_section},       Section{"front", front_section},   Section{"uniform", uniform_section},
-    Section{"baselines", baseline_section}, Section{"layers", layers_section}, Section{"plan", plan_section},
+    Section{"baselines", baseline_section}, Section{"layers", layers_section}, Section{"bounds", bounds_section},
+    Section{"plan", plan_section},
     Section{"timings", timings_section},
 };
 
