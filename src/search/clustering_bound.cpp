@@ -10,12 +10,13 @@ namespace qcqa {
 namespace {
 
 constexpr int kCheckEvery = 25;  // iterations between two bounds
-constexpr int kFirstCuts = 50;   // before, the plain relaxation says better which cuts matter
+constexpr int kFirstCuts = 25;   // before, the plain relaxation says better which cuts matter
 constexpr int kNewCuts = 100;    // at most, at a time
 constexpr int kCutSweeps = 3;    // of coordinate ascent on the multipliers, per box step
 constexpr int kBalanceEvery = 10;
 constexpr double kBalance = 5;     // residuals this far apart change the penalty
 constexpr double kStalled = 0.02;  // share of the gap that two checks must close to go on
+constexpr double kConverging = 0.6;  // a gap that shrinks like this between checks will vanish soon
 constexpr int kPatience = 4;       // checks without that
 
 // out = reflected matrix, without its first row and column: (H A H)_{1.., 1..}, H = I - f v v^T.
@@ -260,20 +261,18 @@ ClusteringBound::Result ClusteringBound::solve(Sizes sizes, int groups, double k
   start(sizes, groups);
   result.bound = std::max(0.0, certify());  // without multipliers: the spectral bound
   double gap_before = std::numeric_limits<double>::infinity();
-  int stalled = 0;
-  while (result.iterations < effort.most_iterations) {
-    const double gap = known_cost - result.bound;
-    if (gap <= effort.proof * known_cost) break;
-    if (result.iterations >= effort.least_iterations && gap <= effort.enough * known_cost) break;
+  for (int stalled = 0; result.iterations < effort.most_iterations && stalled < kPatience;) {
+    if (known_cost - result.bound <= effort.proof * known_cost) break;
     step();
     ++result.iterations;
     if (result.iterations % kBalanceEvery == 0) rescale_penalty();
     if (result.iterations % kCheckEvery != 0 && result.iterations != effort.most_iterations) continue;
     result.bound = std::max(result.bound, certify());
-    const double left = known_cost - result.bound;
-    stalled = left > (1 - kStalled) * gap_before ? stalled + 1 : 0;
-    if (stalled == kPatience) break;
-    gap_before = left;
+    const double gap = known_cost - result.bound;
+    const bool enough = result.iterations >= effort.least_iterations && gap <= effort.enough * known_cost;
+    if (enough && gap > kConverging * gap_before) break;
+    stalled = gap > (1 - kStalled) * gap_before ? stalled + 1 : 0;
+    gap_before = gap;
     if (result.iterations >= kFirstCuts) cuts_.separate(spectral_, sizes == Sizes::any, kNewCuts);
   }
   return result;

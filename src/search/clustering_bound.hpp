@@ -32,7 +32,7 @@ class ClusteringBound {
   /// When to stop. An iteration takes O(heads^3). Gaps are shares of the known cost.
   struct Effort {
     double proof = 1e-9;  ///< gap at which nothing is left to do
-    double enough = 1;    ///< gap that is good enough once least_iterations are done
+    double enough = 1;    ///< gap that is good enough once least_iterations are done, unless it is about to vanish
     int least_iterations = 100;
     int most_iterations = 400;
   };

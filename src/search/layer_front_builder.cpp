@@ -65,9 +65,9 @@ LayerFront LayerFrontBuilder::build(std::int64_t evaluations) const {
                                .cardinality = place.first,
                                .cost = candidate.cost,
                                .parts = grouping_cost_parts(*cost_, candidate.grouping),
+                               .source = std::string(candidate.source),
                                .lower_bound = bound,
-                               .proven = candidate.cost - bound <= kProvenGap * candidate.cost,
-                               .source = std::string(candidate.source)});
+                               .proven = candidate.cost - bound <= kProvenGap * candidate.cost});
   }
   return front;
 }

@@ -20,10 +20,10 @@ struct LayerGrouping {
   Cardinality cardinality{};  ///< the class it was searched in (a contiguous optimum may stand in the equal class)
   double cost = 0;            ///< of the GroupCost
   CostParts parts;
-  double lower_bound = 0;     ///< no grouping of this class and group count costs less; 0 says nothing
-  bool proven = false;        ///< the best there is: cost - lower_bound <= kProvenGap * cost
   std::string source;         ///< what found it: "nsga2", "local", "matching", "exact", "kdgqa", or "gqa" (contiguous),
                               ///< "mqa" (one group), "mha" (unchanged) in any class where nothing better is known
+  double lower_bound = 0;     ///< no grouping of this class and group count costs less; 0 says nothing
+  bool proven = false;        ///< the best there is: cost - lower_bound <= kProvenGap * cost
 };
 
 /// The best found groupings of one layer: at most one per (cardinality class, group count). A class is never worse than
@@ -36,7 +36,7 @@ struct LayerFront {
   std::int64_t evaluations = 0;           ///< groupings whose cost was computed, moves tried included
 
   /// What KDGQA makes of every group count that divides the heads, for comparison; empty when key norms are unknown.
-  std::vector<LayerGrouping> kdgqa;
+  std::vector<LayerGrouping> kdgqa{};
 
   /// The entry, or nullptr.
   [[nodiscard]] const LayerGrouping* find(Cardinality cardinality, int groups) const noexcept;

@@ -31,7 +31,7 @@ enum class Strategy {
 
 struct SearchOptions {
   Strategy strategy = Strategy::automatic;
-  LayerSearchOptions layer;    ///< stage 1, and the seed of everything
+  LayerSearchOptions layer{};  ///< stage 1, and the seed of everything
   bool arbitrary = true;       ///< search groups of any size (AC); stage 2 then chooses from these
   bool equal = true;           ///< search groups of equal size (EC); with neither, only contiguous groups remain
   Stage2 stage2 = Stage2::front;
@@ -40,7 +40,7 @@ struct SearchOptions {
   Nsga2Options model_nsga2{.population = 512, .generations = 500};  ///< stage 2
   bool warm_start = false;     ///< Strategy::nsga2: seed the populations with local-search solutions
   bool uniform = false;        ///< the front holds uniform plans only, as stock runtimes load
-  std::vector<int> keep_layers;  ///< layers, from 0, that keep all their heads
+  std::vector<int> keep_layers{};  ///< layers, from 0, that keep all their heads
   int threads = 0;             ///< 0 = all; never changes the result
 };
 
@@ -48,9 +48,9 @@ struct SearchOptions {
 struct ModelPoint {
   int kv_heads = 0;              ///< sum of group counts
   double cost = 0;               ///< sum of layer costs
-  double lower_bound = 0;        ///< no choice of the class with at most kv_heads costs less; 0 says nothing
+  Cardinality cardinality{  double lower_bound = 0;        ///< no choice of the class with at most kv_heads costs less; 0 says nothing
   bool proven = false;           ///< cost - lower_bound <= kProvenGap * cost
-  Cardinality cardinality{};     ///< class the layers' groupings come from
+};     ///< class the layers' groupings come from
   std::vector<Grouping> layers;  ///< one per layer
 };
 
