@@ -1,11 +1,10 @@
 #include "cli/search_step.hpp"
 
 #include <algorithm>
-
 #include <deque>
 
-#include "cli/flags.hpp"
 #include "checkpoint/json_file.hpp"
+#include "cli/flags.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/fitness/distance_file.hpp"
 #include "qcqa/fitness/head_gram.hpp"
@@ -101,6 +100,8 @@ Report search_distances(const std::filesystem::path& file, SearchOptions options
                         const std::optional<SearchState>& state) {
   const DistanceFile distances = read_distance_file(file);
   const auto layers = static_cast<int>(distances.layers.size());
+  console.note("qcqa " + std::string(version()) + " search: " + file.string() + ", distances of " + std::to_string(layers) +
+               " layers x " + std::to_string(distances.heads) + " heads");
   for (int& kept : options.keep_layers) {
     const auto at = std::ranges::find(distances.layers, kept);
     if (at == distances.layers.end()) {
@@ -150,7 +151,7 @@ std::string search_summary(const Report& report) {
     return best < 0 ? std::string("-") : format_number("%.5g", best);
   };
   for (const Baseline& baseline : report.baselines) {
-    if (baseline.name == "mha") continue;
+    if (baseline.name == "mha" || baseline.name == "kdgqa") continue;
     const int limit = baseline.groups * report.model.layers;
     table.add({format_number("%.1f %%", 100 * baseline.kv_fraction),
                human_bytes(static_cast<double>(limit * report.model.kv_bytes_per_head())), format_number("%.5g", baseline.cost),

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
-#include <cstring>
 #include <map>
 
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/json_file.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/fnv1a.hpp"
 
 namespace qcqa {
 namespace {
@@ -82,21 +81,14 @@ class Reader {
   std::string where_;
 };
 
-std::string hash_of(const DistanceFile& file) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;  // FNV-1a
-  const auto add = [&hash](double value) {
-    unsigned char bytes[sizeof value];
-    std::memcpy(bytes, &value, sizeof value);
-    for (const unsigned char byte : bytes) hash = (hash ^ byte) * 0x100000001b3ULL;
-  };
+std::string fingerprint(const DistanceFile& file) {
+  Fnv1a hash;
   for (std::size_t l = 0; l < file.layers.size(); ++l) {
-    add(file.layers[l]);
-    std::ranges::for_each(file.costs[l].distances_k(), add);
-    std::ranges::for_each(file.costs[l].distances_v(), add);
+    hash.add(std::int64_t{file.layers[l]});
+    hash.add(std::as_bytes(file.costs[l].distances_k()));
+    hash.add(std::as_bytes(file.costs[l].distances_v()));
   }
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
+  return hash.text();
 }
 
 }  // namespace
@@ -129,7 +121,7 @@ DistanceFile read_distance_file(const std::filesystem::path& path) {
     file.layers.push_back(key);
     file.costs.push_back(reader.layer(*entry, file.heads, "layers/" + std::to_string(key)));
   }
-  file.fingerprint = hash_of(file);
+  file.fingerprint = fingerprint(file);
   return file;
 }
 

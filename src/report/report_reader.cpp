@@ -69,11 +69,11 @@ LayerGrouping read_grouping(const JsonPathReader& reader, int heads) {
   return entry;
 }
 
-LayerFront read_layer(const JsonPathReader& reader, int index, int heads, bool named) {
+/// Layers are those of a model, all of them, or keys of a file of distances.
+LayerFront read_layer(const JsonPathReader& reader, int least, int most, int heads) {
   LayerFront layer;
   layer.layer = static_cast<int>(reader.at("layer").integer(0, kMaxCount));
-  // Of a file of distances the keys; of a model all layers.
-  if (named ? layer.layer < index : layer.layer != index) {
+  if (layer.layer < least || layer.layer > most) {
     reader.at("layer").fail("layers must be listed in order", std::to_string(layer.layer));
   }
   layer.heads = static_cast<int>(reader.at("kv_heads").integer(heads, heads));
@@ -149,8 +149,9 @@ Report report_from_json(const nlohmann::json& document, std::string_view where) 
     layers.fail("must have one entry per layer, " + std::to_string(report.model.layers), std::to_string(layers.size()));
   }
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    report.search.layers.push_back(read_layer(layers.at(i), static_cast<int>(i), report.model.kv_heads,
-                                              report.model.family == kDistancesFamily));
+    const int next = i == 0 ? 0 : report.search.layers.back().layer + 1;
+    const int most = report.model.family == kDistancesFamily ? static_cast<int>(kMaxCount) : next;
+    report.search.layers.push_back(read_layer(layers.at(i), next, most, report.model.kv_heads));
     report.search.evaluations += report.search.layers.back().evaluations;
   }
   report.search.front = read_points(root.at("front"), report.model);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "qcqa/fitness/pairwise_cost.hpp"
 #include "search/clustering_bound.hpp"
@@ -137,17 +138,19 @@ class PairwiseSolver {
     }
     const auto mate = minimum_perfect_matching(heads, weights);
     std::vector<int> labels(at(heads));
-    double sum = 0;
+    std::int64_t sum = 0;  // at most 2^50 * kMaxKvHeads / 2
     int next = 0;
     for (int h = 0; h < heads; ++h) {
       const int other = mate[at(h)];
       if (other < h) continue;
       labels[at(h)] = labels[at(other)] = next++;
-      sum += static_cast<double>(weights[at(h) * at(heads) + at(other)]);
+      sum += weights[at(h) * at(heads) + at(other)];
     }
     search_.offer_equal(labels, heads / 2);
     add(labels, "matching");
-    const double bound = largest > 0 ? (sum - heads) / kUnits * largest / 2 : 0;
+    // Per pair half a unit from rounding to whole numbers and half from the division before it, on either matching;
+    // the same again for what follows.
+    const double bound = largest > 0 ? static_cast<double>(sum - heads) / kUnits * largest / 2 : 0;
     solution_.bounds.push_back({Cardinality::equal, heads / 2, std::max(0.0, bound)});
   }
 
@@ -167,7 +170,9 @@ LayerSolution solve_by_subsets(const GroupCost& cost, const SearchOptions& optio
   const auto add = [&](Cardinality cardinality, const std::vector<std::vector<int>>& labels) {
     for (const int groups : counts(options, heads, cardinality)) {
       const auto grouping = Grouping::from_labels(labels[at(groups)]);
-      solution.bounds.push_back({cardinality, groups, grouping_cost(cost, grouping)});
+      // Of sums that differ by their rounding only, any may have been taken for the least.
+      constexpr double kRounding = 4 * kMaxSubsetHeads * std::numeric_limits<double>::epsilon();
+      solution.bounds.push_back({cardinality, groups, grouping_cost(cost, grouping) * (1 - kRounding)});
       solution.found.push_back({grouping, "exact"});
     }
   };

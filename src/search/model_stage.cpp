@@ -71,7 +71,9 @@ ModelStage::ModelStage(const std::vector<LayerFront>& layers, const SearchOption
     } else {
       for (int groups = range.min; groups <= range.max; ++groups) add(layer.find(chosen, groups));
     }
-    add(layer.find(Cardinality::contiguous, layer.heads));  // keeping all heads is always possible
+    // Stage2::binary chooses between all heads and one grouping; elsewhere the range holds for all heads as well.
+    const bool all_heads = options.stage2 == Stage2::binary || choices.empty() || range.max == layer.heads;
+    if (all_heads) add(layer.find(Cardinality::contiguous, layer.heads));
     choices_.push_back(std::move(choices));
   }
 }
@@ -136,6 +138,7 @@ std::vector<ModelPoint> ModelStage::uniform() const {
   const Cardinality searched = options_->equal ? Cardinality::equal : Cardinality::contiguous;
   const int heads = layers_->front().heads;
   std::vector<ModelPoint> points;
+  double least = std::numeric_limits<double>::infinity();
   for (int groups = 1; groups <= heads; ++groups) {
     ModelPoint point;
     point.cardinality = searched;
@@ -145,7 +148,8 @@ std::vector<ModelPoint> ModelStage::uniform() const {
       const LayerGrouping* entry = nullptr;
       if (!is_kept(*options_, layer.layer) && groups >= range.min && groups <= range.max)
         entry = layer.find(searched, groups);
-      if (entry == nullptr && groups == layer.heads) entry = layer.find(Cardinality::contiguous, groups);
+      const bool all_heads = groups == layer.heads && (range.max == groups || is_kept(*options_, layer.layer));
+      if (entry == nullptr && all_heads) entry = layer.find(Cardinality::contiguous, groups);
       if (entry == nullptr) break;
       point.kv_heads += groups;
       point.cost += entry->cost;
@@ -153,7 +157,7 @@ std::vector<ModelPoint> ModelStage::uniform() const {
       point.layers.push_back(entry->grouping);
     }
     if (point.layers.size() != layers_->size()) continue;
-    set_bound(point, bound);
+    set_bound(point, least = std::min(least, bound));
     points.push_back(std::move(point));
   }
   return non_dominated_falling(std::move(points));

@@ -48,9 +48,9 @@ struct SearchOptions {
 struct ModelPoint {
   int kv_heads = 0;              ///< sum of group counts
   double cost = 0;               ///< sum of layer costs
-  Cardinality cardinality{  double lower_bound = 0;        ///< no choice of the class with at most kv_heads costs less; 0 says nothing
+  double lower_bound = 0;        ///< no choice of the class with at most kv_heads costs less; 0 says nothing
   bool proven = false;           ///< cost - lower_bound <= kProvenGap * cost
-};     ///< class the layers' groupings come from
+  Cardinality cardinality{};     ///< class the layers' groupings come from
   std::vector<Grouping> layers;  ///< one per layer
 };
 
