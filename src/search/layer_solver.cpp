@@ -126,32 +126,12 @@ class PairwiseSolver {
     return cardinality == Cardinality::equal ? equal : std::min(equal, search_.arbitrary()[at(groups)].cost);
   }
 
-  // Weights in whole numbers, so that the matching is exact for them; what rounding to them can hide is taken off.
   void match_pairs() {
-    const int heads = cost_.heads();
-    const auto distances = cost_.distances();
-    const double largest = *std::max_element(distances.begin(), distances.end());
-    constexpr double kUnits = 0x1p50;
-    std::vector<std::int64_t> weights(distances.size(), 0);
-    if (largest > 0) {
-      for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = std::llround(distances[i] / largest * kUnits);
-    }
-    const auto mate = minimum_perfect_matching(heads, weights);
-    std::vector<int> labels(at(heads));
-    std::int64_t sum = 0;  // at most 2^50 * kMaxKvHeads / 2
-    int next = 0;
-    for (int h = 0; h < heads; ++h) {
-      const int other = mate[at(h)];
-      if (other < h) continue;
-      labels[at(h)] = labels[at(other)] = next++;
-      sum += weights[at(h) * at(heads) + at(other)];
-    }
-    search_.offer_equal(labels, heads / 2);
-    add(labels, "matching");
-    // Per pair half a unit from rounding to whole numbers and half from the division before it, on either matching;
-    // the same again for what follows.
-    const double bound = largest > 0 ? static_cast<double>(sum - heads) / kUnits * largest / 2 : 0;
-    solution_.bounds.push_back({Cardinality::equal, heads / 2, std::max(0.0, bound)});
+    const int groups = cost_.heads() / 2;
+    const PairGrouping pairs = best_pairs(cost_.heads(), cost_.distances());
+    search_.offer_equal(pairs.labels, groups);
+    add(pairs.labels, "matching");
+    solution_.bounds.push_back({Cardinality::equal, groups, pairs.lower_bound});
   }
 
   const PairwiseCost& cost_;

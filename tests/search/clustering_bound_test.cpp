@@ -1,6 +1,5 @@
 // Bounds must never exceed the optimum, whatever the distances; and be close to it where that is known.
 #include <cmath>
-#include <functional>
 #include <numeric>
 
 #include <gtest/gtest.h>
@@ -13,51 +12,14 @@
 namespace qcqa {
 namespace {
 
-std::vector<double> symmetric(int n, const std::function<double(int, int)>& value) {
-  std::vector<double> d(static_cast<std::size_t>(n * n), 0);
-  for (int i = 0; i < n; ++i) {
-    for (int j = i + 1; j < n; ++j)
-      d[static_cast<std::size_t>(i * n + j)] = d[static_cast<std::size_t>(j * n + i)] = value(i, j);
-  }
-  return d;
-}
-
 double uniform(Rng& rng) { return rng.below(1 << 30) / static_cast<double>(1 << 30); }
-
-// One of many kinds of instance, nice and nasty.
-std::vector<double> instance(Rng& rng, int n, int kind) {
-  switch (kind % 10) {
-    case 0: {
-      const auto cost = test::random_cost(rng, n);
-      return {cost.distances().begin(), cost.distances().end()};
-    }
-    case 1:  // not Euclidean, not even metric
-      return symmetric(n, [&](int, int) { return uniform(rng); });
-    case 2:  // all equal
-      return symmetric(n, [&](int, int) { return 3.25; });
-    case 3:  // near-ties: every grouping of the same sizes costs nearly the same
-      return symmetric(n, [&](int, int) { return 1 + 1e-13 * rng.below(3); });
-    case 4:
-      return symmetric(n, [&](int, int) { return 1e6 + 1e-6 * uniform(rng); });
-    case 5:  // zeros: copies of heads
-      return symmetric(n, [&](int i, int j) { return (i - j) % 3 == 0 ? 0.0 : 1.0 + (i % 3) + (j % 3); });
-    case 6:  // huge differences of scale
-      return symmetric(n, [&](int, int) { return std::exp(60 * (uniform(rng) - 0.5)); });
-    case 7:  // nearly orthogonal heads, as in real models
-      return symmetric(n, [&](int i, int j) { return 10 + i * i + j * j + 0.1 * uniform(rng); });
-    case 8:  // mostly zero
-      return symmetric(n, [&](int, int) { return rng.below(4) == 0 ? uniform(rng) : 0.0; });
-    default:  // tiny and whole numbers: exact ties
-      return symmetric(n, [&](int, int) { return 1e-200 * rng.below(4); });
-  }
-}
 
 TEST(ClusteringBound, NeverExceedsTheOptimum) {
   Rng rng(81, 0);
   double closed = 0, asked = 0;
   for (int trial = 0; trial < 3000; ++trial) {
     const int n = 3 + rng.below(6);
-    const auto d = instance(rng, n, trial);
+    const auto d = test::nasty_distances(rng, n, trial);
     const PairwiseCost cost(n, d, std::vector<double>(d.size(), 0));
     const auto optima = subset_search(cost, true, true);
     ClusteringBound bound(n, cost.distances());
@@ -72,8 +34,8 @@ TEST(ClusteringBound, NeverExceedsTheOptimum) {
         const auto result =
             bound.solve(sizes, groups, optimum, {.proof = 0, .enough = 0, .most_iterations = iterations});
         ASSERT_GE(result.bound, 0);
-        ASSERT_LE(result.bound, optimum) << "kind " << trial % 10 << ", " << n << " heads, " << groups << " groups";
-        if (trial % 10 == 0 && trial % 3 != 0) {
+        ASSERT_LE(result.bound, optimum) << "kind " << trial % test::kNastyKinds << ", " << n << " heads, " << groups << " groups";
+        if (trial % test::kNastyKinds == 0 && trial % 3 != 0) {
           asked += optimum;
           closed += result.bound;
         }

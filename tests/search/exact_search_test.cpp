@@ -1,10 +1,12 @@
 // What is exact must be exact: subset dynamic programming and perfect matchings against brute force.
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <numeric>
 
 #include <gtest/gtest.h>
 
+#include "qcqa/search/model_search.hpp"
 #include "search/perfect_matching.hpp"
 #include "search/search_instances.hpp"
 #include "search/subset_search.hpp"
@@ -96,6 +98,46 @@ TEST(PerfectMatching, AgreesWithBruteForce) {
       if (i < j) weight += w[static_cast<std::size_t>(i * n + j)];
     }
     ASSERT_EQ(weight, best_matching(n, w)) << "trial " << trial;
+  }
+}
+
+// Least cost over all partitions, by class and number of groups; as doubles add up, so that rounding counts.
+double least_cost(const PairwiseCost& cost, Cardinality cardinality, int groups) {
+  double least = std::numeric_limits<double>::infinity();
+  test::for_each_partition(cost.heads(), [&](const Grouping& grouping) {
+    if (grouping.groups() != groups || (cardinality == Cardinality::equal && !grouping.has_equal_groups())) return;
+    least = std::min(least, grouping_cost(cost, grouping));
+  });
+  return least;
+}
+
+TEST(PerfectMatching, BoundsOfPairsAreSafeAndTight) {
+  Rng rng(74, 0);
+  for (int trial = 0; trial < 2000; ++trial) {
+    const int n = 2 * (1 + rng.below(4));
+    const PairwiseCost cost(n, test::nasty_distances(rng, n, trial), std::vector<double>(static_cast<std::size_t>(n * n), 0));
+    const auto pairs = best_pairs(n, cost.distances());
+    const double least = least_cost(cost, Cardinality::equal, n / 2);
+    const double largest = *std::max_element(cost.distances().begin(), cost.distances().end());
+    ASSERT_LE(pairs.lower_bound, least) << "trial " << trial;
+    ASSERT_NEAR(grouping_cost(cost, Grouping::from_labels(pairs.labels)), least, 1e-14 * n * largest);
+    ASSERT_GE(pairs.lower_bound, least - 1e-14 * n * largest) << "trial " << trial;
+  }
+}
+
+TEST(SubsetSearch, ProvenBoundsNeverExceedTheOptimum) {
+  Rng rng(75, 0);
+  for (int trial = 0; trial < 2000; ++trial) {
+    const int n = 2 + rng.below(6);
+    const PairwiseCost cost(n, test::nasty_distances(rng, n, trial), std::vector<double>(static_cast<std::size_t>(n * n), 0));
+    const auto result = ModelSearch({&cost}, {}).run();
+    for (const auto& entry : result.layers[0].groupings) {
+      if (entry.cardinality == Cardinality::contiguous) continue;
+      const double least = least_cost(cost, entry.cardinality, entry.grouping.groups());
+      ASSERT_TRUE(entry.proven);
+      ASSERT_LE(entry.lower_bound, least) << "trial " << trial;
+      ASSERT_LE(entry.cost, least * (1 + 1e-14)) << "trial " << trial;
+    }
   }
 }
 
