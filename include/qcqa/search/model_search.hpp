@@ -48,10 +48,10 @@ struct SearchOptions {
 struct ModelPoint {
   int kv_heads = 0;              ///< sum of group counts
   double cost = 0;               ///< sum of layer costs
-  double lower_bound = 0;        ///< no choice of the class with at most kv_heads costs less; 0 says nothing
-  bool proven = false;           ///< cost - lower_bound <= kProvenGap * cost
   Cardinality cardinality{};     ///< class the layers' groupings come from
   std::vector<Grouping> layers;  ///< one per layer
+  double lower_bound = 0;        ///< no choice of the class with at most kv_heads costs less; 0 says nothing
+  bool proven = false;           ///< cost - lower_bound <= kProvenGap * cost
 };
 
 struct SearchResult {
