@@ -49,8 +49,9 @@ int run(const SearchCommand& command) {
   std::filesystem::remove(state->file, ignored);
   if (!command.common.quiet) {
     std::printf("%s", search_summary(report).c_str());
-    std::printf("Wrote %s: %zu points, %.1f s. Show it with `qcqa report`, use it with `qcqa convert --report`.\n",
-                command.output.c_str(), report.search.front.size(), console.seconds());
+    std::printf("Wrote %s: %zu points, %.1f s. Show it with `qcqa report`%s.\n", command.output.c_str(),
+                report.search.front.size(), console.seconds(),
+                command.distances.empty() ? ", use it with `qcqa convert --report`" : "");
   }
   return kOk;
 }

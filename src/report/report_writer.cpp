@@ -22,6 +22,7 @@ ordered_json layer_json(const LayerFront& layer) {
                          {"cost_v", entry.parts.v},
                          {"normalized", layer.one_group_cost > 0 ? entry.cost / layer.one_group_cost : 0.0},
                          {"lower_bound", entry.lower_bound},
+                         {"gap", bound_gap(entry.cost, entry.lower_bound)},
                          {"proven", entry.proven},
                          {"source", entry.source}});
   }
@@ -45,6 +46,7 @@ ordered_json point_json(const ModelPoint& point, std::size_t index, const Report
           {"kv_fraction", static_cast<double>(point.kv_heads) / (static_cast<double>(model.layers) * model.kv_heads)},
           {"cost", point.cost},
           {"lower_bound", point.lower_bound},
+          {"gap", bound_gap(point.cost, point.lower_bound)},
           {"proven", point.proven},
           {"groups", std::move(groups)},
           {"cardinality", cardinality_name(point.cardinality)},

@@ -40,10 +40,9 @@ TextTable point_table() {
   return TextTable({"point", "KV heads", "KV cache", "per token", "cost", "of MQA", "gap", "<  groups"});
 }
 
-/// How far the best there is can lie below a cost.
-std::string gap(double cost, double lower_bound, bool proven) {
-  if (proven) return "0";
-  return lower_bound > 0 ? format_number("%.2g %%", 100 * (cost - lower_bound) / cost) : "-";
+std::string gap_text(double cost, double lower_bound) {
+  const double gap = bound_gap(cost, lower_bound);
+  return gap == 0 ? "0" : lower_bound > 0 ? format_number("%.2g %%", 100 * gap) : "-";
 }
 
 void add_point(TextTable& table, const std::string& name, const ModelPoint& point, const Report& report) {
@@ -51,7 +50,7 @@ void add_point(TextTable& table, const std::string& name, const ModelPoint& poin
   table.add({name, std::to_string(point.kv_heads), percent(point.kv_heads / all_heads(report.model)),
              human_bytes(static_cast<double>(point.kv_heads * report.model.kv_bytes_per_head())), number(point.cost),
              reference > 0 ? percent(point.cost / reference) : "-",
-             gap(point.cost, point.lower_bound, point.proven), "  " + list_groups(point)});
+             gap_text(point.cost, point.lower_bound), "  " + list_groups(point)});
 }
 
 std::string front_section(const Report& report) {
@@ -112,18 +111,18 @@ std::string bounds_section(const Report& report) {
   for (const Cardinality cardinality : {Cardinality::arbitrary, Cardinality::equal}) {
     int groupings = 0, proven = 0;
     const LayerGrouping* widest = nullptr;
-    const auto share = [](const LayerGrouping& entry) { return entry.cost > 0 ? entry.lower_bound / entry.cost : 1; };
+    const auto gap = [](const LayerGrouping& entry) { return bound_gap(entry.cost, entry.lower_bound); };
     for (const LayerFront& layer : report.search.layers) {
       for (const LayerGrouping& entry : layer.groupings) {
         if (entry.cardinality != cardinality) continue;
         ++groupings;
-        proven += entry.proven;
-        if (!entry.proven && (widest == nullptr || share(entry) < share(*widest))) widest = &entry;
+        proven += entry.proven ? 1 : 0;
+        if (widest == nullptr || gap(entry) > gap(*widest)) widest = &entry;
       }
     }
-    if (groupings == 0) continue;
+    if (widest == nullptr) continue;
     table.add({std::string(cardinality_name(cardinality)), std::to_string(groupings), std::to_string(proven),
-               widest == nullptr ? "0" : gap(widest->cost, widest->lower_bound, false)});
+               gap_text(widest->cost, widest->lower_bound)});
   }
   return "Bounds: how far below the groupings found the best of the layer can lie, at most\n" + table.str();
 }

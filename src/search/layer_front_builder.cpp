@@ -67,7 +67,7 @@ LayerFront LayerFrontBuilder::build(std::int64_t evaluations) const {
                                .parts = grouping_cost_parts(*cost_, candidate.grouping),
                                .source = std::string(candidate.source),
                                .lower_bound = bound,
-                               .proven = candidate.cost - bound <= kProvenGap * candidate.cost});
+                               .proven = bound_gap(candidate.cost, bound) == 0});
   }
   return front;
 }

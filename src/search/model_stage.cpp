@@ -22,7 +22,7 @@ std::vector<ModelPoint> non_dominated_falling(std::vector<ModelPoint> points) {
 
 void set_bound(ModelPoint& point, double bound) {
   point.lower_bound = std::min(bound, point.cost);
-  point.proven = point.cost - point.lower_bound <= kProvenGap * point.cost;
+  point.proven = bound_gap(point.cost, point.lower_bound) == 0;
 }
 
 }  // namespace

@@ -14,6 +14,12 @@ namespace qcqa {
 /// A cost within this share of its lower bound counts as proven.
 inline constexpr double kProvenGap = 1e-8;
 
+/// How far the best there is can lie below a cost, as a share of it; 0 where proven.
+[[nodiscard]] inline double bound_gap(double cost, double lower_bound) noexcept {
+  const double room = cost - lower_bound;
+  return room <= kProvenGap * cost ? 0 : room / cost;
+}
+
 /// One grouping of one layer and what it costs.
 struct LayerGrouping {
   Grouping grouping;
@@ -23,7 +29,7 @@ struct LayerGrouping {
   std::string source;         ///< what found it: "nsga2", "local", "matching", "exact", "kdgqa", or "gqa" (contiguous),
                               ///< "mqa" (one group), "mha" (unchanged) in any class where nothing better is known
   double lower_bound = 0;     ///< no grouping of this class and group count costs less; 0 says nothing
-  bool proven = false;        ///< the best there is: cost - lower_bound <= kProvenGap * cost
+  bool proven = false;        ///< the best there is: bound_gap() is 0
 };
 
 /// The best found groupings of one layer: at most one per (cardinality class, group count). A class is never worse than

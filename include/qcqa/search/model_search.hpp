@@ -51,7 +51,7 @@ struct ModelPoint {
   Cardinality cardinality{};     ///< class the layers' groupings come from
   std::vector<Grouping> layers;  ///< one per layer
   double lower_bound = 0;        ///< no choice of the class with at most kv_heads costs less; 0 says nothing
-  bool proven = false;           ///< cost - lower_bound <= kProvenGap * cost
+  bool proven = false;           ///< bound_gap() is 0
 };
 
 struct SearchResult {
