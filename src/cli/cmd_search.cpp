@@ -63,9 +63,10 @@ void add_search(CLI::App& app, Action& action) {
   CLI::App* sub = app.add_subcommand("search", "Search which KV heads of each layer to share; write a report");
   CLI::Option* model =
       sub->add_option("MODEL", command->model, "Model folder (config.json and safetensors or pytorch_model.bin)");
-  CLI::Option* distances = sub->add_option("--distances", command->distances,
-                                           "Search this JSON file of head distances instead of a model: {\"num_heads\": N, "
-                                           "\"layers\": {\"0\": {\"k\": {\"dist\": [[...]]}, \"v\": {...}}}}");
+  CLI::Option* distances =
+      sub->add_option("--distances", command->distances,
+                      "Search this JSON file of head distances instead of a model: {\"num_heads\": N, "
+                      "\"layers\": {\"0\": {\"k\": {\"dist\": [[...]]}, \"v\": {...}}}}");
   distances->excludes(model);
   sub->add_option("-o,--output", command->output, "Report file, JSON; - for stdout")->required();
   sub->add_flag("--resume", command->resume, "Go on with an interrupted search of the same output");

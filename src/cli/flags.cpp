@@ -86,11 +86,15 @@ void SearchFlags::add_to(CLI::App& command) {
   command.add_option("--cardinality", cardinality, "Kinds of groups: " + describe_choices(rows(kCardinalities)))
       ->group(group)->capture_default_str();
   command.add_option("--strategy", strategy, "How to search: " + describe_choices(rows(kStrategies)))
-      ->group(group)->capture_default_str();
-  command.add_flag("--warm-start", options.warm_start, "With --strategy nsga2: start from local-search solutions")->group(group);
-  command.add_flag("--uniform", options.uniform, "Only plans with one group count for all layers, equal groups")->group(group);
+      ->group(group)
+      ->capture_default_str();
+  command.add_flag("--warm-start", options.warm_start, "With --strategy nsga2: start from local-search solutions")
+      ->group(group);
+  command.add_flag("--uniform", options.uniform, "Only plans with one group count for all layers, equal groups")
+      ->group(group);
   command.add_option("--keep-layers", options.keep_layers, "Layers that keep all their heads, such as 0,1,31")
-      ->group(group)->delimiter(',');
+      ->group(group)
+      ->delimiter(',');
   number("--min-groups", options.layer.min_groups, "Smallest number of groups (KV heads) per layer");
   number("--max-groups", options.layer.max_groups, "Largest number of groups per layer; 0 = all heads");
   number("--population", options.layer.nsga2.population, "NSGA-II population, each layer");

@@ -28,7 +28,10 @@ nlohmann::ordered_json options_json(const SearchOptions& options, const Device& 
           {"warm_start", options.warm_start},
           {"uniform", options.uniform},
           {"keep_layers", options.keep_layers},
-          {"cardinality", options.arbitrary && options.equal ? "both" : options.arbitrary ? "arbitrary" : options.equal ? "equal" : "contiguous"},
+          {"cardinality", options.arbitrary && options.equal ? "both"
+                          : options.arbitrary                ? "arbitrary"
+                          : options.equal                    ? "equal"
+                                                             : "contiguous"},
           {"min_groups", options.layer.min_groups},
           {"max_groups", options.layer.max_groups},
           {"layer_nsga2", nsga2(options.layer.nsga2)},
@@ -100,12 +103,13 @@ Report search_distances(const std::filesystem::path& file, SearchOptions options
                         const std::optional<SearchState>& state) {
   const DistanceFile distances = read_distance_file(file);
   const auto layers = static_cast<int>(distances.layers.size());
-  console.note("qcqa " + std::string(version()) + " search: " + file.string() + ", distances of " + std::to_string(layers) +
-               " layers x " + std::to_string(distances.heads) + " heads");
+  console.note("qcqa " + std::string(version()) + " search: " + file.string() + ", distances of " +
+               std::to_string(layers) + " layers x " + std::to_string(distances.heads) + " heads");
   for (int& kept : options.keep_layers) {
     const auto at = std::ranges::find(distances.layers, kept);
     if (at == distances.layers.end()) {
-      throw Error(ErrorKind::invalid_argument, "--keep-layers", "must be keys of layers in " + file.string(), std::to_string(kept));
+      throw Error(ErrorKind::invalid_argument, "--keep-layers", "must be keys of layers in " + file.string(),
+                  std::to_string(kept));
     }
     kept = static_cast<int>(at - distances.layers.begin());
   }

@@ -47,7 +47,8 @@ ReportModel read_model(const JsonPathReader& reader) {
 
 void read_bound(const JsonPathReader& reader, double cost, double& lower_bound, bool& proven) {
   lower_bound = reader.at("lower_bound").non_negative();
-  if (lower_bound > cost) reader.at("lower_bound").fail("must not exceed the cost", reader.at("lower_bound").value().dump());
+  if (lower_bound > cost)
+    reader.at("lower_bound").fail("must not exceed the cost", reader.at("lower_bound").value().dump());
   if (!reader.at("proven").value().is_boolean()) reader.at("proven").fail("must be true or false");
   proven = reader.at("proven").value().get<bool>();
 }

@@ -49,8 +49,8 @@ void add_point(TextTable& table, const std::string& name, const ModelPoint& poin
   const double reference = report.hypervolume_reference_cost;
   table.add({name, std::to_string(point.kv_heads), percent(point.kv_heads / all_heads(report.model)),
              human_bytes(static_cast<double>(point.kv_heads * report.model.kv_bytes_per_head())), number(point.cost),
-             reference > 0 ? percent(point.cost / reference) : "-",
-             gap_text(point.cost, point.lower_bound), "  " + list_groups(point)});
+             reference > 0 ? percent(point.cost / reference) : "-", gap_text(point.cost, point.lower_bound),
+             "  " + list_groups(point)});
 }
 
 std::string front_section(const Report& report) {
@@ -80,7 +80,8 @@ std::string baseline_section(const Report& report) {
     table.add({baseline.name, std::to_string(baseline.groups), percent(baseline.kv_fraction), number(baseline.cost),
                reference > 0 ? percent(baseline.cost / reference) : "-"});
   }
-  return "Baselines: contiguous groups, as mean-pooling GQA makes them (kdgqa: of sizes that follow the key norms)\n" + table.str();
+  return "Baselines: contiguous groups, as mean-pooling GQA makes them (kdgqa: of sizes that follow the key norms)\n" +
+         table.str();
 }
 
 std::string layers_section(const Report& report) {
@@ -152,10 +153,9 @@ struct Section {
 };
 
 constexpr std::array kSections = {
-    Section{"model", model_section},       Section{"front", front_section},   Section{"uniform", uniform_section},
-    Section{"baselines", baseline_section}, Section{"layers", layers_section}, Section{"bounds", bounds_section},
-    Section{"plan", plan_section},
-    Section{"timings", timings_section},
+    Section{"model", model_section},        Section{"front", front_section},     Section{"uniform", uniform_section},
+    Section{"baselines", baseline_section}, Section{"layers", layers_section},   Section{"bounds", bounds_section},
+    Section{"plan", plan_section},          Section{"timings", timings_section},
 };
 
 }  // namespace

@@ -14,10 +14,10 @@ constexpr int kFirstCuts = 25;   // before, the plain relaxation says better whi
 constexpr int kNewCuts = 100;    // at most, at a time
 constexpr int kCutSweeps = 3;    // of coordinate ascent on the multipliers, per box step
 constexpr int kBalanceEvery = 10;
-constexpr double kBalance = 5;     // residuals this far apart change the penalty
-constexpr double kStalled = 0.02;  // share of the gap that two checks must close to go on
+constexpr double kBalance = 5;       // residuals this far apart change the penalty
+constexpr double kStalled = 0.02;    // share of the gap that two checks must close to go on
 constexpr double kConverging = 0.6;  // a gap that shrinks like this between checks will vanish soon
-constexpr int kPatience = 4;       // checks without that
+constexpr int kPatience = 4;         // checks without that
 
 // out = reflected matrix, without its first row and column: (H A H)_{1.., 1..}, H = I - f v v^T.
 QCQA_VECTOR_CLONES

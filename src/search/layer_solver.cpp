@@ -17,13 +17,13 @@ namespace {
 constexpr int kArbitraryRounds = 6;  // at most; a round without improvement is the last
 constexpr int kEqualRounds = 40;     // at most, of kRestarts; two without improvement end it
 constexpr int kRestarts = 100;
-constexpr int kDoubtRounds = 10;          // at most, of kRestarts, where the bound leaves room for a better grouping
-constexpr double kDoubt = 5e-4;           // a gap of this share is room
-constexpr double kSoughtGap = 4e-4;       // iterations beyond the budget stop here
+constexpr int kDoubtRounds = 10;     // at most, of kRestarts, where the bound leaves room for a better grouping
+constexpr double kDoubt = 5e-4;      // a gap of this share is room
+constexpr double kSoughtGap = 4e-4;  // iterations beyond the budget stop here
 constexpr int kMostIterations = 400;
-constexpr int kExactIterations = 2000;    // Strategy::exact
-constexpr double kIterationWork = 3.3e-9; // seconds per head^3, roughly
-constexpr double kAllBounds = 5;          // seconds of one core for all bounds of a model if all use their budget
+constexpr int kExactIterations = 2000;     // Strategy::exact
+constexpr double kIterationWork = 3.3e-9;  // seconds per head^3, roughly
+constexpr double kAllBounds = 5;           // seconds of one core for all bounds of a model if all use their budget
 
 std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
 
@@ -97,7 +97,9 @@ class PairwiseSolver {
           // A gap may be the bound's fault or the grouping's: try the latter.
           for (int round = 0; round < kDoubtRounds; ++round) {
             const double cost = best_known(cardinality, groups);
-            if (sizes == Sizes::equal || cost - result.bound <= (options_.strategy == Strategy::exact ? kProvenGap : kDoubt) * cost) break;
+            if (sizes == Sizes::equal ||
+                cost - result.bound <= (options_.strategy == Strategy::exact ? kProvenGap : kDoubt) * cost)
+              break;
             const bool improved = search_.intensify(groups, kRestarts);
             if (!improved) break;
           }

@@ -68,7 +68,8 @@ void require_valid(const SearchOptions& options, const std::vector<const GroupCo
           std::to_string(options.binary_groups));
   require(!options.warm_start || options.strategy == Strategy::nsga2, "warm start", "needs the strategy nsga2",
           "another strategy", "The others start from local search anyway.");
-  require(!options.uniform || options.keep_layers.empty(), "uniform", "leaves no choice when layers keep all their heads",
+  require(!options.uniform || options.keep_layers.empty(), "uniform",
+          "leaves no choice when layers keep all their heads",
           std::to_string(options.keep_layers.size()) + " kept layers");
   for (const int kept : options.keep_layers) {
     require(kept >= 0 && static_cast<std::size_t>(kept) < costs.size(), "keep layers",

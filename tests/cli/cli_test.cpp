@@ -116,7 +116,9 @@ TEST_F(Cli, ReportShowsAndCompares) {
 
 TEST_F(Cli, InterruptedSearchResumesToTheSameReport) {
   write_pico_model(at("big"), {.layers = 3, .query_heads = 16, .kv_heads = 16, .head_dim = 4, .hidden_size = 64});
-  const std::vector<std::string> base = {"search", at("big"), "--strategy", "nsga2", "--population", "64", "--generations", "2500", "--model-generations", "100", "-o"};
+  const std::vector<std::string> base = {
+      "search", at("big"), "--strategy", "nsga2", "--population", "64", "--generations", "2500", "--model-generations",
+      "100",    "-o"};
   const auto with = [&base](std::vector<std::string> more) {
     more.insert(more.begin(), base.begin(), base.end());
     return more;
@@ -139,7 +141,10 @@ TEST_F(Cli, InterruptedSearchResumesToTheSameReport) {
 
 TEST_F(Cli, StateOfAnotherSearchIsNotResumed) {
   write_pico_model(at("big"), {.layers = 3, .query_heads = 16, .kv_heads = 16, .head_dim = 4, .hidden_size = 64});
-  ASSERT_EQ(run_qcqa_and_interrupt({"search", at("big"), "--strategy", "nsga2", "--generations", "100000", "-o", at("r.json")}).exit_code, 130);
+  ASSERT_EQ(run_qcqa_and_interrupt(
+                {"search", at("big"), "--strategy", "nsga2", "--generations", "100000", "-o", at("r.json")})
+                .exit_code,
+            130);
   expect_failure({"search", model_, "--resume", "-o", at("r.json")}, 2, "must be the options of this search");
 }
 
@@ -168,7 +173,8 @@ TEST_F(Cli, KeptLayersAndUniformPlans) {
 
 TEST_F(Cli, SearchesAFileOfDistances) {
   const std::string part = R"({"dist": [[0,1,4,9],[1,0,1,4],[4,1,0,1],[9,4,1,0]], "norm": [1,2,3,4]})";
-  const auto file = folder_.write("d.json", R"({"num_heads": 4, "layers": {"11": {"k": )" + part + R"(}, "2": {"k": )" + part + "}}}");
+  const auto file = folder_.write(
+      "d.json", R"({"num_heads": 4, "layers": {"11": {"k": )" + part + R"(}, "2": {"k": )" + part + "}}}");
   const auto result = run_qcqa({"search", "--distances", file, "-o", at("r.json")});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const auto report = read_json(at("r.json"));

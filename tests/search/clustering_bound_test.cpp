@@ -34,7 +34,8 @@ TEST(ClusteringBound, NeverExceedsTheOptimum) {
         const auto result =
             bound.solve(sizes, groups, optimum, {.proof = 0, .enough = 0, .most_iterations = iterations});
         ASSERT_GE(result.bound, 0);
-        ASSERT_LE(result.bound, optimum) << "kind " << trial % test::kNastyKinds << ", " << n << " heads, " << groups << " groups";
+        ASSERT_LE(result.bound, optimum) << "kind " << trial % test::kNastyKinds << ", " << n << " heads, " << groups
+                                         << " groups";
         if (trial % test::kNastyKinds == 0 && trial % 3 != 0) {
           asked += optimum;
           closed += result.bound;

@@ -115,7 +115,8 @@ TEST(PerfectMatching, BoundsOfPairsAreSafeAndTight) {
   Rng rng(74, 0);
   for (int trial = 0; trial < 2000; ++trial) {
     const int n = 2 * (1 + rng.below(4));
-    const PairwiseCost cost(n, test::nasty_distances(rng, n, trial), std::vector<double>(static_cast<std::size_t>(n * n), 0));
+    const PairwiseCost cost(n, test::nasty_distances(rng, n, trial),
+                            std::vector<double>(static_cast<std::size_t>(n * n), 0));
     const auto pairs = best_pairs(n, cost.distances());
     const double least = least_cost(cost, Cardinality::equal, n / 2);
     const double largest = *std::max_element(cost.distances().begin(), cost.distances().end());
@@ -129,7 +130,8 @@ TEST(SubsetSearch, ProvenBoundsNeverExceedTheOptimum) {
   Rng rng(75, 0);
   for (int trial = 0; trial < 2000; ++trial) {
     const int n = 2 + rng.below(6);
-    const PairwiseCost cost(n, test::nasty_distances(rng, n, trial), std::vector<double>(static_cast<std::size_t>(n * n), 0));
+    const PairwiseCost cost(n, test::nasty_distances(rng, n, trial),
+                            std::vector<double>(static_cast<std::size_t>(n * n), 0));
     const auto result = ModelSearch({&cost}, {}).run();
     for (const auto& entry : result.layers[0].groupings) {
       if (entry.cardinality == Cardinality::contiguous) continue;

@@ -26,10 +26,10 @@ struct LayerGrouping {
   Cardinality cardinality{};  ///< the class it was searched in (a contiguous optimum may stand in the equal class)
   double cost = 0;            ///< of the GroupCost
   CostParts parts;
-  std::string source;         ///< what found it: "nsga2", "local", "matching", "exact", "kdgqa", or "gqa" (contiguous),
-                              ///< "mqa" (one group), "mha" (unchanged) in any class where nothing better is known
-  double lower_bound = 0;     ///< no grouping of this class and group count costs less; 0 says nothing
-  bool proven = false;        ///< the best there is: bound_gap() is 0
+  std::string source;      ///< what found it: "nsga2", "local", "matching", "exact", "kdgqa", or "gqa" (contiguous),
+                           ///< "mqa" (one group), "mha" (unchanged) in any class where nothing better is known
+  double lower_bound = 0;  ///< no grouping of this class and group count costs less; 0 says nothing
+  bool proven = false;     ///< the best there is: bound_gap() is 0
 };
 
 /// The best found groupings of one layer: at most one per (cardinality class, group count). A class is never worse than

@@ -38,8 +38,8 @@ struct SearchOptions {
   int binary_groups = 0;       ///< Stage2::binary only: group count of a grouped layer; 0 = half the heads
                                ///< (equal groups: the largest divisor up to that)
   Nsga2Options model_nsga2{.population = 512, .generations = 500};  ///< stage 2
-  bool warm_start = false;     ///< Strategy::nsga2: seed the populations with local-search solutions
-  bool uniform = false;        ///< the front holds uniform plans only, as stock runtimes load
+  bool warm_start = false;         ///< Strategy::nsga2: seed the populations with local-search solutions
+  bool uniform = false;            ///< the front holds uniform plans only, as stock runtimes load
   std::vector<int> keep_layers{};  ///< layers, from 0, that keep all their heads
   int threads = 0;             ///< 0 = all; never changes the result
 };
