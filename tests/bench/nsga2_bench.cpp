@@ -122,7 +122,13 @@ int main(int argc, char** argv) try {
     nlohmann::json runs = {{"qcqa", nlohmann::json::array()}, {"pagmo2", nlohmann::json::array()}};
     for (int i = 4; i < argc; ++i) {
       const auto seed = static_cast<unsigned>(std::atoi(argv[i]));
-      runs["qcqa"].push_back(timed([&] { return search_with(cost, qcqa::Strategy::nsga2, settings, seed); }));
+      // Shorter searches too: how soon is it as good as others are in the end?
+      auto& searches = runs["qcqa"].emplace_back(nlohmann::json::array());
+      for (int generations = 0; generations < 2 * settings.generations; generations = std::max(1, 2 * generations)) {
+        const Settings shorter{settings.population, std::min(generations, settings.generations)};
+        searches.push_back(timed([&] { return search_with(cost, qcqa::Strategy::nsga2, shorter, seed); }));
+        searches.back()["generations"] = shorter.generations;
+      }
       runs["pagmo2"].push_back(timed([&] { return search_with_pagmo(cost, settings, seed); }));
     }
     layers.push_back({{"heads", cost.heads()},

@@ -159,7 +159,9 @@ TEST_F(Cli, EveryStrategySearches) {
     if (best == 0) best = hypervolume;
     EXPECT_LE(hypervolume, best * (1 + 1e-12)) << strategy;
     const bool proven = report["front"][3]["proven"];
-    if (std::string_view(strategy) == "auto") EXPECT_TRUE(proven);
+    if (std::string_view(strategy) == "auto") {
+      EXPECT_TRUE(proven);
+    }
   }
 }
 
