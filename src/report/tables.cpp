@@ -53,6 +53,13 @@ void add_point(TextTable& table, const std::string& name, const ModelPoint& poin
              "  " + list_groups(point)});
 }
 
+std::string front_kind(const Report& report) {
+  if (report.options.value("uniform", false)) return "equal groups, one group count for all layers (--layout gqa)";
+  const auto& front = report.search.front;
+  const bool any = front.empty() || front.front().cardinality == Cardinality::arbitrary;
+  return std::string(any ? "any" : cardinality_name(front.front().cardinality)) + " groups (--layout expanded)";
+}
+
 std::string front_section(const Report& report) {
   TextTable table = point_table();
   const auto& front = report.search.front;
@@ -62,7 +69,7 @@ std::string front_section(const Report& report) {
   for (std::size_t i = 0; i < front.size(); ++i) {
     if (i % step == 0 || i + 1 == front.size()) add_point(table, std::to_string(i), front[i], report);
   }
-  std::string text = "Front: best plan at each KV size, any groups (--layout expanded)\n" + table.str();
+  std::string text = "Front: best plan at each KV size, " + front_kind(report) + "\n" + table.str();
   if (step > 1) text += "  (every " + std::to_string(step) + "th of " + std::to_string(front.size()) + " points; all are in the JSON)\n";
   return text + "  hypervolume " + number(report.hypervolume) + " of at most 1, against all heads at the cost of MQA\n";
 }

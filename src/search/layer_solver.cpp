@@ -8,7 +8,7 @@
 #include "search/clustering_bound.hpp"
 #include "search/local_search.hpp"
 #include "search/model_stage.hpp"
-#include "search/perfect_matching.hpp"
+#include "search/pair_grouping.hpp"
 #include "search/subset_search.hpp"
 
 namespace qcqa {

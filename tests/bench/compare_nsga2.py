@@ -77,7 +77,7 @@ def quality(best, proven):
     # From 2 groups on and below all heads: the ends have one grouping each. An unreached front counts as one group.
     middle = slice(1, -1)
     excess = np.minimum(found[middle], one_group) / least[middle] - 1
-    return area[0] / area[1], float(np.mean(excess[np.isfinite(excess)]))
+    return area[0] / area[1], round(float(np.mean(excess[np.isfinite(excess)])), 12) + 0.0
 
 
 def catch_up(search, other, proven):

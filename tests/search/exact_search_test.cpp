@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "qcqa/search/model_search.hpp"
+#include "search/pair_grouping.hpp"
 #include "search/perfect_matching.hpp"
 #include "search/search_instances.hpp"
 #include "search/subset_search.hpp"
@@ -111,7 +112,7 @@ double least_cost(const PairwiseCost& cost, Cardinality cardinality, int groups)
   return least;
 }
 
-TEST(PerfectMatching, BoundsOfPairsAreSafeAndTight) {
+TEST(PairGrouping, BoundsAreSafeAndTight) {
   Rng rng(74, 0);
   for (int trial = 0; trial < 2000; ++trial) {
     const int n = 2 * (1 + rng.below(4));

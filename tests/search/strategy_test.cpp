@@ -109,9 +109,12 @@ TEST(Strategy, LargerLayersHaveSafeBounds) {
 
 TEST(Strategy, SameResultForAnyThreadCountAndAfterAnyInterruption) {
   const auto costs = layers(3, 18);
-  for (const auto strategy : {Strategy::automatic, Strategy::local, Strategy::exact}) {
+  for (const auto strategy : {Strategy::automatic, Strategy::local, Strategy::exact, Strategy::nsga2}) {
     SearchOptions options;
     options.strategy = strategy;
+    options.warm_start = strategy == Strategy::nsga2;
+    options.layer.nsga2 = {.population = 32, .generations = 10};
+    options.model_nsga2 = options.layer.nsga2;
     options.threads = 1;
     if (strategy == Strategy::exact) options.layer.min_groups = 13;
     const auto whole = ModelSearch(test::pointers(costs), options).run();
@@ -193,6 +196,25 @@ TEST(Strategy, KeptLayersKeepTheirHeads) {
   }
   options.keep_layers = {3};
   EXPECT_THROW(ModelSearch(test::pointers(costs), options), Error);
+}
+
+TEST(Strategy, RangeHoldsForWholePlans) {
+  const auto costs = layers(3, 6);
+  SearchOptions options;
+  options.layer.min_groups = 2;
+  options.layer.max_groups = 4;
+  options.keep_layers = {1};
+  const auto result = ModelSearch(test::pointers(costs), options).run();
+  EXPECT_EQ(result.front.front().kv_heads, 4 + 6 + 4);
+  EXPECT_EQ(result.front.back().kv_heads, 2 + 6 + 2);
+  for (const auto& point : result.front) EXPECT_TRUE(point.proven);
+  options.uniform = true;
+  EXPECT_THROW(ModelSearch(test::pointers(costs), options), Error);
+  options.keep_layers = {};
+  const auto uniform = ModelSearch(test::pointers(costs), options).run();
+  ASSERT_EQ(uniform.front.size(), 2u);
+  EXPECT_EQ(uniform.front[0].kv_heads, 9);
+  EXPECT_EQ(uniform.front[1].kv_heads, 6);
 }
 
 TEST(Strategy, UniformFrontHasOneGroupCount) {
