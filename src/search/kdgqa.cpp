@@ -22,6 +22,11 @@ double pooled_norm(const PairwiseCost& cost, std::size_t begin, std::size_t end)
 
 }  // namespace
 
+const PairwiseCost* with_key_norms(const GroupCost& cost) noexcept {
+  const auto* pairwise = dynamic_cast<const PairwiseCost*>(&cost);
+  return pairwise != nullptr && !pairwise->norms_k().empty() ? pairwise : nullptr;
+}
+
 Grouping kdgqa_grouping(const PairwiseCost& cost, int groups) {
   const auto heads = static_cast<std::size_t>(cost.heads()), count = static_cast<std::size_t>(groups);
   std::vector<double> norms;

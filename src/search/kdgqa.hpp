@@ -5,6 +5,9 @@
 
 namespace qcqa {
 
+/// The cost as one that kdgqa_grouping() can use, or nullptr.
+[[nodiscard]] const PairwiseCost* with_key_norms(const GroupCost& cost) noexcept;
+
 /// Groups of neighbouring heads whose sizes follow the norms of the keys: KDGQA of Khan, Amini Naieni, Singh et al.,
 /// "Beyond uniform query distribution: key-driven grouped query attention", arXiv 2408.08454, section 3.1.
 ///

@@ -1,7 +1,6 @@
 #include "search/layer_solver.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "qcqa/fitness/pairwise_cost.hpp"
@@ -80,37 +79,23 @@ class PairwiseSolver {
     }
   }
 
-  /// Returns false when stopped.
+  /// Bounds, and more search where they leave room. Returns false when stopped.
   bool bound() {
     ClusteringBound bound(cost_.heads(), cost_.distances());
-    using Sizes = ClusteringBound::Sizes;
-    const auto all = [&](Cardinality cardinality, Sizes sizes) {
+    for (const auto cardinality : {Cardinality::arbitrary, Cardinality::equal}) {
+      const bool any_size = cardinality == Cardinality::arbitrary;
+      if (any_size ? !options_.arbitrary : !options_.equal) continue;
       for (const int groups : counts(options_, cost_.heads(), cardinality)) {
-        if (sizes == Sizes::any || 2 * groups != cost_.heads()) {
-          const double known = best_known(cardinality, groups);
-          const auto result = bound.solve(sizes, groups, known,
-                                          {.proof = kProvenGap / 2,
-                                           .enough = options_.strategy == Strategy::exact ? 0 : kSoughtGap,
-                                           .least_iterations = iterations_,
-                                           .most_iterations = std::max(iterations_, kMostIterations)});
-          solution_.bounds.push_back({cardinality, groups, result.bound});
-          // A gap may be the bound's fault or the grouping's: try the latter.
-          for (int round = 0; round < kDoubtRounds; ++round) {
-            const double cost = best_known(cardinality, groups);
-            if (sizes == Sizes::equal ||
-                cost - result.bound <= (options_.strategy == Strategy::exact ? kProvenGap : kDoubt) * cost)
-              break;
-            const bool improved = search_.intensify(groups, kRestarts);
-            if (!improved) break;
-          }
-          if (sizes == Sizes::any) add(search_.arbitrary()[at(groups)].labels, "local");
+        if (any_size) {
+          doubt(groups, bound_one(bound, cardinality, groups));
+          add(search_.arbitrary()[at(groups)].labels, "local");
+        } else if (2 * groups != cost_.heads()) {  // else match_pairs() has done it
+          bound_one(bound, cardinality, groups);
         }
         if (!step_()) return false;
       }
-      return true;
-    };
-    return (!options_.arbitrary || all(Cardinality::arbitrary, Sizes::any)) &&
-           (!options_.equal || all(Cardinality::equal, Sizes::equal));
+    }
+    return true;
   }
 
   LayerSolution take() {
@@ -126,6 +111,29 @@ class PairwiseSolver {
   [[nodiscard]] double best_known(Cardinality cardinality, int groups) const {
     const double equal = search_.equal()[at(groups)].cost;
     return cardinality == Cardinality::equal ? equal : std::min(equal, search_.arbitrary()[at(groups)].cost);
+  }
+
+  [[nodiscard]] bool is_exact() const { return options_.strategy == Strategy::exact; }
+
+  double bound_one(ClusteringBound& bound, Cardinality cardinality, int groups) {
+    using Sizes = ClusteringBound::Sizes;
+    const auto result = bound.solve(cardinality == Cardinality::equal ? Sizes::equal : Sizes::any, groups,
+                                    best_known(cardinality, groups),
+                                    {.proof = kProvenGap / 2,
+                                     .enough = is_exact() ? 0 : kSoughtGap,
+                                     .least_iterations = iterations_,
+                                     .most_iterations = std::max(iterations_, kMostIterations)});
+    solution_.bounds.push_back({cardinality, groups, result.bound});
+    return result.bound;
+  }
+
+  // A gap may be the bound's fault or the grouping's: tries the latter.
+  void doubt(int groups, double bound) {
+    const double room = is_exact() ? kProvenGap : kDoubt;
+    for (int round = 0; round < kDoubtRounds; ++round) {
+      const double cost = best_known(Cardinality::arbitrary, groups);
+      if (cost - bound <= room * cost || !search_.intensify(groups, kRestarts)) return;
+    }
   }
 
   void match_pairs() {

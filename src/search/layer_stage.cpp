@@ -20,11 +20,6 @@ namespace {
 
 std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
 
-const PairwiseCost* with_key_norms(const GroupCost& cost) noexcept {
-  const auto* pairwise = dynamic_cast<const PairwiseCost*>(&cost);
-  return pairwise != nullptr && !pairwise->norms_k().empty() ? pairwise : nullptr;
-}
-
 }  // namespace
 
 LayerStage::LayerStage(std::vector<const GroupCost*> costs, const SearchOptions& options)

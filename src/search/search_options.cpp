@@ -6,8 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "qcqa/fitness/pairwise_cost.hpp"
 #include "qcqa/support/error.hpp"
+#include "search/kdgqa.hpp"
 #include "search/layer_solver.hpp"
 #include "search/model_stage.hpp"
 
@@ -40,9 +40,8 @@ void require_strategy(Strategy strategy, const GroupCost& cost, const std::strin
             "a cost without that structure", "Use the strategy nsga2 or auto.");
   }
   if (strategy == Strategy::kdgqa) {
-    const auto* pairwise = dynamic_cast<const PairwiseCost*>(&cost);
-    require(pairwise != nullptr && !pairwise->norms_k().empty(), layer,
-            "the strategy kdgqa needs the norms of the keys", "a cost without them");
+    require(with_key_norms(cost) != nullptr, layer, "the strategy kdgqa needs the norms of the keys",
+            "a cost without them");
   }
 }
 
