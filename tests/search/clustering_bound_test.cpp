@@ -12,8 +12,6 @@
 namespace qcqa {
 namespace {
 
-double uniform(Rng& rng) { return rng.below(1 << 30) / static_cast<double>(1 << 30); }
-
 TEST(ClusteringBound, NeverExceedsTheOptimum) {
   Rng rng(81, 0);
   double closed = 0, asked = 0;
@@ -66,7 +64,7 @@ TEST(SymmetricEigen, DecomposesRandomMatrices) {
   for (const std::size_t n : {1u, 2u, 3u, 7u, 40u, 101u}) {
     std::vector<double> a(n * n);
     for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t j = 0; j <= i; ++j) a[i * n + j] = a[j * n + i] = uniform(rng) - 0.5;
+      for (std::size_t j = 0; j <= i; ++j) a[i * n + j] = a[j * n + i] = test::uniform(rng) - 0.5;
     }
     ASSERT_TRUE(eigen.solve(n, a, SymmetricEigen::Want::vectors));
     const auto values = eigen.values(), vectors = eigen.vectors();

@@ -53,9 +53,9 @@ std::vector<double> symmetric(int n, const std::function<double(int, int)>& valu
   return d;
 }
 
-double uniform(Rng& rng) { return rng.below(1 << 30) / static_cast<double>(1 << 30); }
-
 }  // namespace
+
+double uniform(Rng& rng) { return rng.below(1 << 30) / static_cast<double>(1 << 30); }
 
 PairwiseCost random_cost(Rng& rng, int heads, int dimensions) {
   const auto points = [&] {

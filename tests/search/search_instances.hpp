@@ -14,6 +14,9 @@
 
 namespace qcqa::test {
 
+/// In [0, 1).
+[[nodiscard]] double uniform(Rng& rng);
+
 /// Heads at random points of a few dimensions: distances as real ones (triangle inequality, Euclidean).
 [[nodiscard]] PairwiseCost random_cost(Rng& rng, int heads, int dimensions = 4);
 
