@@ -1,5 +1,3 @@
-#include <ATen/Parallel.h>
-
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -7,7 +5,7 @@
 #include "cli/commands.hpp"
 #include "cli/evaluate_step.hpp"
 #include "cli/flags.hpp"
-#include "cli/heap.hpp"
+#include "cli/forward_setup.hpp"
 #include "cli/sample_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/forward/runnable.hpp"
@@ -66,8 +64,7 @@ void print_result(const EvaluateCommand& command, const Result& result) {
 
 int run(const EvaluateCommand& command) {
   check(command);
-  at::set_num_threads(command.common.apply_threads());
-  keep_freed_memory();
+  prepare_forward(command.common.apply_threads());
   const EvaluateOptions options{command.compute.resolve(command.common.device)};
   Console console = command.common.console();
   const Model model = Model::open(command.model);

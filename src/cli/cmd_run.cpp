@@ -6,7 +6,7 @@
 #include "cli/evaluate_step.hpp"
 #include "cli/export_step.hpp"
 #include "cli/flags.hpp"
-#include "cli/heap.hpp"
+#include "cli/forward_setup.hpp"
 #include "cli/search_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
@@ -30,7 +30,6 @@ struct RunCommand {
 Evaluation evaluate_output(const RunCommand& command, const std::filesystem::path& folder, const Model& model,
                            const EvaluationText& text, Report report, Console& console) {
   const double start = console.seconds();
-  keep_freed_memory();
   const Model converted = Model::open(folder);
   const EvaluateOptions options{.forward = command.compute.resolve(command.common.device), .layers = {}};
   report.evaluation = evaluate(converted, &model, text.windows, options, console.progress());
@@ -52,7 +51,8 @@ void check(const RunCommand& command) {
 
 int run(const RunCommand& command) {
   check(command);
-  const SearchOptions options = command.search.resolve(command.common.apply_threads());
+  const int threads = command.common.apply_threads();
+  const SearchOptions options = command.search.resolve(threads);
   const ExportOptions output = command.output.resolve();
   const Device device = parse_device(command.common.device);
   Console console = command.common.console();
@@ -77,6 +77,7 @@ int run(const RunCommand& command) {
   std::error_code ignored;
   std::filesystem::remove(state.file, ignored);
   if (!text) return kOk;
+  prepare_forward(threads);
   return check_increase(evaluate_output(command, folder, model, *text, std::move(report), console), command.limit,
                         console);
 }
