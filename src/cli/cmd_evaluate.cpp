@@ -1,5 +1,3 @@
-#include <ATen/Parallel.h>
-
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -7,17 +5,19 @@
 #include "cli/commands.hpp"
 #include "cli/evaluate_step.hpp"
 #include "cli/flags.hpp"
-#include "cli/heap.hpp"
+#include "cli/forward_setup.hpp"
 #include "cli/sample_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/forward/runnable.hpp"
+#include "qcqa/report/report.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa::cli {
 namespace {
 
 struct EvaluateCommand {
-  std::string model, reference, json, max_increase, dump_logits;
+  std::string model, reference, json, dump_logits;
+  IncreaseLimit limit;
   TextFlags text;
   SampleFlags sample;
   ComputeFlags compute;
@@ -35,7 +35,7 @@ void check(const EvaluateCommand& command) {
   if (!command.text.given() && !command.sample.given()) {
     throw Error(ErrorKind::invalid_argument, "evaluate", "needs --text, --token-ids or --sample", "none of them");
   }
-  if (!command.max_increase.empty() && (command.reference.empty() || !command.text.given())) {
+  if (command.limit.resolve() && (command.reference.empty() || !command.text.given())) {
     throw Error(ErrorKind::invalid_argument, "--max-perplexity-increase",
                 "needs --reference, the model to compare with, and a text");
   }
@@ -49,22 +49,22 @@ nlohmann::ordered_json result_json(const Result& result) {
 }
 
 void print_result(const EvaluateCommand& command, const Result& result) {
-  if (!command.json.empty() && command.json != "-") write_file_atomically(command.json, result_json(result).dump(2) + "\n");
+  if (!command.json.empty() && command.json != "-")
+    write_file_atomically(command.json, result_json(result).dump(2) + "\n");
   if (command.json == "-") {
     std::printf("%s\n", result_json(result).dump(2).c_str());
     return;
   }
   if (result.evaluation) std::printf("%s", evaluation_summary(*result.evaluation, *result.text).c_str());
   if (result.sample) std::printf("%s", sample_summary(command.model, *result.sample).c_str());
-  if (result.reference_sample) std::printf("%s", sample_summary(command.reference, *result.reference_sample).c_str());
+  if (!result.reference_sample) return;
+  std::printf("%s", sample_summary(command.reference, *result.reference_sample).c_str());
+  std::printf("%s", cache_comparison(*result.sample, *result.reference_sample).c_str());
 }
 
 int run(const EvaluateCommand& command) {
   check(command);
-  const double limit =
-      command.max_increase.empty() ? 0 : parse_increase(command.max_increase, "--max-perplexity-increase");
-  at::set_num_threads(command.common.apply_threads());
-  keep_freed_memory();
+  prepare_forward(command.common.apply_threads());
   const EvaluateOptions options{command.compute.resolve(command.common.device)};
   Console console = command.common.console();
   const Model model = Model::open(command.model);
@@ -81,14 +81,12 @@ int run(const EvaluateCommand& command) {
         evaluate(model, reference ? &*reference : nullptr, result.text->windows, options, console.progress());
   }
   if (command.sample.given()) {
-    result.sample = sample(model, command.sample, command.text.bos, options.forward);
-    if (reference) result.reference_sample = sample(*reference, command.sample, command.text.bos, options.forward);
+    result.sample = sample(model, command.sample, command.text.bos, options.forward, console);
+    if (reference)
+      result.reference_sample = sample(*reference, command.sample, command.text.bos, options.forward, console);
   }
   print_result(command, result);
-  if (command.max_increase.empty() || result.evaluation->perplexity_increase() <= limit) return kOk;
-  console.note("qcqa evaluate: the perplexity rose by more than " + command.max_increase +
-               " (--max-perplexity-increase)");
-  return kLimitMissed;
+  return result.evaluation ? check_increase(*result.evaluation, command.limit, console) : int{kOk};
 }
 
 }  // namespace
@@ -102,8 +100,7 @@ void add_evaluate(CLI::App& app, Action& action) {
   command->text.add_to(*sub);
   command->sample.add_to(*sub);
   sub->add_option("--json", command->json, "Write the result as JSON to this file; - = standard output");
-  sub->add_option("--max-perplexity-increase", command->max_increase,
-                  "Exit with 1 when the perplexity is higher than the reference's by more than this, such as 10%");
+  command->limit.add_to(*sub);
   sub->add_option("--dump-logits", command->dump_logits,
                   "For testing: write the logits after every token to this folder (model.safetensors, tensor logits)");
   command->compute.add_to(*sub);

@@ -6,14 +6,13 @@
 #include <span>
 
 #include "cli/choice.hpp"
+#include "cli/commands.hpp"
 #include "qcqa/report/tables.hpp"
 #include "qcqa/support/error.hpp"
 #include "report/text_table.hpp"
 
 namespace qcqa::cli {
 namespace {
-
-using nlohmann::ordered_json;
 
 constexpr std::array<Choice<Compute>, 2> kComputes = {{
     {"f32", Compute::f32, ""},
@@ -37,30 +36,29 @@ ForwardOptions ComputeFlags::resolve(const std::string& device) const {
   return {parse_device(device), parse_choice(std::span<const Choice<Compute>>(kComputes), compute, "--compute")};
 }
 
-double parse_increase(const std::string& text, const std::string& option) {
+void IncreaseLimit::add_to(CLI::App& command) {
+  command.add_option("--max-perplexity-increase", text,
+                     "Exit with 1 when the perplexity is higher than the reference's by more than this, such as 10%");
+}
+
+std::optional<double> IncreaseLimit::resolve() const {
+  if (text.empty()) return std::nullopt;
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const std::string_view rest(end, static_cast<std::size_t>(text.data() + text.size() - end));
   if (error != std::errc() || (!rest.empty() && rest != "%") || !(value >= 0) || !std::isfinite(value)) {
-    throw Error(ErrorKind::invalid_argument, option, "must be a fraction or a percentage, such as 0.1 or 10%", text);
+    throw Error(ErrorKind::invalid_argument, "--max-perplexity-increase",
+                "must be a fraction or a percentage, such as 0.1 or 10%", text);
   }
   return rest.empty() ? value : value / 100;
 }
 
-ordered_json to_json(const Evaluation& evaluation) {
-  ordered_json out = {{"perplexity", evaluation.perplexity},
-                      {"cross_entropy", evaluation.cross_entropy},
-                      {"standard_error", evaluation.standard_error},
-                      {"tokens", evaluation.tokens},
-                      {"documents", evaluation.documents},
-                      {"kv_bytes_per_token", evaluation.kv_bytes_per_token},
-                      {"tokens_per_second", evaluation.tokens_per_second}};
-  if (const auto& reference = evaluation.reference) {
-    out["reference"] = {{"perplexity", reference->perplexity}, {"kl_mean", reference->kl_mean},
-                        {"kl_p99", reference->kl_p99},         {"top1_agreement", reference->top1_agreement},
-                        {"difference", reference->difference}, {"difference_error", reference->difference_error}};
-  }
-  return out;
+int check_increase(const Evaluation& evaluation, const IncreaseLimit& limit, Console& console) {
+  const std::optional<double> most = limit.resolve();
+  if (!most || evaluation.perplexity_increase() <= *most) return kOk;
+  console.note("qcqa: the perplexity rose by " + format_number("%.2f %%", 100 * evaluation.perplexity_increase()) +
+               ", more than --max-perplexity-increase " + limit.text);
+  return kLimitMissed;
 }
 
 std::string evaluation_summary(const Evaluation& evaluation, const EvaluationText& text) {

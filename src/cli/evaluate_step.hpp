@@ -2,8 +2,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include <optional>
 #include <string>
 
+#include "cli/console.hpp"
 #include "cli/text_flags.hpp"
 
 namespace qcqa::cli {
@@ -16,10 +18,17 @@ struct ComputeFlags {
   [[nodiscard]] ForwardOptions resolve(const std::string& device) const;
 };
 
-/// "10%" or "0.1": a fraction. @throws Error(invalid_argument)
-[[nodiscard]] double parse_increase(const std::string& text, const std::string& option);
+/// --max-perplexity-increase.
+struct IncreaseLimit {
+  std::string text;
 
-[[nodiscard]] nlohmann::ordered_json to_json(const Evaluation& evaluation);
+  void add_to(CLI::App& command);
+  /// "10%" or "0.1": a fraction; nothing when not given. @throws Error(invalid_argument)
+  [[nodiscard]] std::optional<double> resolve() const;
+};
+
+/// The exit code that the limit asks for; a note when it was missed. `evaluation` has a reference if there is a limit.
+[[nodiscard]] int check_increase(const Evaluation& evaluation, const IncreaseLimit& limit, Console& console);
 
 /// The result for people: a line or two, with what it was measured on.
 [[nodiscard]] std::string evaluation_summary(const Evaluation& evaluation, const EvaluationText& text);

@@ -12,16 +12,11 @@ namespace qcqa::cli {
 namespace {
 
 std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& prompt, BosRule rule) {
-  const SpecialTokens& special = tokenizer.special();
   std::vector<std::int32_t> ids;
-  if (rule == BosRule::always && !special.bos) {
-    throw Error(ErrorKind::invalid_argument, "--bos", "needs a tokenizer with a BOS token",
-                tokenizer.source().string());
-  }
-  if (special.bos && (rule == BosRule::always || (rule == BosRule::as_tokenizer && special.adds_bos)))
-    ids.push_back(*special.bos);
+  if (const auto bos = bos_of(tokenizer, rule)) ids.push_back(*bos);
   const std::vector<TokenId> text = tokenizer.encode(prompt);
   ids.insert(ids.end(), text.begin(), text.end());
+  if (ids.empty()) throw Error(ErrorKind::invalid_argument, "--sample", "must have at least one token", "none");
   return ids;
 }
 
@@ -40,7 +35,8 @@ void SampleFlags::add_to(CLI::App& command) {
       ->capture_default_str();
 }
 
-Sample sample(const Model& model, const SampleFlags& flags, const std::string& bos, const ForwardOptions& forward) {
+Sample sample(const Model& model, const SampleFlags& flags, const std::string& bos, const ForwardOptions& forward,
+              Console& console) {
   const RunnableModel runnable = require_runnable(model);
   const Tokenizer tokenizer = Tokenizer::open(model.path());
   const std::vector<std::vector<std::int32_t>> prompts = {encode_prompt(tokenizer, flags.prompt, parse_bos(bos))};
@@ -60,7 +56,9 @@ Sample sample(const Model& model, const SampleFlags& flags, const std::string& b
     throw Error(ErrorKind::invalid_argument, "--temperature", "must be 0 or more", std::to_string(options.temperature));
   }
   if (options.max_tokens < 1) throw Error(ErrorKind::invalid_argument, "--sample-tokens", "must be at least 1");
-  const Generation generation = generate(model, prompts, options);
+  const Generation generation = generate(model, prompts, options, {}, [&, progress = console.progress()](int tokens) {
+    return progress({"sample", tokens, options.max_tokens});
+  });
   const std::vector<std::int32_t>& tokens = generation.tokens.front();
   return {.text = flags.prompt + tokenizer.decode(tokens),
           .tokens = static_cast<std::int64_t>(tokens.size()),
@@ -81,6 +79,15 @@ std::string sample_summary(const std::string& name, const Sample& sample) {
   return name + ": KV cache of " + human_bytes(static_cast<double>(sample.kv_cache_bytes)) + " for " +
          std::to_string(sample.kv_cache_positions) + " tokens as computed, " +
          format_number("%.0f", sample.tokens_per_second) + " tokens/s\n  " + sample.text + "\n";
+}
+
+std::string cache_comparison(const Sample& sample, const Sample& reference) {
+  const auto per_token = [](const Sample& s) {
+    return static_cast<double>(s.kv_cache_bytes) / static_cast<double>(s.kv_cache_positions);
+  };
+  return "KV cache as measured: " + human_bytes(per_token(sample)) + " per token, " +
+         format_number("%.1f %%", 100 * per_token(sample) / per_token(reference)) + " of the reference's " +
+         human_bytes(per_token(reference)) + "\n";
 }
 
 }  // namespace qcqa::cli

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "cli/console.hpp"
 #include "qcqa/forward/generate.hpp"
 #include "qcqa/text/tokenizer.hpp"
 
@@ -29,9 +30,11 @@ struct Sample {
 
 /// @param bos  whether the prompt begins with BOS, as in the evaluation
 [[nodiscard]] Sample sample(const Model& model, const SampleFlags& flags, const std::string& bos,
-                            const ForwardOptions& forward);
+                            const ForwardOptions& forward, Console& console);
 
 [[nodiscard]] nlohmann::ordered_json to_json(const Sample& sample);
 [[nodiscard]] std::string sample_summary(const std::string& name, const Sample& sample);
+/// One line: memory of both caches, as allocated, per token that they have room for.
+[[nodiscard]] std::string cache_comparison(const Sample& sample, const Sample& reference);
 
 }  // namespace qcqa::cli

@@ -203,7 +203,7 @@ Evaluation evaluate(const Model& model, const Model* reference, std::span<const 
   return with_device_errors(options, [&] {
     const auto begin = std::chrono::steady_clock::now();
     const Runtime runtime = Runtime::of(options.forward);
-    Transformer transformer(model, runtime);
+    Transformer transformer(model, runtime, options.layers);
     std::optional<Transformer> other;
     if (reference) {
       other.emplace(*reference, runtime);
@@ -211,7 +211,8 @@ Evaluation evaluate(const Model& model, const Model* reference, std::span<const 
     }
     const auto scores = Evaluator(transformer, other ? &*other : nullptr, windows).run(order, progress);
     Evaluation evaluation = summarise(windows, scores, reference != nullptr);
-    evaluation.kv_bytes_per_token = model.kv_bytes_per_token();
+    for (const AttentionLayer& layer : transformer.layers())
+      evaluation.kv_bytes_per_token += layer.kv_bytes_per_token();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     evaluation.tokens_per_second = static_cast<double>(evaluation.tokens) / seconds;
     return evaluation;
@@ -227,7 +228,7 @@ void dump_logits(const Model& model, std::span<const TokenWindow> windows, const
     tokens += static_cast<std::int64_t>(window.tokens.size());
   }
   with_device_errors(options, [&] {
-    Transformer transformer(model, Runtime::of(options.forward));
+    Transformer transformer(model, Runtime::of(options.forward), options.layers);
     transformer.load_head();
     const at::Tensor hidden = transformer.run(sequences);
     const std::int64_t vocabulary = transformer.vocabulary();

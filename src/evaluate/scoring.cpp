@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 namespace qcqa {
 namespace {
 
@@ -26,7 +28,7 @@ std::vector<TokenScore> score_tokens(const at::Tensor& logits, const at::Tensor&
   const std::vector<double> same = to_doubles(logits.argmax(-1) == reference.argmax(-1));
   for (std::size_t i = 0; i < scores.size(); ++i) {
     scores[i].reference_loss = reference_loss[i];
-    scores[i].kl = kl[i];
+    scores[i].kl = std::max(0.0, kl[i]);  // below zero by rounding only
     scores[i].same_top = same[i] != 0;
   }
   return scores;

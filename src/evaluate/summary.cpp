@@ -62,12 +62,16 @@ ReferenceComparison compare(const std::vector<std::vector<TokenScore>>& scores, 
   std::vector<double> divergences;
   for (const auto& window : scores) {
     for (const TokenScore& score : window) {
-      comparison.cross_entropy += score.reference_loss / count;
-      comparison.kl_mean += score.kl / count;
-      comparison.difference += (score.loss - score.reference_loss) / count;
-      comparison.top1_agreement += score.same_top ? 1 / count : 0;
+      comparison.cross_entropy += score.reference_loss;
+      comparison.kl_mean += score.kl;
+      comparison.difference += score.loss - score.reference_loss;
+      comparison.top1_agreement += score.same_top ? 1 : 0;
       divergences.push_back(score.kl);
     }
+  }
+  for (double* sum :
+       {&comparison.cross_entropy, &comparison.kl_mean, &comparison.difference, &comparison.top1_agreement}) {
+    *sum /= count;
   }
   comparison.perplexity = std::exp(comparison.cross_entropy);
   comparison.kl_p99 = percentile(std::move(divergences), 0.99);

@@ -26,7 +26,7 @@ void for_each_batch(const Runtime& runtime, std::size_t count, const std::functi
 void BatchProgress::add(std::int64_t units) {
   const std::int64_t done = done_ += units;
   if (report_ && omp_get_thread_num() == 0 && !report_(done)) stopped_ = true;
-  if (stopped_) throw Error(ErrorKind::interrupted, "evaluation", "interrupted");
+  if (stopped_) throw Error(ErrorKind::interrupted, "forward pass", "interrupted");
 }
 
 }  // namespace qcqa

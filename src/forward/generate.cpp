@@ -117,7 +117,8 @@ void check(std::span<const std::vector<std::int32_t>> prompts, const GenerateOpt
 }  // namespace
 
 Generation generate(const Model& model, std::span<const std::vector<std::int32_t>> prompts,
-                    const GenerateOptions& options, std::span<const AttentionLayer> layers) {
+                    const GenerateOptions& options, std::span<const AttentionLayer> layers,
+                    const std::function<bool(int)>& progress) {
   check(prompts, options);
   const c10::InferenceMode no_gradients;
   std::size_t longest = 0;
@@ -141,6 +142,7 @@ Generation generate(const Model& model, std::span<const std::vector<std::int32_t
     active.push_back(i);
     next.emplace_back(prompts[static_cast<std::size_t>(i)]);
   }
+  int steps = 0;
   const auto begin = std::chrono::steady_clock::now();
   while (!active.empty()) {
     std::vector<std::int64_t> so_far;
@@ -157,6 +159,9 @@ Generation generate(const Model& model, std::span<const std::vector<std::int32_t
       if (!stopped && static_cast<int>(tokens.size()) < options.max_tokens) still_active.push_back(active[i]);
     }
     active = std::move(still_active);
+    if (progress && !progress(++steps)) {
+      throw Error(ErrorKind::interrupted, model.path().string(), "interrupted");
+    }
     next.clear();
     for (const std::int64_t sequence : active) {
       const auto& tokens = generation.tokens[static_cast<std::size_t>(sequence)];

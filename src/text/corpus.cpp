@@ -49,14 +49,6 @@ class Builder {
   Corpus corpus_;
 };
 
-std::optional<TokenId> bos_of(const Tokenizer& tokenizer, BosRule rule) {
-  const SpecialTokens& special = tokenizer.special();
-  if (rule == BosRule::never || (rule == BosRule::as_tokenizer && !special.adds_bos)) return std::nullopt;
-  if (special.bos) return special.bos;
-  throw Error(ErrorKind::invalid_argument, "--bos always", "the tokenizer has no BOS token",
-              tokenizer.source().string(), "Name one in tokenizer_config.json (bos_token).");
-}
-
 class IdLine {
  public:
   IdLine(std::string_view line, std::string where, std::size_t vocabulary_size)
@@ -108,6 +100,14 @@ class IdLine {
 };
 
 }  // namespace
+
+std::optional<TokenId> bos_of(const Tokenizer& tokenizer, BosRule rule) {
+  const SpecialTokens& special = tokenizer.special();
+  if (rule == BosRule::never || (rule == BosRule::as_tokenizer && !special.adds_bos)) return std::nullopt;
+  if (special.bos) return special.bos;
+  throw Error(ErrorKind::invalid_argument, "--bos always", "the tokenizer has no BOS token",
+              tokenizer.source().string(), "Name one in tokenizer_config.json (bos_token).");
+}
 
 Corpus read_corpus(const std::filesystem::path& text, const Tokenizer& tokenizer, const CorpusOptions& options) {
   const std::optional<TokenId> bos = bos_of(tokenizer, options.bos);

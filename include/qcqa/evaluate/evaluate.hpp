@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -22,6 +23,9 @@ struct TokenWindow {
 
 struct EvaluateOptions {
   ForwardOptions forward{};
+  /// Head views to use instead of the model's own, one per layer, such as a plan's before anything is written. KV head
+  /// counts may differ between layers, and groups within one. Empty: the model's own.
+  std::span<const AttentionLayer> layers{};
 };
 
 /// A model beside a reference, over the same tokens. Natural logarithms.
@@ -47,7 +51,7 @@ struct Evaluation {
   std::optional<ReferenceComparison> reference;
 
   /// Relative to the reference: 0.1 is 10 % more. Needs `reference`.
-  [[nodiscard]] double perplexity_increase() const { return perplexity / reference->perplexity - 1; }
+  [[nodiscard]] double perplexity_increase() const { return std::expm1(reference->difference); }
 };
 
 /// Runs the model, and the reference beside it, over the windows. Memory: one layer of one model, both output matrices,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -28,7 +29,10 @@ struct Generation {
 /// all layers stay in memory.
 /// @param prompts  one or more, none empty
 /// @param layers   head views to use instead of the model's own; empty: the model's own
+/// @param progress  called with the tokens that every sequence still going on has; false asks to stop
+/// @throws Error(invalid_argument, unsupported); Error(interrupted) when progress asks to stop
 [[nodiscard]] Generation generate(const Model& model, std::span<const std::vector<std::int32_t>> prompts,
-                                  const GenerateOptions& options, std::span<const AttentionLayer> layers = {});
+                                  const GenerateOptions& options, std::span<const AttentionLayer> layers = {},
+                                  const std::function<bool(int)>& progress = {});
 
 }  // namespace qcqa

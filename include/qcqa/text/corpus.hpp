@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,6 +18,9 @@ enum class BosRule {
   always,
   never,
 };
+
+/// The BOS that a text begins with by this rule. @throws Error(invalid_argument) when the tokenizer has none to give
+[[nodiscard]] std::optional<TokenId> bos_of(const Tokenizer& tokenizer, BosRule rule);
 
 struct CorpusOptions {
   WindowOptions windows;

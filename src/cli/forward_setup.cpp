@@ -1,4 +1,6 @@
-#include "cli/heap.hpp"
+#include "cli/forward_setup.hpp"
+
+#include <ATen/Parallel.h>
 
 #include <cstdlib>
 #if defined(__GLIBC__)
@@ -7,7 +9,8 @@
 
 namespace qcqa::cli {
 
-void keep_freed_memory() {
+void prepare_forward(int threads) {
+  at::set_num_threads(threads);
 #if defined(__GLIBC__)
   static constexpr int kLargest = 1 << 30;
   (void)mallopt(M_MMAP_THRESHOLD, kLargest);
