@@ -5,7 +5,10 @@
 #include "cli/choice.hpp"
 #include "cli/commands.hpp"
 #include "cli/export_step.hpp"
+#include "cli/evaluate_step.hpp"
 #include "cli/flags.hpp"
+#include "cli/forward_setup.hpp"
+#include "cli/merge_step.hpp"
 #include "cli/search_step.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -27,6 +30,8 @@ struct ConvertCommand {
   CLI::Option *kv_option = nullptr, *point_option = nullptr, *groups_option = nullptr, *cardinality_option = nullptr;
   CommonFlags common;
   ExportFlags output;
+  MergeFlags merge;
+  ComputeFlags compute;
 };
 
 void check_choice_of_plan(const ConvertCommand& command) {
@@ -61,6 +66,7 @@ int run(const ConvertCommand& command) {
   check_choice_of_plan(command);
   const int threads = command.common.apply_threads();
   const ExportOptions options = command.output.resolve();
+  const MergeOptions merge = command.merge.resolve(command.compute.resolve(command.common.device));
   const Cardinality cardinality = parse_choice(std::span<const Choice<Cardinality>>(kCardinalities), command.cardinality, "--cardinality");
   Console console = command.common.console();
   const Model model = Model::open(command.model);
@@ -79,7 +85,10 @@ int run(const ConvertCommand& command) {
                : plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
                                    options.layout == Layout::gqa ? PlanShape::uniform : PlanShape::any);
   }
-  export_step(model, plan, std::move(report), command.output, console);
+  prepare_forward(threads);
+  const MergeStep merged(model, plan, command.merge, merge, command.output, console);
+  report.merge = merged.summary();
+  export_step(merged.model(), plan, std::move(report), command.output, console);
   return kOk;
 }
 
@@ -97,6 +106,7 @@ void add_convert(CLI::App& app, Action& action) {
   command->cardinality_option =
       sub->add_option("--cardinality", command->cardinality, "With --groups: " + describe_choices(std::span<const Choice<Cardinality>>(kCardinalities)))->group(group)->capture_default_str();
   sub->add_option("--seed", command->seed, "With --groups: seed of the search")->group(group)->capture_default_str();
+  command->merge.add_to(*sub);
   command->output.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action] { action = [command] { return run(*command); }; });

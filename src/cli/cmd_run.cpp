@@ -7,6 +7,7 @@
 #include "cli/export_step.hpp"
 #include "cli/flags.hpp"
 #include "cli/forward_setup.hpp"
+#include "cli/merge_step.hpp"
 #include "cli/search_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
@@ -24,6 +25,7 @@ struct RunCommand {
   CommonFlags common;
   SearchFlags search;
   ExportFlags output;
+  MergeFlags merge;
 };
 
 /// The last step: the new model beside the one it was made from, for people and into the report beside it.
@@ -54,6 +56,7 @@ int run(const RunCommand& command) {
   const int threads = command.common.apply_threads();
   const SearchOptions options = command.search.resolve(threads);
   const ExportOptions output = command.output.resolve();
+  const MergeOptions merge = command.merge.resolve(command.compute.resolve(command.common.device));
   const Device device = parse_device(command.common.device);
   Console console = command.common.console();
   const Model model = Model::open(command.model);
@@ -64,20 +67,23 @@ int run(const RunCommand& command) {
   std::optional<EvaluationText> text;
   if (command.text.given()) text = read_text(model, command.text);
 
-  std::filesystem::path folder(command.output.output);
-  if (!folder.has_filename()) folder = folder.parent_path();  // a trailing slash
+  const std::filesystem::path folder = command.output.folder();
   const SearchState state{folder.string() + ".search-state", command.resume};
   Report report = search_model(model, options, device, console, state);
   if (!command.common.quiet) std::printf("%s", search_summary(report).c_str());
   const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
                                       output.layout == Layout::gqa ? PlanShape::uniform : PlanShape::any);
   report.plan = plan;
-  export_step(model, plan, report, command.output, console);
+  prepare_forward(threads);
+  {
+    const MergeStep merged(model, plan, command.merge, merge, command.output, console);
+    report.merge = merged.summary();
+    export_step(merged.model(), plan, report, command.output, console);
+  }
   if (command.output.dry_run) return kOk;
   std::error_code ignored;
   std::filesystem::remove(state.file, ignored);
   if (!text) return kOk;
-  prepare_forward(threads);
   return check_increase(evaluate_output(command, folder, model, *text, std::move(report), console), command.limit,
                         console);
 }
@@ -91,6 +97,7 @@ void add_run(CLI::App& app, Action& action) {
       ->required();
   sub->add_option("--kv", command->kv, "Largest fraction of the KV cache to keep")->capture_default_str();
   sub->add_flag("--resume", command->resume, "Go on with an interrupted run of the same output");
+  command->merge.add_to(*sub);
   command->output.add_to(*sub);
   command->search.add_to(*sub);
   command->text.add_to(*sub);

@@ -36,6 +36,7 @@ void check_output(const Model& model, const ExportFlags& flags) {
 void export_step(const Model& model, const Plan& plan, Report report, const ExportFlags& flags, Console& console) {
   ExportOptions options = flags.resolve();
   report.plan = plan;
+  if (report.merge) options.merge = report.merge->kind;
   options.report = to_json(report).dump(1) + "\n";
   if (flags.dry_run) {
     print_preview(preview_export(model, plan, options), report);

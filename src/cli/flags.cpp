@@ -139,6 +139,11 @@ void ExportFlags::add_to(CLI::App& command) {
   command.add_flag("--dry-run", dry_run, "Show the plan, sizes and memory needed; write nothing")->group(group);
 }
 
+std::filesystem::path ExportFlags::folder() const {
+  const std::filesystem::path folder(output);
+  return folder.has_filename() ? folder : folder.parent_path();
+}
+
 ExportOptions ExportFlags::resolve() const {
   ExportOptions options;
   options.layout = parse_choice(rows(kLayouts), layout, "--layout");

@@ -51,6 +51,8 @@ struct ExportFlags {
   void add_to(CLI::App& command);
   /// @throws Error(invalid_argument)
   [[nodiscard]] ExportOptions resolve() const;
+  /// `output` without a slash at its end.
+  [[nodiscard]] std::filesystem::path folder() const;
   [[nodiscard]] Overwrite overwrite() const { return force ? Overwrite::replace : Overwrite::refuse; }
 };
 

@@ -97,10 +97,12 @@ at::Tensor attend_groups(const at::Tensor& q, const at::Tensor& k, const at::Ten
   return blocks.size() == 1 ? blocks.front() : at::cat(blocks, 2);
 }
 
-/// Sequences of one shape whose rows follow one another.
+/// Sequences of one shape; their queries follow one another, their keys begin at equal distances (a cache has room for
+/// more behind each).
 struct Run {
   AttentionSpan first;
   std::int64_t count = 0;
+  std::int64_t key_stride = 0;
 };
 
 std::vector<Run> runs_of(const std::vector<AttentionSpan>& spans) {
@@ -109,14 +111,15 @@ std::vector<Run> runs_of(const std::vector<AttentionSpan>& spans) {
     if (!runs.empty()) {
       Run& run = runs.back();
       const AttentionSpan& first = run.first;
-      if (span.queries == first.queries && span.keys == first.keys &&
+      if (run.count == 1) run.key_stride = span.key_row - first.key_row;
+      if (span.queries == first.queries && span.keys == first.keys && run.key_stride >= first.keys &&
           span.query_row == first.query_row + run.count * first.queries &&
-          span.key_row == first.key_row + run.count * first.keys) {
+          span.key_row == first.key_row + run.count * run.key_stride) {
         ++run.count;
         continue;
       }
     }
-    runs.push_back({span, 1});
+    runs.push_back({span, 1, span.keys});
   }
   return runs;
 }
@@ -126,13 +129,23 @@ at::Tensor heads_of(const at::Tensor& packed, std::int64_t row, std::int64_t cou
   return packed.narrow(0, row, count * length).reshape({count, length, -1, head_dim});
 }
 
+/// The same of rows that begin `stride` after one another.
+at::Tensor heads_of_run(const at::Tensor& packed, const Run& run, int head_dim) {
+  const std::int64_t length = run.first.keys;
+  if (run.count == 1 || run.key_stride == length) return heads_of(packed, run.first.key_row, run.count, length, head_dim);
+  return packed.narrow(0, run.first.key_row, (run.count - 1) * run.key_stride + length)
+      .unfold(0, length, run.key_stride)  // count, width, length
+      .transpose(1, 2)
+      .unflatten(2, at::IntArrayRef({packed.size(1) / head_dim, head_dim}));
+}
+
 /// All sequences of a run and all heads of a bucket in one batch.
 at::Tensor attend_run(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Run& run,
                       const std::vector<Bucket>& buckets, const AttentionOptions& options) {
   const AttentionSpan& span = run.first;
   const at::Tensor all_queries = heads_of(queries, span.query_row, run.count, span.queries, options.head_dim);
-  const at::Tensor all_keys = heads_of(keys, span.key_row, run.count, span.keys, options.head_dim);
-  const at::Tensor all_values = heads_of(values, span.key_row, run.count, span.keys, options.head_dim);
+  const at::Tensor all_keys = heads_of_run(keys, run, options.head_dim);
+  const at::Tensor all_values = heads_of_run(values, run, options.head_dim);
   std::vector<at::Tensor> parts;
   std::vector<std::int64_t> order;
   for (const Bucket& bucket : buckets) {

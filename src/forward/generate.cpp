@@ -10,6 +10,7 @@
 
 #include "forward/transformer.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/parallel.hpp"
 
 namespace qcqa {
 namespace {
@@ -90,19 +91,32 @@ class Decoder {
   std::vector<LayerCache> caches_;
 };
 
-std::int32_t pick(const float* logits, std::int64_t count, double temperature, std::mt19937_64& random) {
-  const auto top = std::max_element(logits, logits + count);
-  if (temperature <= 0) return static_cast<std::int32_t>(top - logits);
-  std::vector<double> cumulative(static_cast<std::size_t>(count));
-  double total = 0;
+/// A token drawn with these probabilities. Written out: the standard's distributions differ between libraries.
+std::int32_t draw(const float* probabilities, std::int64_t count, std::mt19937_64& random) {
+  double point = static_cast<double>(random() >> 11) * 0x1p-53;
   for (std::int64_t i = 0; i < count; ++i) {
-    total += std::exp((static_cast<double>(logits[i]) - static_cast<double>(*top)) / temperature);
-    cumulative[static_cast<std::size_t>(i)] = total;
+    point -= static_cast<double>(probabilities[i]);
+    if (point < 0) return static_cast<std::int32_t>(i);
   }
-  // Written out: the standard's distributions differ between libraries.
-  const double point = static_cast<double>(random() >> 11) * 0x1p-53 * total;
-  const auto chosen = std::ranges::upper_bound(cumulative, point);
-  return static_cast<std::int32_t>(std::min<std::int64_t>(chosen - cumulative.begin(), count - 1));
+  // Probabilities add up to one but for rounding.
+  return static_cast<std::int32_t>(std::max_element(probabilities, probabilities + count) - probabilities);
+}
+
+/// The next token of each row of logits. @param random  one per row
+std::vector<std::int32_t> pick(const at::Tensor& logits, double temperature, std::span<std::mt19937_64* const> random) {
+  std::vector<std::int32_t> tokens(random.size());
+  if (temperature <= 0) {
+    const at::Tensor top = logits.argmax(-1);
+    for (std::size_t i = 0; i < tokens.size(); ++i)
+      tokens[i] = static_cast<std::int32_t>(top.data_ptr<std::int64_t>()[i]);
+    return tokens;
+  }
+  const at::Tensor probabilities = at::softmax(logits / temperature, -1).contiguous();
+  const std::int64_t vocabulary = logits.size(1);
+  parallel_for(tokens.size(), [&](std::size_t i) {
+    tokens[i] = draw(probabilities.data_ptr<float>() + static_cast<std::int64_t>(i) * vocabulary, vocabulary, *random[i]);
+  });
+  return tokens;
 }
 
 void check(std::span<const std::vector<std::int32_t>> prompts, const GenerateOptions& options) {
@@ -148,13 +162,15 @@ Generation generate(const Model& model, std::span<const std::vector<std::int32_t
     std::vector<std::int64_t> so_far;
     for (const std::int64_t sequence : active) so_far.push_back(lengths[static_cast<std::size_t>(sequence)]);
     const at::Tensor logits = decoder.advance(active, so_far, next);
+    std::vector<std::mt19937_64*> generators;
+    for (const std::int64_t sequence : active) generators.push_back(&random[static_cast<std::size_t>(sequence)]);
+    const std::vector<std::int32_t> picked = pick(logits, options.temperature, generators);
     std::vector<std::int64_t> still_active;
     for (std::size_t i = 0; i < active.size(); ++i) {
       const auto sequence = static_cast<std::size_t>(active[i]);
       lengths[sequence] += static_cast<std::int64_t>(next[i].size());
       auto& tokens = generation.tokens[sequence];
-      tokens.push_back(pick(logits.data_ptr<float>() + static_cast<std::int64_t>(i) * logits.size(1), logits.size(1),
-                            options.temperature, random[sequence]));
+      tokens.push_back(picked[i]);
       const bool stopped = std::ranges::find(options.stop, tokens.back()) != options.stop.end();
       if (!stopped && static_cast<int>(tokens.size()) < options.max_tokens) still_active.push_back(active[i]);
     }

@@ -7,12 +7,6 @@
 namespace qcqa {
 namespace {
 
-std::string layer_prefix(const ForwardSpec& spec, int layer) {
-  static constexpr std::string_view kPlaceholder = "{layer}";
-  std::string prefix = spec.names->layer_prefix;
-  return prefix.replace(prefix.find(kPlaceholder), kPlaceholder.size(), std::to_string(layer));
-}
-
 /// Adds heads whose rows follow one another in memory as few parts.
 void add_heads(LinearSource& source, const std::vector<HeadRows>& heads, const AttentionLayer& layer) {
   for (const HeadRows& head : heads) {
@@ -64,6 +58,12 @@ void require_fits(const Linear& linear, std::int64_t inputs, std::int64_t output
 }
 
 }  // namespace
+
+std::string layer_prefix(const ForwardSpec& spec, int layer) {
+  static constexpr std::string_view kPlaceholder = "{layer}";
+  std::string prefix = spec.names->layer_prefix;
+  return prefix.replace(prefix.find(kPlaceholder), kPlaceholder.size(), std::to_string(layer));
+}
 
 NormWeights load_norm(const Model& model, const std::string& name, const ForwardSpec& spec, const Runtime& runtime) {
   NormWeights norm;

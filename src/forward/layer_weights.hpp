@@ -27,6 +27,9 @@ struct LayerWeights {
 [[nodiscard]] LayerWeights load_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec,
                                       const Runtime& runtime);
 
+/// What the names of a layer's tensors begin with.
+[[nodiscard]] std::string layer_prefix(const ForwardSpec& spec, int layer);
+
 [[nodiscard]] NormWeights load_norm(const Model& model, const std::string& name, const ForwardSpec& spec,
                                     const Runtime& runtime);
 

@@ -69,20 +69,20 @@ TensorBytes tensor_bytes(std::string name, const at::Tensor& values, Dtype dtype
 }
 
 std::vector<TensorBytes> attention_tensors(const Model& model, const AttentionLayer& layer,
-                                           const AttentionWeights& weights, std::optional<Dtype> dtype) {
+                                           const AttentionWeights& weights) {
   const Architecture& architecture = model.architecture();
   std::vector<TensorBytes> tensors;
   for (const Projection& projection : architecture.projections) {
     const at::Tensor rows = projection_rows(projection, weights);
     tensors.push_back(tensor_bytes(architecture.tensor_name(layer.layer, projection.tensor, ".weight"),
-                                   rows.narrow(1, 0, layer.hidden_size), dtype.value_or(layer.dtype)));
+                                   rows.narrow(1, 0, layer.hidden_size), layer.dtype));
     const std::string bias = architecture.tensor_name(layer.layer, projection.tensor, ".bias");
     if (model.checkpoint().find(bias)) {
-      tensors.push_back(tensor_bytes(bias, rows.select(1, layer.hidden_size), dtype.value_or(layer.bias_dtype)));
+      tensors.push_back(tensor_bytes(bias, rows.select(1, layer.hidden_size), layer.bias_dtype));
     }
   }
   const at::Tensor output = weights.output.transpose(0, 1).reshape({layer.hidden_size, -1});
-  tensors.push_back(tensor_bytes(layer.output->name, output, dtype.value_or(layer.output->dtype)));
+  tensors.push_back(tensor_bytes(layer.output->name, output, layer.output->dtype));
   return tensors;
 }
 

@@ -2,7 +2,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,11 +34,10 @@ struct TensorBytes {
   std::vector<std::byte> bytes;
 };
 
-/// The layer's projections and output tensor with these weights in them, names, shapes and order of heads as in the
-/// checkpoint: the inverse of read_attention_weights.
-/// @param dtype  to round to; nothing: what each tensor has
+/// The layer's projections and output tensor with these weights in them, names, shapes, types and order of heads as
+/// in the checkpoint: the inverse of read_attention_weights.
 [[nodiscard]] std::vector<TensorBytes> attention_tensors(const Model& model, const AttentionLayer& layer,
-                                                         const AttentionWeights& weights, std::optional<Dtype> dtype);
+                                                         const AttentionWeights& weights);
 
 /// Any tensor's values rounded to a type. @param values  contiguous float64 on the CPU
 [[nodiscard]] TensorBytes tensor_bytes(std::string name, const at::Tensor& values, Dtype dtype);

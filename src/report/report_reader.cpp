@@ -126,6 +126,32 @@ Plan read_plan(const JsonPathReader& reader, const ReportModel& model) {
   return plan;
 }
 
+MergeKind read_merge_kind(const JsonPathReader& reader) {
+  for (const MergeKind kind : {MergeKind::mean, MergeKind::first, MergeKind::weighted, MergeKind::aligned,
+                               MergeKind::subspace, MergeKind::reconstruct}) {
+    if (merge_kind_name(kind) == reader.text()) return kind;
+  }
+  reader.fail("must be a kind of merge", reader.text());
+}
+
+MergeSummary read_merge(const JsonPathReader& reader, const ReportModel& model) {
+  MergeSummary merge{.kind = read_merge_kind(reader.at("kind")),
+                     .calibration_tokens = reader.at("calibration_tokens").integer(0, std::int64_t{1} << 62),
+                     .keys_pooled = reader.at("keys").text() != "free",
+                     .layers = {},
+                     .seconds = reader.at("seconds").non_negative()};
+  const JsonPathReader layers = reader.at("layers");
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const JsonPathReader layer = layers.at(i);
+    merge.layers.push_back({.layer = static_cast<int>(layer.at("layer").integer(0, model.layers - 1)),
+                            .subspace_error = layer.at("subspace_error").non_negative(),
+                            .refit_error = layer.at("refit_error").non_negative(),
+                            .error = layer.at("error").non_negative(),
+                            .steps = static_cast<int>(layer.at("steps").integer(0, 1 << 30))});
+  }
+  return merge;
+}
+
 Evaluation read_evaluation(const JsonPathReader& reader) {
   static constexpr std::int64_t kMost = std::int64_t{1} << 62;
   Evaluation evaluation{.perplexity = reader.at("perplexity").non_negative(),
@@ -184,6 +210,7 @@ Report report_from_json(const nlohmann::json& document, std::string_view where) 
   report.hypervolume = root.at("hypervolume").at("value").non_negative();
   report.hypervolume_reference_cost = root.at("hypervolume").at("reference").at("cost").non_negative();
   if (root.has("plan")) report.plan = read_plan(root.at("plan"), report.model);
+  if (root.has("merge")) report.merge = read_merge(root.at("merge"), report.model);
   if (root.has("evaluation")) report.evaluation = read_evaluation(root.at("evaluation"));
   return report;
 }

@@ -59,6 +59,22 @@ ordered_json points_json(const std::vector<ModelPoint>& points, const ReportMode
   return list;
 }
 
+ordered_json merge_json(const MergeSummary& merge) {
+  ordered_json layers = ordered_json::array();
+  for (const MergedLayer& layer : merge.layers) {
+    layers.push_back({{"layer", layer.layer},
+                      {"subspace_error", layer.subspace_error},
+                      {"refit_error", layer.refit_error},
+                      {"error", layer.error},
+                      {"steps", layer.steps}});
+  }
+  return {{"kind", merge_kind_name(merge.kind)},
+          {"calibration_tokens", merge.calibration_tokens},
+          {"keys", merge.keys_pooled ? "pooled by direction" : "free"},
+          {"seconds", merge.seconds},
+          {"layers", std::move(layers)}};
+}
+
 }  // namespace
 
 ordered_json to_json(const Evaluation& evaluation) {
@@ -113,6 +129,7 @@ ordered_json to_json(const Report& report) {
     for (const Grouping& grouping : report.plan->layers) layers.push_back({{"labels", labels_json(grouping)}});
     document["plan"] = {{"origin", report.plan->origin}, {"cost", report.plan->cost}, {"layers", std::move(layers)}};
   }
+  if (report.merge) document["merge"] = merge_json(*report.merge);
   if (report.evaluation) document["evaluation"] = to_json(*report.evaluation);
   return document;
 }

@@ -10,6 +10,7 @@
 
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/checkpoint/writer.hpp"
+#include "qcqa/merge/merge_kind.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/plan.hpp"
 #include "qcqa/search/progress.hpp"
@@ -29,6 +30,7 @@ struct ExportOptions {
   Layout layout = Layout::gqa;
   std::optional<Dtype> dtype{};  ///< of all floating-point tensors; nothing keeps each tensor's own
   WriterOptions writer{};
+  MergeKind merge = MergeKind::mean;  ///< how the model's heads were merged, for the model card
   std::string command{};         ///< for the model card
   std::string report{};          ///< JSON text to write as qcqa-report.json
 };

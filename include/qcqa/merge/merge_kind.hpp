@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 namespace qcqa {
 
 /// How the heads of a group become one.
@@ -11,5 +13,8 @@ enum class MergeKind {
   subspace,     ///< the best shared subspace, coefficients folded into queries and output
   reconstruct,  ///< subspace, then fitted to the original's activations layer by layer
 };
+
+/// "mean", "first", ...
+[[nodiscard]] std::string_view merge_kind_name(MergeKind kind) noexcept;
 
 }  // namespace qcqa

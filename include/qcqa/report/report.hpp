@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "qcqa/evaluate/evaluate.hpp"
+#include "qcqa/merge/merge.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/plan.hpp"
 #include "qcqa/search/model_search.hpp"
@@ -55,6 +56,7 @@ struct Report {
   double hypervolume = 0;             ///< area between the front and the reference point, (KV fraction) x (cost / reference cost)
   double hypervolume_reference_cost = 0;  ///< cost of one group per layer (MQA)
   std::optional<Plan> plan;           ///< what a conversion did
+  std::optional<MergeSummary> merge;     ///< how a conversion merged heads
   std::optional<Evaluation> evaluation;  ///< of the converted model, beside the one it was made from
 };
 

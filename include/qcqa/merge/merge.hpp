@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "qcqa/forward/forward_options.hpp"
+#include "qcqa/merge/merge_kind.hpp"
+#include "qcqa/model/model.hpp"
+#include "qcqa/plan/plan.hpp"
+#include "qcqa/search/progress.hpp"
+
+namespace qcqa {
+
+/// What reconstruction may change.
+enum class ReconstructScope {
+  attention,  ///< queries, keys, values and the output projection; all else stays byte for byte
+  block,      ///< the whole layer: the MLP and the norms too
+};
+
+struct ReconstructOptions {
+  ReconstructScope scope = ReconstructScope::block;
+  int steps = 1500;              ///< per layer, >= 0; 0 stops after the output projection was refitted
+  std::int64_t step_tokens = 1024;  ///< calibration tokens per step
+  double learning_rate = 0.015;  ///< of the first steps, as a share of a weight's root mean square; then a cosine to 0
+};
+
+struct MergeOptions {
+  MergeKind kind = MergeKind::mean;
+  ReconstructOptions reconstruct{};
+  std::uint64_t seed = 0;               ///< of the order of calibration tokens
+  std::uint64_t memory = std::uint64_t{4} << 30;  ///< bytes of activations in memory; more go to a file in the scratch folder
+  ForwardOptions forward{};
+};
+
+/// How far a layer's output is from the original's on calibration tokens that its fitting never saw: mean square error as a
+/// share of the output's variance.
+struct MergedLayer {
+  int layer = 0;
+  double subspace_error = 0;  ///< after merging alone
+  double refit_error = 0;     ///< and refitting the output projection
+  double error = 0;           ///< in the end
+  int steps = 0;              ///< whose result was kept
+};
+
+/// What a merge did, for the report.
+struct MergeSummary {
+  MergeKind kind{};
+  std::int64_t calibration_tokens = 0;
+  bool keys_pooled = false;         ///< normalised keys: they were pooled by direction, as no other freedom is exact
+  std::vector<MergedLayer> layers;  ///< of reconstruct
+  double seconds = 0;
+};
+
+struct MergeResult {
+  Model model;  ///< the original with its merged tensors: same shapes, the heads of a group equal
+  MergeSummary summary;
+};
+
+/// Whether the kind makes use of calibration tokens, or needs them.
+[[nodiscard]] bool uses_calibration(MergeKind kind) noexcept;
+[[nodiscard]] bool needs_calibration(MergeKind kind) noexcept;
+
+/// Merges the heads of a plan layer by layer. One layer's weights and the calibration tokens' activations are in memory.
+/// Finished layers stay in `scratch`, from where a later call with the same arguments goes on; who calls removes it.
+/// @param calibration  sequences of token ids; may be empty unless needs_calibration
+/// @throws Error(invalid_argument) without calibration where it is needed; Error(unsupported) when the family's forward
+///         pass is not known (and is needed); Error(interrupted); Error(io)
+[[nodiscard]] MergeResult merge_model(const Model& model, const Plan& plan,
+                                      std::span<const std::span<const std::int32_t>> calibration,
+                                      const MergeOptions& options, const std::filesystem::path& scratch,
+                                      const ProgressFn& progress = {});
+
+}  // namespace qcqa

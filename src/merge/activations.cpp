@@ -1,0 +1,40 @@
+#include "merge/activations.hpp"
+
+#include <ATen/ATen.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+
+at::Tensor make_activations(std::int64_t rows, std::int64_t width, bool in_file, const std::filesystem::path& folder) {
+  if (!in_file) return at::empty({rows, width});
+  const auto bytes = static_cast<std::size_t>(rows) * static_cast<std::size_t>(width) * sizeof(float);
+  require_free_space(folder, bytes);
+  std::string name = (folder / "activations-XXXXXX").string();
+  const int file = ::mkstemp(name.data());
+  const auto fail = [&]() -> Error {
+    return {ErrorKind::io, name, "activations cannot be written", std::strerror(errno), "Give --memory more, or make room."};
+  };
+  if (file < 0) throw fail();
+  ::unlink(name.c_str());
+  void* data = MAP_FAILED;
+  if (const int error = ::posix_fallocate(file, 0, static_cast<off_t>(bytes)); error != 0) {
+    errno = error;
+  } else {
+    data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  }
+  const Error error = fail();
+  ::close(file);
+  if (data == MAP_FAILED) throw error;
+  return at::from_blob(data, {rows, width}, [bytes](void* pointer) { ::munmap(pointer, bytes); });
+}
+
+}  // namespace qcqa

@@ -1,0 +1,63 @@
+#include "merge/layer_streams.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "forward/for_each_batch.hpp"
+
+namespace qcqa {
+
+LayerStreams::LayerStreams(const Transformer& transformer, std::span<const Sequence> sequences,
+                           std::int64_t batch_tokens)
+    : transformer_(&transformer), sequences_(sequences.begin(), sequences.end()) {
+  std::size_t longest = 1;
+  for (const Sequence sequence : sequences) {
+    longest = std::max(longest, sequence.size());
+    tokens_ += static_cast<std::int64_t>(sequence.size());
+  }
+  const RotaryTable table(transformer.spec().rotary, static_cast<std::int64_t>(longest), transformer.runtime());
+  batches_ = make_batches(sequences, table, batch_tokens);
+}
+
+void LayerStreams::embed(at::Tensor hidden) const {
+  std::int64_t row = 0;
+  for (const Sequence sequence : sequences_) {
+    const auto length = static_cast<std::int64_t>(sequence.size());
+    hidden.narrow(0, row, length).copy_(transformer_->embed(sequence));
+    row += length;
+  }
+}
+
+Attend LayerStreams::attend_within(const LayerWeights& weights, int layer, const SequenceBatch& batch) const {
+  return [options = transformer_->attention_options(weights, layer), &batch](
+             const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
+    return attend(queries, keys, values, batch.spans, options);
+  };
+}
+
+at::Tensor LayerStreams::rows(const at::Tensor& hidden, const SequenceBatch& batch) const {
+  return hidden.narrow(0, batch.first_row, batch.rows).to(transformer_->runtime().options());
+}
+
+at::Tensor LayerStreams::run(const LayerWeights& weights, int layer, const SequenceBatch& batch,
+                             const at::Tensor& hidden) const {
+  return run_layer(weights, transformer_->spec(), batch.rotary, attend_within(weights, layer, batch), hidden);
+}
+
+at::Tensor LayerStreams::run_attention_block(const LayerWeights& weights, int layer, const SequenceBatch& batch,
+                                             const at::Tensor& hidden) const {
+  const ForwardSpec& spec = transformer_->spec();
+  return run_attention(weights, spec, batch.rotary, attend_within(weights, layer, batch),
+                       apply_norm(hidden, weights.attention_norm, spec));
+}
+
+void LayerStreams::advance(const LayerWeights& weights, int layer, at::Tensor hidden, BatchProgress& progress) const {
+  for_each_batch(transformer_->runtime(), batches_.size(), [&](std::size_t i) {
+    const SequenceBatch& batch = batches_[i];
+    hidden.narrow(0, batch.first_row, batch.rows).copy_(run(weights, layer, batch, rows(hidden, batch)));
+    progress.add(batch.rows);
+  });
+}
+
+}  // namespace qcqa

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "forward/batch.hpp"
+#include "forward/for_each_batch.hpp"
+#include "forward/transformer.hpp"
+
+namespace qcqa {
+
+/// The calibration sequences as they pass through a model: batches of them, and how a layer is run over one.
+class LayerStreams {
+ public:
+  using Sequence = std::span<const std::int32_t>;
+
+  /// @param transformer   of the original; must outlive this
+  /// @param batch_tokens  tokens that go through a layer together
+  LayerStreams(const Transformer& transformer, std::span<const Sequence> sequences, std::int64_t batch_tokens);
+
+  [[nodiscard]] std::int64_t tokens() const noexcept { return tokens_; }
+  [[nodiscard]] const std::vector<SequenceBatch>& batches() const noexcept { return batches_; }
+  [[nodiscard]] const Transformer& transformer() const noexcept { return *transformer_; }
+
+  /// Embeddings of all tokens into `hidden` (tokens, hidden_size).
+  void embed(at::Tensor hidden) const;
+
+  /// One layer over one batch. @param hidden  (batch.rows, hidden_size)  @returns the same shape
+  [[nodiscard]] at::Tensor run(const LayerWeights& weights, int layer, const SequenceBatch& batch,
+                               const at::Tensor& hidden) const;
+  /// The attention block alone: what it adds to the residual stream before any norm of its own.
+  [[nodiscard]] at::Tensor run_attention_block(const LayerWeights& weights, int layer, const SequenceBatch& batch,
+                                               const at::Tensor& hidden) const;
+
+  /// run() over all batches, in place.
+  void advance(const LayerWeights& weights, int layer, at::Tensor hidden, BatchProgress& progress) const;
+
+  /// The rows of a batch on the device that computes.
+  [[nodiscard]] at::Tensor rows(const at::Tensor& hidden, const SequenceBatch& batch) const;
+
+ private:
+  [[nodiscard]] Attend attend_within(const LayerWeights& weights, int layer, const SequenceBatch& batch) const;
+
+  const Transformer* transformer_;
+  std::vector<Sequence> sequences_;
+  std::int64_t tokens_ = 0;
+  std::vector<SequenceBatch> batches_;
+};
+
+}  // namespace qcqa

@@ -1,0 +1,112 @@
+#include "merge/merge_state.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "checkpoint/json_file.hpp"
+#include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/checkpoint/writer.hpp"
+#include "qcqa/support/error.hpp"
+#include "support/fnv1a.hpp"
+
+namespace qcqa {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kIdentityFile = "merge.json";
+constexpr const char* kSummaryFile = "layer.json";
+
+/// Everything that the merged tensors follow from.
+nlohmann::json identity_of(const Model& model, const Plan& plan, std::span<const std::span<const std::int32_t>> calibration,
+                           const MergeOptions& options) {
+  nlohmann::json labels = nlohmann::json::array();
+  for (const Grouping& grouping : plan.layers) {
+    labels.push_back(std::vector<int>(grouping.labels().begin(), grouping.labels().end()));
+  }
+  Fnv1a hash;
+  for (const auto sequence : calibration) {
+    hash.add(static_cast<std::int64_t>(sequence.size()));
+    hash.add(std::as_bytes(sequence));
+  }
+  return {{"model", model.fingerprint()},
+          {"labels", std::move(labels)},
+          {"calibration", hash.text()},
+          {"kind", static_cast<int>(options.kind)},
+          {"scope", static_cast<int>(options.reconstruct.scope)},
+          {"steps", options.reconstruct.steps},
+          {"step_tokens", options.reconstruct.step_tokens},
+          {"learning_rate", options.reconstruct.learning_rate},
+          {"seed", options.seed}};
+}
+
+bool belongs(const fs::path& file, const nlohmann::json& identity) {
+  try {
+    return fs::exists(file) && read_json_file<nlohmann::json>(file) == identity;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+MergeState::MergeState(const Model& model, const Plan& plan, std::span<const std::span<const std::int32_t>> calibration,
+                       const MergeOptions& options, fs::path folder)
+    : model_(&model), folder_(std::move(folder)) {
+  const nlohmann::json identity = identity_of(model, plan, calibration, options);
+  std::error_code error;
+  if (!belongs(folder_ / kIdentityFile, identity)) {
+    fs::remove_all(folder_, error);
+    fs::create_directories(folder_, error);
+    if (error) throw Error(ErrorKind::io, folder_.string(), "cannot be made", error.message());
+    write_file_atomically(folder_ / kIdentityFile, identity.dump());
+  }
+}
+
+fs::path MergeState::layer_folder(int layer) const { return folder_ / ("layer-" + std::to_string(layer)); }
+
+bool MergeState::is_finished(int layer) const { return fs::exists(layer_folder(layer)); }
+
+void MergeState::finish(int layer, const std::vector<TensorBytes>& tensors, const MergedLayer& summary) {
+  std::vector<TensorSpec> specs;
+  std::uint64_t bytes = 0;
+  for (const TensorBytes& tensor : tensors) {
+    specs.push_back({tensor.name, tensor.dtype, tensor.shape});
+    bytes += tensor.bytes.size();
+  }
+  require_free_space(folder_, bytes);
+  StagedFolder staged(layer_folder(layer), Overwrite::replace);
+  CheckpointWriter writer(staged.path(), specs);
+  for (const TensorBytes& tensor : tensors) writer.write(tensor.name, tensor.bytes);
+  writer.finish();
+  const nlohmann::json json = {{"subspace_error", summary.subspace_error},
+                               {"refit_error", summary.refit_error},
+                               {"error", summary.error},
+                               {"steps", summary.steps}};
+  write_file_atomically(staged.path() / kSummaryFile, json.dump());
+  staged.commit();
+}
+
+const Model& MergeState::model_with(int layer) {
+  with_layer_ = model_->with(Checkpoint::open(layer_folder(layer)));
+  return *with_layer_;
+}
+
+Model MergeState::merged_model() const {
+  Model merged = *model_;
+  for (const AttentionLayer& layer : model_->layers()) merged = merged.with(Checkpoint::open(layer_folder(layer.layer)));
+  return merged;
+}
+
+std::vector<MergedLayer> MergeState::layers() const {
+  std::vector<MergedLayer> layers;
+  for (const AttentionLayer& layer : model_->layers()) {
+    const auto json = read_json_file<nlohmann::json>(layer_folder(layer.layer) / kSummaryFile);
+    layers.push_back({.layer = layer.layer,
+                      .subspace_error = json.at("subspace_error"),
+                      .refit_error = json.at("refit_error"),
+                      .error = json.at("error"),
+                      .steps = json.at("steps")});
+  }
+  return layers;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "model/attention_weights.hpp"
+#include "qcqa/merge/merge.hpp"
+
+namespace qcqa {
+
+/// The merged tensors of finished layers, in a folder: one small checkpoint per layer, whole or not there. A folder that
+/// belongs to another model, plan, calibration or options is emptied first.
+class MergeState {
+ public:
+  MergeState(const Model& model, const Plan& plan, std::span<const std::span<const std::int32_t>> calibration,
+             const MergeOptions& options, std::filesystem::path folder);
+
+  [[nodiscard]] bool is_finished(int layer) const;
+  void finish(int layer, const std::vector<TensorBytes>& tensors, const MergedLayer& summary);
+
+  /// The model with one finished layer's tensors; it lives as long as this.
+  [[nodiscard]] const Model& model_with(int layer);
+  /// With those of all layers.
+  [[nodiscard]] Model merged_model() const;
+  [[nodiscard]] std::vector<MergedLayer> layers() const;
+
+ private:
+  [[nodiscard]] std::filesystem::path layer_folder(int layer) const;
+
+  const Model* model_;
+  std::filesystem::path folder_;
+  std::optional<Model> with_layer_;
+};
+
+}  // namespace qcqa
