@@ -133,6 +133,7 @@ class Evaluator {
       }
       score(hidden, reference_hidden, predictions_of(windows_, turn), meter);
       meter.add(turn_tokens);
+      (void)meter.report(0);
     }
     return std::move(scores_);
   }
