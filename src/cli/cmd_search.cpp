@@ -12,7 +12,7 @@ namespace qcqa::cli {
 namespace {
 
 struct SearchCommand {
-  std::string model, output;
+  std::string model, distances, output;
   bool resume = false, force = false;
   CommonFlags common;
   SearchFlags search;
@@ -29,13 +29,16 @@ int run(const SearchCommand& command) {
     throw Error(ErrorKind::invalid_argument, "--resume", "needs a report file to resume", "-o -");
   }
   Console console = command.common.console();
-  const Model model = Model::open(command.model);
-  console.note(preamble(model, "search"));
   console.detail("seed " + std::to_string(options.layer.seed) + ", " + std::to_string(options.threads) + " threads, " + device.name());
 
   std::optional<SearchState> state;
   if (!to_stdout) state = SearchState{command.output + ".state", command.resume};
-  const Report report = search_model(model, options, device, console, state);
+  const Report report = [&] {
+    if (!command.distances.empty()) return search_distances(command.distances, options, console, state);
+    const Model model = Model::open(command.model);
+    console.note(preamble(model, "search"));
+    return search_model(model, options, device, console, state);
+  }();
   const std::string document = to_json(report).dump(1) + "\n";
   if (to_stdout) {
     std::fputs(document.c_str(), stdout);
@@ -46,8 +49,9 @@ int run(const SearchCommand& command) {
   std::filesystem::remove(state->file, ignored);
   if (!command.common.quiet) {
     std::printf("%s", search_summary(report).c_str());
-    std::printf("Wrote %s: %zu points, %.1f s. Show it with `qcqa report`, use it with `qcqa convert --report`.\n",
-                command.output.c_str(), report.search.front.size(), console.seconds());
+    std::printf("Wrote %s: %zu points, %.1f s. Show it with `qcqa report`%s.\n", command.output.c_str(),
+                report.search.front.size(), console.seconds(),
+                command.distances.empty() ? ", use it with `qcqa convert --report`" : "");
   }
   return kOk;
 }
@@ -57,13 +61,22 @@ int run(const SearchCommand& command) {
 void add_search(CLI::App& app, Action& action) {
   auto command = std::make_shared<SearchCommand>();
   CLI::App* sub = app.add_subcommand("search", "Search which KV heads of each layer to share; write a report");
-  sub->add_option("MODEL", command->model, "Model folder (config.json and safetensors or pytorch_model.bin)")->required();
+  CLI::Option* model =
+      sub->add_option("MODEL", command->model, "Model folder (config.json and safetensors or pytorch_model.bin)");
+  CLI::Option* distances =
+      sub->add_option("--distances", command->distances,
+                      "Search this JSON file of head distances instead of a model: {\"num_heads\": N, "
+                      "\"layers\": {\"0\": {\"k\": {\"dist\": [[...]]}, \"v\": {...}}}}");
+  distances->excludes(model);
   sub->add_option("-o,--output", command->output, "Report file, JSON; - for stdout")->required();
   sub->add_flag("--resume", command->resume, "Go on with an interrupted search of the same output");
   sub->add_flag("--force", command->force, "Replace the report if it exists");
   command->search.add_to(*sub);
   command->common.add_to(*sub);
-  sub->callback([command, &action] { action = [command] { return run(*command); }; });
+  sub->callback([command, &action, model, distances] {
+    if (model->count() == 0 && distances->count() == 0) throw CLI::RequiredError("MODEL");
+    action = [command] { return run(*command); };
+  });
 }
 
 }  // namespace qcqa::cli

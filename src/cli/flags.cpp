@@ -25,6 +25,14 @@ constexpr std::array<Choice<Stage2>, 2> kStage2 = {{
     {"binary", Stage2::binary, "keep the layer or group it into --binary-groups, as the paper"},
 }};
 
+constexpr std::array<Choice<Strategy>, 5> kStrategies = {{
+    {"auto", Strategy::automatic, "exact where fast, else local search with proven bounds"},
+    {"nsga2", Strategy::nsga2, "the paper's evolutionary search, no bounds"},
+    {"local", Strategy::local, "local search alone, no bounds"},
+    {"exact", Strategy::exact, "as auto, with all the time the bounds need"},
+    {"kdgqa", Strategy::kdgqa, "contiguous groups, sizes by key norms, no search"},
+}};
+
 constexpr std::array<Choice<Layout>, 2> kLayouts = {{
     {"gqa", Layout::gqa, "fewer KV heads, for stock runtimes: equal groups, one group count"},
     {"expanded", Layout::expanded, "the original shape with merged heads copied back: any grouping, saves no memory"},
@@ -77,6 +85,16 @@ void SearchFlags::add_to(CLI::App& command) {
   };
   command.add_option("--cardinality", cardinality, "Kinds of groups: " + describe_choices(rows(kCardinalities)))
       ->group(group)->capture_default_str();
+  command.add_option("--strategy", strategy, "How to search: " + describe_choices(rows(kStrategies)))
+      ->group(group)
+      ->capture_default_str();
+  command.add_flag("--warm-start", options.warm_start, "With --strategy nsga2: start from local-search solutions")
+      ->group(group);
+  command.add_flag("--uniform", options.uniform, "Only plans with one group count for all layers, equal groups")
+      ->group(group);
+  command.add_option("--keep-layers", options.keep_layers, "Layers that keep all their heads, such as 0,1,31")
+      ->group(group)
+      ->delimiter(',');
   number("--min-groups", options.layer.min_groups, "Smallest number of groups (KV heads) per layer");
   number("--max-groups", options.layer.max_groups, "Largest number of groups per layer; 0 = all heads");
   number("--population", options.layer.nsga2.population, "NSGA-II population, each layer");
@@ -90,11 +108,19 @@ void SearchFlags::add_to(CLI::App& command) {
   number("--seed", options.layer.seed, "Seed of everything random; the same seed gives the same result");
 }
 
+std::string_view strategy_name(Strategy strategy) {
+  for (const auto& choice : kStrategies) {
+    if (choice.value == strategy) return choice.name;
+  }
+  return "?";
+}
+
 SearchOptions SearchFlags::resolve(int threads) const {
   SearchOptions resolved = options;
   const Kinds kinds = parse_choice(rows(kCardinalities), cardinality, "--cardinality");
   resolved.arbitrary = kinds.arbitrary;
   resolved.equal = kinds.equal;
+  resolved.strategy = parse_choice(rows(kStrategies), strategy, "--strategy");
   resolved.stage2 = parse_choice(rows(kStage2), stage2, "--stage2");
   resolved.model_nsga2.crossover_probability = options.layer.nsga2.crossover_probability;
   resolved.model_nsga2.mutation_probability = options.layer.nsga2.mutation_probability;

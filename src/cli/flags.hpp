@@ -30,11 +30,15 @@ struct SearchFlags {
   SearchOptions options;
   std::string cardinality = "both";
   std::string stage2 = "front";
+  std::string strategy = "auto";
 
   void add_to(CLI::App& command);
   /// @throws Error(invalid_argument)
   [[nodiscard]] SearchOptions resolve(int threads) const;
 };
+
+/// As --strategy spells it.
+[[nodiscard]] std::string_view strategy_name(Strategy strategy);
 
 /// Options of writing a checkpoint.
 struct ExportFlags {

@@ -21,6 +21,10 @@ struct SearchState {
 [[nodiscard]] Report search_model(const Model& model, const SearchOptions& options, const Device& device, Console& console,
                                   const std::optional<SearchState>& state = std::nullopt);
 
+/// The same for a file of head distances instead of a model; --keep-layers are then keys of the file.
+[[nodiscard]] Report search_distances(const std::filesystem::path& file, SearchOptions options, Console& console,
+                                      const std::optional<SearchState>& state = std::nullopt);
+
 /// One line about the input for the head of a command's output.
 [[nodiscard]] std::string preamble(const Model& model, const char* verb);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "fitness/gram_cuda.hpp"
 #include "fitness/gram_kernel.hpp"
@@ -82,7 +83,9 @@ PairwiseCost wse_cost(const HeadGram& gram) {
     }
     return out;
   };
-  return PairwiseCost(gram.heads, distances(gram.k), distances(gram.v));
+  std::vector<double> norms(n);
+  for (std::size_t i = 0; i < n; ++i) norms[i] = gram.k[i * n + i];
+  return PairwiseCost(gram.heads, distances(gram.k), distances(gram.v), std::move(norms));
 }
 
 }  // namespace qcqa

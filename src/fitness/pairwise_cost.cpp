@@ -1,5 +1,6 @@
 #include "qcqa/fitness/pairwise_cost.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string>
@@ -59,14 +60,19 @@ double pair_sum(const double* dist, std::size_t n, std::span<const std::uint8_t>
 
 }  // namespace
 
-PairwiseCost::PairwiseCost(int n, std::vector<double> dist_k, std::vector<double> dist_v)
-    : n_(n), dist_k_(std::move(dist_k)), dist_v_(std::move(dist_v)) {
+PairwiseCost::PairwiseCost(int n, std::vector<double> dist_k, std::vector<double> dist_v, std::vector<double> norms_k)
+    : n_(n), dist_k_(std::move(dist_k)), dist_v_(std::move(dist_v)), norms_k_(std::move(norms_k)) {
   if (n < 1 || n > kMaxKvHeads) {
     throw Error(ErrorKind::invalid_argument, "heads", "must be between 1 and " + std::to_string(kMaxKvHeads),
                 std::to_string(n));
   }
   require_distances(dist_k_, n, "dist_k");
   require_distances(dist_v_, n, "dist_v");
+  const bool valid = std::all_of(norms_k_.begin(), norms_k_.end(), [](double x) { return std::isfinite(x) && x >= 0; });
+  if (!norms_k_.empty() && (norms_k_.size() != static_cast<std::size_t>(n) || !valid)) {
+    throw Error(ErrorKind::invalid_argument, "norms_k", "must be one finite number >= 0 per head, " + std::to_string(n),
+                std::to_string(norms_k_.size()) + " numbers");
+  }
   dist_.resize(dist_k_.size());
   for (std::size_t i = 0; i < dist_.size(); ++i) dist_[i] = dist_k_[i] + dist_v_[i];
 }

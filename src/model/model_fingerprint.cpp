@@ -1,28 +1,10 @@
 #include <algorithm>
-#include <array>
-#include <cstdio>
-#include <string_view>
 
 #include "qcqa/model/model.hpp"
+#include "support/fnv1a.hpp"
 
 namespace qcqa {
 namespace {
-
-/// FNV-1a, 64 bit (Fowler, Noll, Vo). Tells checkpoints apart; no defence against someone who wants a collision.
-class Fnv1a {
- public:
-  void add(std::span<const std::byte> bytes) noexcept {
-    for (const std::byte byte : bytes) {
-      hash_ = (hash_ ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3ULL;
-    }
-  }
-  void add(std::string_view text) noexcept { add(std::as_bytes(std::span(text))); }
-  void add(std::int64_t number) noexcept { add(std::as_bytes(std::span(&number, 1))); }
-  [[nodiscard]] std::uint64_t value() const noexcept { return hash_; }
-
- private:
-  std::uint64_t hash_ = 0xcbf29ce484222325ULL;
-};
 
 /// The beginning of the first head and the end of the last: enough to tell two trainings apart.
 void add_samples(Fnv1a& hash, std::span<const HeadRows> heads) {
@@ -47,9 +29,7 @@ std::string Model::fingerprint() const {
     add_samples(hash, layer.key);
     add_samples(hash, layer.value);
   }
-  std::array<char, 17> text{};
-  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(hash.value()));
-  return text.data();
+  return hash.text();
 }
 
 }  // namespace qcqa

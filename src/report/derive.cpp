@@ -21,6 +21,28 @@ ReportModel describe(const Model& model) {
           .kv_bytes_per_token = model.kv_bytes_per_token()};
 }
 
+namespace {
+
+// KDGQA where every layer's key norms are known; the ends are MHA and MQA again.
+void add_kdgqa(Report& report) {
+  const auto& layers = report.search.layers;
+  for (std::size_t i = layers.front().kdgqa.size(); i-- > 0;) {
+    const int groups = layers.front().kdgqa[i].grouping.groups();
+    if (groups == 1 || groups == report.model.kv_heads) continue;
+    double cost = 0;
+    bool everywhere = true;
+    for (const LayerFront& layer : layers) {
+      everywhere = everywhere && i < layer.kdgqa.size();
+      if (everywhere) cost += layer.kdgqa[i].cost;
+    }
+    if (everywhere) {
+      report.baselines.push_back({"kdgqa", groups, static_cast<double>(groups) / report.model.kv_heads, cost});
+    }
+  }
+}
+
+}  // namespace
+
 void derive_comparisons(Report& report) {
   const int heads = report.model.kv_heads;
   double one_group_cost = 0;
@@ -39,6 +61,8 @@ void derive_comparisons(Report& report) {
     report.baselines.push_back({name, groups, static_cast<double>(groups) / heads, cost});
   }
 
+  add_kdgqa(report);
+
   report.tool_version = version();
   report.tool_commit = commit();
   report.hypervolume_reference_cost = one_group_cost;
@@ -51,6 +75,11 @@ void derive_comparisons(Report& report) {
 }
 
 void require_same_model(const Report& report, const Model& model, std::string_view where) {
+  if (report.model.family == kDistancesFamily) {
+    throw Error(ErrorKind::invalid_argument, where, "the report must be about a model",
+                "a report about the distances in " + report.model.path + ", which hold no weights",
+                "Search the model itself: `qcqa search MODEL`.");
+  }
   const ReportModel other = describe(model);
   if (report.model.fingerprint == other.fingerprint && report.model.layers == other.layers &&
       report.model.kv_heads == other.kv_heads) {

@@ -46,12 +46,21 @@ ReportModel read_model(const JsonPathReader& reader) {
   return model;
 }
 
+void read_bound(const JsonPathReader& reader, double cost, double& lower_bound, bool& proven) {
+  lower_bound = reader.at("lower_bound").non_negative();
+  if (lower_bound > cost)
+    reader.at("lower_bound").fail("must not exceed the cost", reader.at("lower_bound").value().dump());
+  if (!reader.at("proven").value().is_boolean()) reader.at("proven").fail("must be true or false");
+  proven = reader.at("proven").value().get<bool>();
+}
+
 LayerGrouping read_grouping(const JsonPathReader& reader, int heads) {
   LayerGrouping entry;
   entry.grouping = read_labels(reader.at("labels"), heads);
   entry.cardinality = read_cardinality(reader.at("cardinality"));
   entry.cost = reader.at("cost").non_negative();
   entry.parts = {reader.at("cost_k").non_negative(), reader.at("cost_v").non_negative()};
+  read_bound(reader, entry.cost, entry.lower_bound, entry.proven);
   entry.source = reader.at("source").text();
   if (reader.at("groups").integer(1, heads) != entry.grouping.groups()) {
     reader.at("groups").fail("must be the number of different labels", std::to_string(entry.grouping.groups()) + " labels");
@@ -62,10 +71,13 @@ LayerGrouping read_grouping(const JsonPathReader& reader, int heads) {
   return entry;
 }
 
-LayerFront read_layer(const JsonPathReader& reader, int index, int heads) {
+/// Layers are those of a model, all of them, or keys of a file of distances.
+LayerFront read_layer(const JsonPathReader& reader, int least, int most, int heads) {
   LayerFront layer;
   layer.layer = static_cast<int>(reader.at("layer").integer(0, kMaxCount));
-  if (layer.layer != index) reader.at("layer").fail("layers must be listed in order", std::to_string(layer.layer));
+  if (layer.layer < least || layer.layer > most) {
+    reader.at("layer").fail("layers must be listed in order", std::to_string(layer.layer));
+  }
   layer.heads = static_cast<int>(reader.at("kv_heads").integer(heads, heads));
   layer.one_group_cost = reader.at("one_group_cost").non_negative();
   layer.evaluations = reader.at("evaluations").integer(0, std::numeric_limits<std::int64_t>::max());
@@ -77,6 +89,7 @@ LayerFront read_layer(const JsonPathReader& reader, int index, int heads) {
 ModelPoint read_point(const JsonPathReader& reader, const ReportModel& model) {
   ModelPoint point;
   point.cost = reader.at("cost").non_negative();
+  read_bound(reader, point.cost, point.lower_bound, point.proven);
   point.cardinality = read_cardinality(reader.at("cardinality"));
   const JsonPathReader labels = reader.at("labels");
   if (labels.size() != static_cast<std::size_t>(model.layers)) labels.fail("must have one entry per layer", std::to_string(labels.size()));
@@ -160,7 +173,9 @@ Report report_from_json(const nlohmann::json& document, std::string_view where) 
     layers.fail("must have one entry per layer, " + std::to_string(report.model.layers), std::to_string(layers.size()));
   }
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    report.search.layers.push_back(read_layer(layers.at(i), static_cast<int>(i), report.model.kv_heads));
+    const int next = i == 0 ? 0 : report.search.layers.back().layer + 1;
+    const int most = report.model.family == kDistancesFamily ? static_cast<int>(kMaxCount) : next;
+    report.search.layers.push_back(read_layer(layers.at(i), next, most, report.model.kv_heads));
     report.search.evaluations += report.search.layers.back().evaluations;
   }
   report.search.front = read_points(root.at("front"), report.model);

@@ -21,6 +21,9 @@ ordered_json layer_json(const LayerFront& layer) {
                          {"cost_k", entry.parts.k},
                          {"cost_v", entry.parts.v},
                          {"normalized", layer.one_group_cost > 0 ? entry.cost / layer.one_group_cost : 0.0},
+                         {"lower_bound", entry.lower_bound},
+                         {"gap", bound_gap(entry.cost, entry.lower_bound)},
+                         {"proven", entry.proven},
                          {"source", entry.source}});
   }
   return {{"layer", layer.layer},
@@ -42,6 +45,9 @@ ordered_json point_json(const ModelPoint& point, std::size_t index, const Report
           {"kv_bytes_per_token", point.kv_heads * model.kv_bytes_per_head()},
           {"kv_fraction", static_cast<double>(point.kv_heads) / (static_cast<double>(model.layers) * model.kv_heads)},
           {"cost", point.cost},
+          {"lower_bound", point.lower_bound},
+          {"gap", bound_gap(point.cost, point.lower_bound)},
+          {"proven", point.proven},
           {"groups", std::move(groups)},
           {"cardinality", cardinality_name(point.cardinality)},
           {"labels", std::move(labels)}};

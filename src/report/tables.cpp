@@ -36,13 +36,28 @@ std::string model_section(const Report& report) {
   return text;
 }
 
-TextTable point_table() { return TextTable({"point", "KV heads", "KV cache", "per token", "cost", "of MQA", "<  groups"}); }
+TextTable point_table() {
+  return TextTable({"point", "KV heads", "KV cache", "per token", "cost", "of MQA", "gap", "<  groups"});
+}
+
+std::string gap_text(double cost, double lower_bound) {
+  const double gap = bound_gap(cost, lower_bound);
+  return gap == 0 ? "0" : lower_bound > 0 ? format_number("%.2g %%", 100 * gap) : "-";
+}
 
 void add_point(TextTable& table, const std::string& name, const ModelPoint& point, const Report& report) {
   const double reference = report.hypervolume_reference_cost;
   table.add({name, std::to_string(point.kv_heads), percent(point.kv_heads / all_heads(report.model)),
              human_bytes(static_cast<double>(point.kv_heads * report.model.kv_bytes_per_head())), number(point.cost),
-             reference > 0 ? percent(point.cost / reference) : "-", "  " + list_groups(point)});
+             reference > 0 ? percent(point.cost / reference) : "-", gap_text(point.cost, point.lower_bound),
+             "  " + list_groups(point)});
+}
+
+std::string front_kind(const Report& report) {
+  if (report.options.value("uniform", false)) return "equal groups, one group count for all layers (--layout gqa)";
+  const auto& front = report.search.front;
+  const bool any = front.empty() || front.front().cardinality == Cardinality::arbitrary;
+  return std::string(any ? "any" : cardinality_name(front.front().cardinality)) + " groups (--layout expanded)";
 }
 
 std::string front_section(const Report& report) {
@@ -54,7 +69,7 @@ std::string front_section(const Report& report) {
   for (std::size_t i = 0; i < front.size(); ++i) {
     if (i % step == 0 || i + 1 == front.size()) add_point(table, std::to_string(i), front[i], report);
   }
-  std::string text = "Front: best plan at each KV size, any groups (--layout expanded)\n" + table.str();
+  std::string text = "Front: best plan at each KV size, " + front_kind(report) + "\n" + table.str();
   if (step > 1) text += "  (every " + std::to_string(step) + "th of " + std::to_string(front.size()) + " points; all are in the JSON)\n";
   return text + "  hypervolume " + number(report.hypervolume) + " of at most 1, against all heads at the cost of MQA\n";
 }
@@ -72,7 +87,8 @@ std::string baseline_section(const Report& report) {
     table.add({baseline.name, std::to_string(baseline.groups), percent(baseline.kv_fraction), number(baseline.cost),
                reference > 0 ? percent(baseline.cost / reference) : "-"});
   }
-  return "Baselines: contiguous groups, as mean-pooling GQA makes them\n" + table.str();
+  return "Baselines: contiguous groups, as mean-pooling GQA makes them (kdgqa: of sizes that follow the key norms)\n" +
+         table.str();
 }
 
 std::string layers_section(const Report& report) {
@@ -95,6 +111,28 @@ std::string layers_section(const Report& report) {
     table.add(row);
   }
   return "Layers: cost of the best grouping as a share of the layer's MQA cost, by kind and number of groups\n" + table.str();
+}
+
+// Per kind: how many groupings are proven, and the widest gap of the others.
+std::string bounds_section(const Report& report) {
+  TextTable table({"<kind", "groupings", "proven", "widest gap"});
+  for (const Cardinality cardinality : {Cardinality::arbitrary, Cardinality::equal}) {
+    int groupings = 0, proven = 0;
+    const LayerGrouping* widest = nullptr;
+    const auto gap = [](const LayerGrouping& entry) { return bound_gap(entry.cost, entry.lower_bound); };
+    for (const LayerFront& layer : report.search.layers) {
+      for (const LayerGrouping& entry : layer.groupings) {
+        if (entry.cardinality != cardinality) continue;
+        ++groupings;
+        proven += entry.proven ? 1 : 0;
+        if (widest == nullptr || gap(entry) > gap(*widest)) widest = &entry;
+      }
+    }
+    if (widest == nullptr) continue;
+    table.add({std::string(cardinality_name(cardinality)), std::to_string(groupings), std::to_string(proven),
+               gap_text(widest->cost, widest->lower_bound)});
+  }
+  return "Bounds: how far below the groupings found the best of the layer can lie, at most\n" + table.str();
 }
 
 std::string plan_section(const Report& report) {
@@ -122,9 +160,9 @@ struct Section {
 };
 
 constexpr std::array kSections = {
-    Section{"model", model_section},       Section{"front", front_section},   Section{"uniform", uniform_section},
-    Section{"baselines", baseline_section}, Section{"layers", layers_section}, Section{"plan", plan_section},
-    Section{"timings", timings_section},
+    Section{"model", model_section},        Section{"front", front_section},     Section{"uniform", uniform_section},
+    Section{"baselines", baseline_section}, Section{"layers", layers_section},   Section{"bounds", bounds_section},
+    Section{"plan", plan_section},          Section{"timings", timings_section},
 };
 
 }  // namespace

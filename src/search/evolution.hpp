@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,8 +27,10 @@ class Evolution {
   [[nodiscard]] int generation() const noexcept { return engine_.generation(); }
 
   /// Makes the initial population.
-  void start() {
-    const auto seeds = problem_.seeds();
+  /// @param more  further seeds, members of the problem's space, after the problem's own
+  void start(std::span<const typename Problem::Genome> more = {}) {
+    auto seeds = problem_.seeds();
+    seeds.insert(seeds.end(), more.begin(), more.end());
     engine_.start(problem_, seeds);
   }
   /// One generation.

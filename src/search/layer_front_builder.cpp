@@ -26,7 +26,7 @@ void LayerFrontBuilder::open(Cardinality cardinality, int groups) {
 }
 
 void LayerFrontBuilder::offer(const Grouping& grouping, std::string_view source) {
-  const Candidate candidate{grouping, grouping_cost(*cost_, grouping), source};
+  const Candidate candidate{grouping, grouping_cost(*cost_, grouping), source, 0};
   const Cardinality narrowest = grouping.cardinality();
   offer_to(Cardinality::arbitrary, candidate);
   if (narrowest != Cardinality::arbitrary) offer_to(Cardinality::equal, candidate);
@@ -39,8 +39,15 @@ void LayerFrontBuilder::offer_to(Cardinality cardinality, const Candidate& candi
   Candidate& best = place->second;
   const bool empty = best.grouping.heads() == 0;
   if (empty || candidate.cost < best.cost || (candidate.cost == best.cost && candidate.grouping < best.grouping)) {
+    const double lower_bound = best.lower_bound;
     best = candidate;
+    best.lower_bound = lower_bound;
   }
+}
+
+void LayerFrontBuilder::bound(Cardinality cardinality, int groups, double lower_bound) {
+  const auto place = places_.find({cardinality, -groups});
+  if (place != places_.end()) place->second.lower_bound = std::max(place->second.lower_bound, lower_bound);
 }
 
 LayerFront LayerFrontBuilder::build(std::int64_t evaluations) const {
@@ -51,11 +58,16 @@ LayerFront LayerFrontBuilder::build(std::int64_t evaluations) const {
   front.evaluations = evaluations;
   for (const auto& [place, candidate] : places_) {
     if (candidate.grouping.heads() == 0) continue;
+    // Some places hold one grouping only.
+    const bool only = place.first == Cardinality::contiguous || place.second == -1 || place.second == -front.heads;
+    const double bound = only ? candidate.cost : std::min(candidate.lower_bound, candidate.cost);
     front.groupings.push_back({.grouping = candidate.grouping,
                                .cardinality = place.first,
                                .cost = candidate.cost,
                                .parts = grouping_cost_parts(*cost_, candidate.grouping),
-                               .source = std::string(candidate.source)});
+                               .source = std::string(candidate.source),
+                               .lower_bound = bound,
+                               .proven = bound_gap(candidate.cost, bound) == 0});
   }
   return front;
 }

@@ -24,6 +24,9 @@ class LayerFrontBuilder {
   /// Of equal costs the grouping with the lexicographically smaller labels stays, of equal groupings the first.
   void offer(const Grouping& grouping, std::string_view source);
 
+  /// No grouping of the class with this group count costs less.
+  void bound(Cardinality cardinality, int groups, double lower_bound);
+
   [[nodiscard]] LayerFront build(std::int64_t evaluations) const;
 
  private:
@@ -31,6 +34,7 @@ class LayerFrontBuilder {
     Grouping grouping;
     double cost = 0;
     std::string_view source;
+    double lower_bound = 0;  // of the place, not of the candidate
   };
   void offer_to(Cardinality cardinality, const Candidate& candidate);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "search/layer_budget.hpp"
+
 namespace qcqa {
 namespace {
 
@@ -18,7 +20,16 @@ std::vector<ModelPoint> non_dominated_falling(std::vector<ModelPoint> points) {
   return points;
 }
 
+void set_bound(ModelPoint& point, double bound) {
+  point.lower_bound = std::min(bound, point.cost);
+  point.proven = bound_gap(point.cost, point.lower_bound) == 0;
+}
+
 }  // namespace
+
+bool is_kept(const SearchOptions& options, int layer) noexcept {
+  return std::count(options.keep_layers.begin(), options.keep_layers.end(), layer) > 0;
+}
 
 GroupRange group_range(const LayerSearchOptions& options, int heads) noexcept {
   return {.min = std::min(options.min_groups, heads),
@@ -53,12 +64,16 @@ ModelStage::ModelStage(const std::vector<LayerFront>& layers, const SearchOption
       least = entry->cost;
       choices.push_back(entry);
     };
-    if (options.stage2 == Stage2::binary) {
+    if (is_kept(options, layer.layer)) {
+      // nothing but all its heads
+    } else if (options.stage2 == Stage2::binary) {
       if (const auto groups = binary_group_count(options, layer.heads)) add(layer.find(chosen, *groups));
     } else {
       for (int groups = range.min; groups <= range.max; ++groups) add(layer.find(chosen, groups));
     }
-    add(layer.find(Cardinality::contiguous, layer.heads));  // keeping all heads is always possible
+    // Stage2::binary chooses between all heads and one grouping; elsewhere the range holds for all heads as well.
+    const bool all_heads = options.stage2 == Stage2::binary || choices.empty() || range.max == layer.heads;
+    if (all_heads) add(layer.find(Cardinality::contiguous, layer.heads));
     choices_.push_back(std::move(choices));
   }
 }
@@ -74,36 +89,76 @@ ModelProblem ModelStage::problem() const {
 
 std::vector<ModelPoint> ModelStage::front(const std::vector<ModelProblem::Best>& archive) const {
   std::vector<ModelPoint> points;
+  const std::vector<double> bounds = lower_bounds();
   double least = std::numeric_limits<double>::infinity();
   for (std::size_t groups = 0; groups < archive.size(); ++groups) {
     const auto& best = archive[groups];
     if (best.cost >= least) continue;
     least = best.cost;
-    ModelPoint point{
-        .kv_heads = static_cast<int>(groups), .cost = best.cost, .cardinality = chosen_class(*options_), .layers = {}};
+    ModelPoint point;
+    point.kv_heads = static_cast<int>(groups);
+    point.cost = best.cost;
+    point.cardinality = chosen_class(*options_);
     for (std::size_t l = 0; l < choices_.size(); ++l) point.layers.push_back(choices_[l][best.genome[l]]->grouping);
+    set_bound(point, bounds[groups]);
     points.push_back(std::move(point));
   }
   return non_dominated_falling(std::move(points));
+}
+
+// By total number of groups: the least sum of the layers' lower bounds with at most so many. A layer that may have
+// fewer groups for the same cost is covered by "at most".
+std::vector<double> ModelStage::lower_bounds() const {
+  std::vector<std::vector<LayerOption>> options;
+  for (std::size_t l = 0; l < choices_.size(); ++l) {
+    auto& layer = options.emplace_back();
+    // All group counts, not only those worth choosing: a dominated grouping need not be the best of its group count.
+    for (const auto& entry : (*layers_)[l].groupings) {
+      const int groups = entry.grouping.groups();
+      const bool possible =
+          entry.cardinality == chosen_class(*options_) && groups >= choices_[l].front()->grouping.groups();
+      if (possible) layer.insert(layer.begin(), {.groups = groups, .cost = entry.lower_bound});
+    }
+    // Where the choice is narrower (kept layers, Stage2::binary) it is all there is; so are all heads where not
+    // searched.
+    if (layer.empty() || is_kept(*options_, (*layers_)[l].layer) || options_->stage2 == Stage2::binary) layer.clear();
+    for (const auto* entry : choices_[l]) {
+      const int groups = entry->grouping.groups();
+      if (layer.empty() || layer.back().groups < groups)
+        layer.push_back({.groups = groups, .cost = entry->lower_bound});
+    }
+  }
+  std::vector<double> bounds;
+  double least = std::numeric_limits<double>::infinity();
+  for (const auto& best : best_by_budget(options)) bounds.push_back(least = std::min(least, best.cost));
+  return bounds;
 }
 
 std::vector<ModelPoint> ModelStage::uniform() const {
   const Cardinality searched = options_->equal ? Cardinality::equal : Cardinality::contiguous;
   const int heads = layers_->front().heads;
   std::vector<ModelPoint> points;
+  double least = std::numeric_limits<double>::infinity();
   for (int groups = 1; groups <= heads; ++groups) {
-    ModelPoint point{.kv_heads = 0, .cost = 0, .cardinality = searched, .layers = {}};
+    ModelPoint point;
+    point.cardinality = searched;
+    double bound = 0;
     for (const auto& layer : *layers_) {
       const GroupRange range = group_range(options_->layer, layer.heads);
       const LayerGrouping* entry = nullptr;
-      if (groups >= range.min && groups <= range.max) entry = layer.find(searched, groups);
-      if (entry == nullptr && groups == layer.heads) entry = layer.find(Cardinality::contiguous, groups);
+      if (!is_kept(*options_, layer.layer) && groups >= range.min && groups <= range.max)
+        entry = layer.find(searched, groups);
+      const bool all_heads = groups == layer.heads && (range.max == groups || is_kept(*options_, layer.layer));
+      if (entry == nullptr && all_heads) entry = layer.find(Cardinality::contiguous, groups);
       if (entry == nullptr) break;
       point.kv_heads += groups;
       point.cost += entry->cost;
+      bound += entry->lower_bound;
       point.layers.push_back(entry->grouping);
     }
-    if (point.layers.size() == layers_->size()) points.push_back(std::move(point));
+    if (point.layers.size() != layers_->size()) continue;
+    set_bound(point, least = std::min(least, bound));
+    points.push_back(std::move(point));
   }
   return non_dominated_falling(std::move(points));
 }

@@ -15,6 +15,9 @@ struct GroupRange {
 };
 [[nodiscard]] GroupRange group_range(const LayerSearchOptions& options, int heads) noexcept;
 
+/// Whether the layer keeps all its heads.
+[[nodiscard]] bool is_kept(const SearchOptions& options, int layer) noexcept;
+
 /// Stage2::binary: the group count of a grouped layer, or nothing when no grouping of the class has it.
 [[nodiscard]] std::optional<int> binary_group_count(const SearchOptions& options, int heads) noexcept;
 
@@ -35,6 +38,8 @@ class ModelStage {
   [[nodiscard]] std::vector<ModelPoint> uniform() const;
 
  private:
+  [[nodiscard]] std::vector<double> lower_bounds() const;
+
   const std::vector<LayerFront>* layers_;
   const SearchOptions* options_;
   std::vector<std::vector<const LayerGrouping*>> choices_;  // per layer, rising in groups, falling in cost

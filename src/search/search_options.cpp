@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "qcqa/support/error.hpp"
+#include "search/kdgqa.hpp"
+#include "search/layer_solver.hpp"
 #include "search/model_stage.hpp"
 
 namespace qcqa {
@@ -32,6 +34,17 @@ void require_valid(const Nsga2Options& options, const std::string& stage) {
   probability(options.mutation_probability, "mutation probability");
 }
 
+void require_strategy(Strategy strategy, const GroupCost& cost, const std::string& layer) {
+  if (strategy == Strategy::local || strategy == Strategy::exact) {
+    require(is_solvable(cost, strategy), layer, "this strategy needs a cost made of distances between heads",
+            "a cost without that structure", "Use the strategy nsga2 or auto.");
+  }
+  if (strategy == Strategy::kdgqa) {
+    require(with_key_norms(cost) != nullptr, layer, "the strategy kdgqa needs the norms of the keys",
+            "a cost without them");
+  }
+}
+
 nlohmann::json to_json(const Nsga2Options& options) {
   return {{"population", options.population},
           {"generations", options.generations},
@@ -52,17 +65,27 @@ void require_valid(const SearchOptions& options, const std::vector<const GroupCo
   require(options.threads >= 0, "threads", "must be 0 (all) or more", std::to_string(options.threads));
   require(options.binary_groups >= 0, "binary groups", "must be 0 (half the heads) or more",
           std::to_string(options.binary_groups));
+  require(!options.warm_start || options.strategy == Strategy::nsga2, "warm start", "needs the strategy nsga2",
+          "another strategy", "The others start from local search anyway.");
+  require(!options.uniform || options.keep_layers.empty(), "uniform",
+          "leaves no choice when layers keep all their heads",
+          std::to_string(options.keep_layers.size()) + " kept layers");
+  for (const int kept : options.keep_layers) {
+    require(kept >= 0 && static_cast<std::size_t>(kept) < costs.size(), "keep layers",
+            "must be from 0 to " + std::to_string(costs.size() - 1), std::to_string(kept));
+  }
   for (std::size_t l = 0; l < costs.size(); ++l) {
     const std::string layer = "layer " + std::to_string(l);
     require(costs[l] != nullptr, layer, "needs a cost", "none");
     const int heads = costs[l]->heads();
-    require(heads >= 1 && heads <= kMaxKvHeads, layer, "must have between 1 and " + std::to_string(kMaxKvHeads) + " heads",
-            std::to_string(heads));
+    require(heads >= 1 && heads <= kMaxKvHeads, layer,
+            "must have between 1 and " + std::to_string(kMaxKvHeads) + " heads", std::to_string(heads));
     std::vector<std::uint8_t> all(static_cast<std::size_t>(heads));
     std::iota(all.begin(), all.end(), std::uint8_t{0});
     const double most = costs[l]->cost(all);
     require(std::isfinite(most) && most >= 0, layer, "the cost of one group must be finite and not negative",
             std::to_string(most), "Look for weights that are not finite.");
+    require_strategy(options.strategy, *costs[l], layer);
     if (options.stage2 == Stage2::binary) {
       require(binary_group_count(options, heads).has_value(), "binary groups",
               "must be a group count searched in " + layer + " of " + std::to_string(heads) + " heads",
@@ -81,7 +104,11 @@ nlohmann::json options_to_json(const SearchOptions& options) {
           {"equal", options.equal},
           {"stage2", options.stage2 == Stage2::front ? "front" : "binary"},
           {"binary_groups", options.binary_groups},
-          {"model_nsga2", to_json(options.model_nsga2)}};
+          {"model_nsga2", to_json(options.model_nsga2)},
+          {"strategy", static_cast<int>(options.strategy)},
+          {"warm_start", options.warm_start},
+          {"uniform", options.uniform},
+          {"keep_layers", options.keep_layers}};
 }
 
 }  // namespace qcqa

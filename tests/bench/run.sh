@@ -5,6 +5,8 @@
 #   tests/bench/run.sh                          the whole model (13.5 GB; needs about 45 GB of disk)
 #   tests/bench/run.sh --attention-only         4.3 GB (and 13 GB of disk)
 #   tests/bench/run.sh --layers 4 ...           smaller
+#
+# Then NSGA-II beside that of pagmo2 and of pymoo, on what of the shared data (QCQA_SHARED_DIR, else ../shared) is there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=examples/setup.sh
@@ -16,9 +18,9 @@ for option in "$@"; do
 done
 model=build/bench/$name
 
-install_missing "${BUILD_PACKAGES[@]}" libgtest-dev libbenchmark-dev python3-numpy
+install_missing "${BUILD_PACKAGES[@]}" libgtest-dev libbenchmark-dev libpagmo-dev python3-numpy python3-venv
 step "configure" cmake --preset release -DQCQA_BUILD_BENCHMARKS=ON
-step "build" cmake --build --preset release --target qcqa_cli qcqa_bench
+step "build" cmake --build --preset release --target qcqa_cli qcqa_bench qcqa_nsga2_bench
 if [[ ! -e $model/config.json ]]; then
   rm -rf "$model.part" "$model"
   mkdir -p build/bench
@@ -30,3 +32,14 @@ say
 /usr/bin/python3 tests/bench/measure.py "$model" --commit "$(git describe --always --dirty)"
 say
 build/release/tests/bench/qcqa_bench --benchmark_min_time=0.2
+
+shared=${QCQA_SHARED_DIR:-../shared}
+instances=()
+for instance in "$shared/data/codellama-13b-head-distances.json" "$shared/models/stories15M"; do
+  if [[ -e $instance ]]; then instances+=("$instance"); else say "No $instance: NSGA-II is not compared on it."; fi
+done
+if ((${#instances[@]})); then
+  environment=$(python_environment tests/bench/requirements.txt)
+  say
+  "$environment/bin/python" tests/bench/compare_nsga2.py "${instances[@]}"
+fi

@@ -116,7 +116,9 @@ TEST_F(Cli, ReportShowsAndCompares) {
 
 TEST_F(Cli, InterruptedSearchResumesToTheSameReport) {
   write_pico_model(at("big"), {.layers = 3, .query_heads = 16, .kv_heads = 16, .head_dim = 4, .hidden_size = 64});
-  const std::vector<std::string> base = {"search", at("big"), "--population", "64", "--generations", "2500", "--model-generations", "100", "-o"};
+  const std::vector<std::string> base = {
+      "search", at("big"), "--strategy", "nsga2", "--population", "64", "--generations", "2500", "--model-generations",
+      "100",    "-o"};
   const auto with = [&base](std::vector<std::string> more) {
     more.insert(more.begin(), base.begin(), base.end());
     return more;
@@ -139,8 +141,55 @@ TEST_F(Cli, InterruptedSearchResumesToTheSameReport) {
 
 TEST_F(Cli, StateOfAnotherSearchIsNotResumed) {
   write_pico_model(at("big"), {.layers = 3, .query_heads = 16, .kv_heads = 16, .head_dim = 4, .hidden_size = 64});
-  ASSERT_EQ(run_qcqa_and_interrupt({"search", at("big"), "--generations", "100000", "-o", at("r.json")}).exit_code, 130);
+  ASSERT_EQ(run_qcqa_and_interrupt(
+                {"search", at("big"), "--strategy", "nsga2", "--generations", "100000", "-o", at("r.json")})
+                .exit_code,
+            130);
   expect_failure({"search", model_, "--resume", "-o", at("r.json")}, 2, "must be the options of this search");
+}
+
+TEST_F(Cli, EveryStrategySearches) {
+  double best = 0;
+  for (const char* strategy : {"auto", "exact", "local", "nsga2", "kdgqa"}) {
+    const auto result = run_qcqa({"search", model_, "--strategy", strategy, "-q", "-o", "-"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    const auto report = nlohmann::json::parse(result.out);
+    EXPECT_EQ(report["options"]["strategy"], strategy);
+    const double hypervolume = report["hypervolume"]["value"];
+    if (best == 0) best = hypervolume;
+    EXPECT_LE(hypervolume, best * (1 + 1e-12)) << strategy;
+    const bool proven = report["front"][3]["proven"];
+    if (std::string_view(strategy) == "auto") {
+      EXPECT_TRUE(proven);
+    }
+  }
+}
+
+TEST_F(Cli, KeptLayersAndUniformPlans) {
+  const auto kept = nlohmann::json::parse(run_qcqa({"search", model_, "--keep-layers", "1", "-q", "-o", "-"}).out);
+  for (const auto& point : kept["front"]) EXPECT_EQ(point["groups"][1], 6);
+  const auto uniform = nlohmann::json::parse(run_qcqa({"search", model_, "--uniform", "-q", "-o", "-"}).out);
+  EXPECT_EQ(uniform["front"].size(), 4U);
+  for (const auto& point : uniform["front"]) EXPECT_EQ(point["groups"][0], point["groups"][1]);
+}
+
+TEST_F(Cli, SearchesAFileOfDistances) {
+  const std::string part = R"({"dist": [[0,1,4,9],[1,0,1,4],[4,1,0,1],[9,4,1,0]], "norm": [1,2,3,4]})";
+  const auto file = folder_.write(
+      "d.json", R"({"num_heads": 4, "layers": {"11": {"k": )" + part + R"(}, "2": {"k": )" + part + "}}}");
+  const auto result = run_qcqa({"search", "--distances", file, "-o", at("r.json")});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto report = read_json(at("r.json"));
+  EXPECT_EQ(report["layers"][0]["layer"], 2);
+  EXPECT_EQ(report["layers"][1]["layer"], 11);
+  EXPECT_EQ(report["layers"][0]["groupings"][2]["cost"], 1.0);  // two pairs of neighbours
+  EXPECT_EQ(report["model"]["family"], "distances");
+  EXPECT_NE(run_qcqa({"report", at("r.json")}).out.find("kdgqa"), std::string::npos);
+  expect_failure({"convert", model_, "--report", at("r.json"), "--kv", "0.5", "-o", at("out")}, 2, "hold no weights");
+  expect_failure({"search", "-o", at("x.json")}, 2, "MODEL");
+  expect_failure({"search", model_, "--distances", file, "-o", at("x.json")}, 2, "exclu");
+  const auto broken = folder_.write("b.json", R"({"num_heads": 4, "layers": {"0": {"k": {"dist": [[0]]}}}})");
+  expect_failure({"search", "--distances", broken, "-o", at("x.json")}, 2, "layers/0/k/dist");
 }
 
 }  // namespace

@@ -124,6 +124,15 @@ TEST(ReportReader, RefusesKvHeadsThatAreNotTheSum) {
   expect_refused(json, "must be the sum of the group counts");
 }
 
+TEST(ReportReader, RefusesBoundsAboveTheCost) {
+  auto json = document();
+  json["front"][1]["lower_bound"] = json["front"][1]["cost"].get<double>() + 1;
+  expect_refused(json, "front/1/lower_bound: must not exceed the cost");
+  json = document();
+  json["layers"][0]["groupings"][1]["proven"] = 1;
+  expect_refused(json, "layers/0/groupings/1/proven: must be true or false");
+}
+
 TEST(ReportReader, RefusesHugeNumbers) {
   auto json = document();
   json["model"]["layers"] = 18446744073709551615ULL;

@@ -15,6 +15,7 @@ namespace qcqa {
 namespace {
 
 LayerFront search_layer(const GroupCost& cost, SearchOptions options = {}) {
+  options.strategy = Strategy::nsga2;
   return ModelSearch({&cost}, options).run().layers.front();
 }
 

@@ -16,6 +16,7 @@ namespace {
 
 SearchOptions small_options(int threads = 2) {
   SearchOptions options;
+  options.strategy = Strategy::nsga2;
   options.layer.nsga2 = {.population = 16, .generations = 12};
   options.model_nsga2 = {.population = 16, .generations = 12};
   options.layer.seed = 99;
@@ -212,7 +213,7 @@ TEST_F(ModelSearchResume, RefusesEveryBrokenField) {
   };
   expect_corrupt(make(), nlohmann::json::array(), "must be an object");
   expect_corrupt(make(), nlohmann::json::object(), "format");
-  broken("/version", 2, "version");
+  broken("/version", 99, "version");
   broken("/layers", nlohmann::json::array(), "layers");
   broken("/layers/0", 3, "layers[0]");
   broken("/layers/1", nullptr, "model");

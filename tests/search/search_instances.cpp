@@ -1,6 +1,7 @@
 #include "search/search_instances.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -43,7 +44,18 @@ Rows read_heads(std::ifstream& file, const nlohmann::json& header, std::size_t d
   return result;
 }
 
+std::vector<double> symmetric(int n, const std::function<double(int, int)>& value) {
+  std::vector<double> d(static_cast<std::size_t>(n * n), 0);
+  for (int i = 0; i < n; ++i) {
+    for (int j = i + 1; j < n; ++j)
+      d[static_cast<std::size_t>(i * n + j)] = d[static_cast<std::size_t>(j * n + i)] = value(i, j);
+  }
+  return d;
+}
+
 }  // namespace
+
+double uniform(Rng& rng) { return rng.below(1 << 30) / static_cast<double>(1 << 30); }
 
 PairwiseCost random_cost(Rng& rng, int heads, int dimensions) {
   const auto points = [&] {
@@ -55,6 +67,33 @@ PairwiseCost random_cost(Rng& rng, int heads, int dimensions) {
   };
   const Rows k = points();
   return cost_between(k, points());
+}
+
+std::vector<double> nasty_distances(Rng& rng, int n, int kind) {
+  switch (kind % kNastyKinds) {
+    case 0: {
+      const auto cost = random_cost(rng, n);
+      return {cost.distances().begin(), cost.distances().end()};
+    }
+    case 1:  // not Euclidean, not even metric
+      return symmetric(n, [&](int, int) { return uniform(rng); });
+    case 2:  // all equal
+      return symmetric(n, [&](int, int) { return 3.25; });
+    case 3:  // near-ties: every grouping of the same sizes costs nearly the same
+      return symmetric(n, [&](int, int) { return 1 + 1e-13 * rng.below(3); });
+    case 4:
+      return symmetric(n, [&](int, int) { return 1e6 + 1e-6 * uniform(rng); });
+    case 5:  // zeros: copies of heads
+      return symmetric(n, [&](int i, int j) { return (i - j) % 3 == 0 ? 0.0 : 1.0 + (i % 3) + (j % 3); });
+    case 6:  // huge differences of scale
+      return symmetric(n, [&](int, int) { return std::exp(60 * (uniform(rng) - 0.5)); });
+    case 7:  // nearly orthogonal heads, as in real models
+      return symmetric(n, [&](int i, int j) { return 10 + i * i + j * j + 0.1 * uniform(rng); });
+    case 8:  // mostly zero
+      return symmetric(n, [&](int, int) { return rng.below(4) == 0 ? uniform(rng) : 0.0; });
+    default:  // tiny and whole numbers: exact ties
+      return symmetric(n, [&](int, int) { return 1e-200 * rng.below(4); });
+  }
 }
 
 std::optional<std::vector<PairwiseCost>> stories15m_costs() {

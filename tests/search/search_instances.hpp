@@ -14,8 +14,16 @@
 
 namespace qcqa::test {
 
+/// In [0, 1).
+[[nodiscard]] double uniform(Rng& rng);
+
 /// Heads at random points of a few dimensions: distances as real ones (triangle inequality, Euclidean).
 [[nodiscard]] PairwiseCost random_cost(Rng& rng, int heads, int dimensions = 4);
+
+/// Distances of one of many kinds (taken modulo), nice and nasty: metric and not, ties and near-ties, zeros, huge
+/// differences of scale.
+inline constexpr int kNastyKinds = 10;
+[[nodiscard]] std::vector<double> nasty_distances(Rng& rng, int heads, int kind);
 
 /// The layers of stories15M's keys and values, or nothing when the shared files are not at hand.
 [[nodiscard]] std::optional<std::vector<PairwiseCost>> stories15m_costs();

@@ -16,7 +16,8 @@ class PairwiseCost final : public GroupCost {
  public:
   /// @param dist_k, dist_v  symmetric, row-major n x n, diagonal 0, entries finite and >= 0
   /// @throws Error(invalid_argument) when that does not hold or 1 <= n <= kMaxKvHeads does not
-  PairwiseCost(int n, std::vector<double> dist_k, std::vector<double> dist_v);
+  /// @param norms_k  squared norm of each head's keys, or empty when unknown; the cost itself does not need them
+  PairwiseCost(int n, std::vector<double> dist_k, std::vector<double> dist_v, std::vector<double> norms_k = {});
 
   [[nodiscard]] int heads() const noexcept override { return n_; }
   [[nodiscard]] double cost(std::span<const std::uint8_t> members) const noexcept override;
@@ -26,10 +27,11 @@ class PairwiseCost final : public GroupCost {
   [[nodiscard]] std::span<const double> distances() const noexcept { return dist_; }
   [[nodiscard]] std::span<const double> distances_k() const noexcept { return dist_k_; }
   [[nodiscard]] std::span<const double> distances_v() const noexcept { return dist_v_; }
+  [[nodiscard]] std::span<const double> norms_k() const noexcept { return norms_k_; }
 
  private:
   int n_;
-  std::vector<double> dist_k_, dist_v_, dist_;
+  std::vector<double> dist_k_, dist_v_, dist_, norms_k_;
 };
 
 }  // namespace qcqa

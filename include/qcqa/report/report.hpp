@@ -17,6 +17,9 @@
 
 namespace qcqa {
 
+/// ReportModel::family of a report about a file of head distances: there is no model to convert.
+inline constexpr std::string_view kDistancesFamily = "distances";
+
 /// The model a report is about.
 struct ReportModel {
   std::string path, fingerprint, family, dtype;
@@ -34,7 +37,7 @@ struct ReportModel {
 
 /// A plan that needs no search, for comparison.
 struct Baseline {
-  std::string name;  ///< "mha" (unchanged), "gqa" (contiguous groups), "mqa" (one group)
+  std::string name;  ///< "mha" (unchanged), "gqa" (contiguous groups), "mqa" (one group), "kdgqa" (sizes by key norms)
   int groups = 0;    ///< per layer
   double kv_fraction = 0;
   double cost = 0;

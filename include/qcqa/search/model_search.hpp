@@ -20,14 +20,27 @@ enum class Stage2 {
   binary,  ///< the paper's bit: keep all heads, or use the one stage-1 grouping with `binary_groups` groups
 };
 
+/// How groupings are found.
+enum class Strategy {
+  automatic,  ///< exact where that is fast, else local search with lower bounds; NSGA-II for costs without structure
+  nsga2,      ///< both stages of QCQA by NSGA-II; no bounds
+  local,      ///< local search alone: the fastest; no bounds
+  exact,      ///< as automatic, but the bounds get all the time they need
+  kdgqa,      ///< group sizes by key norms (arXiv 2408.08454) instead of a search
+};
+
 struct SearchOptions {
-  LayerSearchOptions layer;    ///< stage 1, and the seed of everything
+  Strategy strategy = Strategy::automatic;
+  LayerSearchOptions layer{};  ///< stage 1, and the seed of everything
   bool arbitrary = true;       ///< search groups of any size (AC); stage 2 then chooses from these
   bool equal = true;           ///< search groups of equal size (EC); with neither, only contiguous groups remain
   Stage2 stage2 = Stage2::front;
   int binary_groups = 0;       ///< Stage2::binary only: group count of a grouped layer; 0 = half the heads
                                ///< (equal groups: the largest divisor up to that)
   Nsga2Options model_nsga2{.population = 512, .generations = 500};  ///< stage 2
+  bool warm_start = false;         ///< Strategy::nsga2: seed the populations with local-search solutions
+  bool uniform = false;            ///< the front holds uniform plans only, as stock runtimes load
+  std::vector<int> keep_layers{};  ///< layers, from 0, that keep all their heads
   int threads = 0;             ///< 0 = all; never changes the result
 };
 
@@ -37,6 +50,8 @@ struct ModelPoint {
   double cost = 0;               ///< sum of layer costs
   Cardinality cardinality{};     ///< class the layers' groupings come from
   std::vector<Grouping> layers;  ///< one per layer
+  double lower_bound = 0;        ///< no choice of the class with at most kv_heads costs less; 0 says nothing
+  bool proven = false;           ///< bound_gap() is 0
 };
 
 struct SearchResult {

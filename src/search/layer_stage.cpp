@@ -1,0 +1,186 @@
+#include "search/layer_stage.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <utility>
+
+#include <omp.h>
+#include <nlohmann/json.hpp>
+
+#include "qcqa/fitness/pairwise_cost.hpp"
+#include "search/kdgqa.hpp"
+#include "search/layer_front_builder.hpp"
+#include "search/model_stage.hpp"
+#include "search/reporter.hpp"
+#include "search/solution_state.hpp"
+
+namespace qcqa {
+namespace {
+
+std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
+
+}  // namespace
+
+LayerStage::LayerStage(std::vector<const GroupCost*> costs, const SearchOptions& options)
+    : costs_(std::move(costs)), options_(options), iterations_(bound_iterations(costs_, options)) {
+  for (std::size_t l = 0; l < costs_.size(); ++l) {
+    const auto layer = static_cast<int>(l);
+    if (!is_kept(options, layer) && options.strategy != Strategy::kdgqa) add_tasks(layer);
+  }
+}
+
+void LayerStage::add_tasks(int layer) {
+  if (options_.strategy != Strategy::nsga2 && is_solvable(*costs_[at(layer)], options_.strategy)) {
+    if (!options_.arbitrary && !options_.equal) return;
+    auto& task = tasks_.emplace_back();
+    task.layer = layer;
+    task.stream = 2 * at(layer) + 1;
+    return;
+  }
+  if (options_.arbitrary) add_evolution(layer, Cardinality::arbitrary);
+  if (options_.equal) add_evolution(layer, Cardinality::equal);
+}
+
+void LayerStage::add_evolution(int layer, Cardinality cardinality) {
+  const GroupRange range = group_range(options_.layer, costs_[at(layer)]->heads());
+  GroupingProblem problem(*costs_[at(layer)], cardinality, range.min, range.max);
+  if (problem.group_counts().empty()) return;  // no divisor in range
+  auto& task = tasks_.emplace_back();
+  task.layer = layer;
+  task.cardinality = cardinality;
+  task.stream = 2 * at(layer) + (cardinality == Cardinality::equal ? 2 : 1);
+  task.evolution.emplace(std::move(problem), options_.layer.nsga2, Rng(options_.layer.seed, task.stream));
+}
+
+bool LayerStage::finished() const {
+  return std::all_of(tasks_.begin(), tasks_.end(), [](const Task& task) { return task.finished(); });
+}
+
+std::int64_t LayerStage::steps(const Task& task) const {
+  return task.evolution ? options_.layer.nsga2.generations : solver_steps(*costs_[at(task.layer)], options_);
+}
+
+std::int64_t LayerStage::steps_done(const Task& task) const {
+  if (task.evolution) return task.evolution->generation();
+  return task.finished() ? steps(task) : 0;
+}
+
+bool LayerStage::run(const ProgressFn& progress) {
+  if (finished()) return true;
+  std::int64_t done = 0, total = 0;
+  for (const auto& task : tasks_) {
+    done += steps_done(task);
+    total += steps(task);
+  }
+  Reporter reporter(progress, "layers", done, total);
+  const std::function<bool()> step = [&reporter] {
+    reporter.one_done();
+    return !reporter.stopped();
+  };
+  const auto run_task = [&](Task& task) {
+    const GroupCost& cost = *costs_[at(task.layer)];
+    if (!task.evolution) {
+      if (task.solution || reporter.stopped()) return;
+      auto solution = solve_layer(cost, options_, iterations_, task.stream, step);
+      if (!reporter.stopped() || solution.complete) task.solution = std::move(solution);
+      return;
+    }
+    if (!reporter.stopped() && !task.evolution->started()) {
+      std::vector<Labels> seeds;
+      if (options_.warm_start) {
+        for (const auto& seed : local_search_seeds(cost, options_, task.cardinality, task.stream)) {
+          seeds.push_back(to_labels(seed));
+        }
+      }
+      task.evolution->start(seeds);
+    }
+    while (!reporter.stopped() && !task.evolution->finished()) {
+      task.evolution->step();
+      reporter.one_done();
+    }
+  };
+  const auto count = static_cast<std::ptrdiff_t>(tasks_.size());
+  const int threads = options_.threads > 0 ? options_.threads : omp_get_max_threads();
+  std::exception_ptr error;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+  for (std::ptrdiff_t t = 0; t < count; ++t) {
+    try {
+      run_task(tasks_[static_cast<std::size_t>(t)]);
+    } catch (...) {
+      reporter.stop();
+#pragma omp critical(qcqa_layer_stage_error)
+      if (!error) error = std::current_exception();
+    }
+  }
+  if (error) std::rethrow_exception(error);
+  return !reporter.stopped();
+}
+
+LayerFront LayerStage::front(int layer) const {
+  const GroupCost& cost = *costs_[at(layer)];
+  LayerFrontBuilder builder(layer, cost);
+  const GroupRange range = group_range(options_.layer, cost.heads());
+  for (int groups = range.min; groups <= range.max; ++groups) {
+    if (options_.arbitrary) builder.open(Cardinality::arbitrary, groups);
+    if (options_.equal && cost.heads() % groups == 0) builder.open(Cardinality::equal, groups);
+  }
+  std::int64_t evaluations = 0;
+  for (const auto& task : tasks_) {
+    if (task.layer != layer) continue;
+    if (task.solution) {
+      for (const auto& found : task.solution->found) builder.offer(found.grouping, found.source);
+      for (const auto& bound : task.solution->bounds) builder.bound(bound.cardinality, bound.groups, bound.lower_bound);
+      evaluations += task.solution->evaluations;
+    }
+    if (!task.evolution) continue;
+    evaluations += task.evolution->problem().evaluations();
+    for (const auto& best : task.evolution->problem().archive()) {
+      if (best.genome.groups > 0) builder.offer(to_grouping(best.genome, cost.heads()), "nsga2");
+    }
+  }
+  const PairwiseCost* pairwise = with_key_norms(cost);
+  std::vector<LayerGrouping> compared;
+  for (int groups = 1; pairwise != nullptr && groups <= cost.heads(); ++groups) {
+    const Grouping grouping = kdgqa_grouping(*pairwise, groups);
+    if (options_.strategy == Strategy::kdgqa) builder.offer(grouping, "kdgqa");
+    if (cost.heads() % groups == 0) {
+      compared.push_back({.grouping = grouping,
+                          .cardinality = Cardinality::arbitrary,
+                          .cost = grouping_cost(cost, grouping),
+                          .parts = grouping_cost_parts(cost, grouping),
+                          .source = "kdgqa"});
+    }
+  }
+  LayerFront result = builder.build(evaluations);
+  result.kdgqa = std::move(compared);
+  return result;
+}
+
+std::vector<LayerFront> LayerStage::fronts() const {
+  std::vector<LayerFront> result;
+  for (std::size_t l = 0; l < costs_.size(); ++l) result.push_back(front(static_cast<int>(l)));
+  return result;
+}
+
+nlohmann::json LayerStage::save() const {
+  nlohmann::json saved = nlohmann::json::array();
+  for (const auto& task : tasks_) {
+    saved.push_back(task.evolution ? task.evolution->save() : task.solution ? save_solution(*task.solution) : nullptr);
+  }
+  return saved;
+}
+
+void LayerStage::restore(const nlohmann::json& saved) {
+  for (std::size_t t = 0; t < tasks_.size(); ++t) {
+    const std::string where = "search state.layers[" + std::to_string(t) + "]";
+    Task& task = tasks_[t];
+    if (task.evolution) {
+      task.evolution->restore(saved[t], where);
+    } else if (!saved[t].is_null()) {
+      task.solution = restore_solution(saved[t], where, costs_[at(task.layer)]->heads());
+    }
+  }
+}
+
+}  // namespace qcqa
