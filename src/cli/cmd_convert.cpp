@@ -26,10 +26,10 @@ struct ConvertCommand {
   double kv = 0;
   int point = -1, groups = 0;
   std::string cardinality = "contiguous";
-  std::uint64_t seed = 0;
   CLI::Option *kv_option = nullptr, *point_option = nullptr, *groups_option = nullptr, *cardinality_option = nullptr;
   CommonFlags common;
   ExportFlags output;
+  FitnessFlags fitness;
   MergeFlags merge;
   ComputeFlags compute;
 };
@@ -45,21 +45,25 @@ void check_choice_of_plan(const ConvertCommand& command) {
   }
 }
 
-/// The fitness tables, and a search of just the wanted groupings when they are not given by counting.
-Report search_for_groups(const ConvertCommand& command, const Model& model, Cardinality cardinality, int threads, Console& console) {
+/// A search of just the wanted groupings when they are not given by counting.
+Report search_for_groups(const ConvertCommand& command, const Model& model, const Calibration& calibration,
+                         const MergeOptions& merge, Cardinality cardinality, int threads, Console& console) {
   const int heads = model.layers().front().kv_heads;
   if (command.groups < 1 || command.groups > heads) {
     throw Error(ErrorKind::invalid_argument, "--groups", "must be from 1 to the number of KV heads, " + std::to_string(heads),
                 std::to_string(command.groups));
   }
   SearchOptions options;
-  options.layer.seed = command.seed;
+  options.layer.seed = command.merge.seed;
   options.layer.min_groups = options.layer.max_groups = command.groups;
   options.arbitrary = cardinality == Cardinality::arbitrary;
   options.equal = cardinality == Cardinality::equal;
   options.model_nsga2.generations = 0;  // every layer gets the same number of groups: nothing to choose
   options.threads = threads;
-  return search_model(model, options, parse_device(command.common.device), console);
+  const Device device = parse_device(command.common.device);
+  const LayerCosts costs =
+      compute_costs(model, command.fitness.resolve(merge.kind), calibration, merge.forward, device, console);
+  return search_model(model, costs, options, device, console);
 }
 
 int run(const ConvertCommand& command) {
@@ -72,10 +76,15 @@ int run(const ConvertCommand& command) {
   const Model model = Model::open(command.model);
   console.note(preamble(model, "convert"));
   check_output(model, command.output);
+  prepare_forward(threads);
+  Calibration calibration;
+  if (!command.output.dry_run) {
+    calibration = collect_calibration(model, command.merge.calibration, command.merge.seed, merge.forward, console);
+  }
   Report report;
   Plan plan;
   if (command.report.empty()) {
-    report = search_for_groups(command, model, cardinality, threads, console);
+    report = search_for_groups(command, model, calibration, merge, cardinality, threads, console);
     plan = plan_for_groups(report.search, command.groups, cardinality);
   } else {
     report = read_report(command.report);
@@ -85,8 +94,7 @@ int run(const ConvertCommand& command) {
                : plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
                                    options.layout == Layout::gqa ? PlanShape::uniform : PlanShape::any);
   }
-  prepare_forward(threads);
-  const MergeStep merged(model, plan, command.merge, merge, command.output, console);
+  const MergeStep merged(model, plan, calibration, merge, command.output, console);
   report.merge = merged.summary();
   export_step(merged.model(), plan, std::move(report), command.output, console);
   return kOk;
@@ -105,9 +113,11 @@ void add_convert(CLI::App& app, Action& action) {
   command->groups_option = sub->add_option("--groups", command->groups, "Without a report: groups (KV heads) in every layer")->group(group);
   command->cardinality_option =
       sub->add_option("--cardinality", command->cardinality, "With --groups: " + describe_choices(std::span<const Choice<Cardinality>>(kCardinalities)))->group(group)->capture_default_str();
-  sub->add_option("--seed", command->seed, "With --groups: seed of the search")->group(group)->capture_default_str();
+  sub->add_option("--seed", command->merge.seed, "Seed of everything random")->group(group)->capture_default_str();
+  command->fitness.add_to(*sub);
   command->merge.add_to(*sub);
   command->output.add_to(*sub);
+  command->compute.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action] { action = [command] { return run(*command); }; });
 }

@@ -23,6 +23,7 @@ struct RunCommand {
   ComputeFlags compute;
   IncreaseLimit limit;
   CommonFlags common;
+  FitnessFlags fitness;
   SearchFlags search;
   ExportFlags output;
   MergeFlags merge;
@@ -56,7 +57,9 @@ int run(const RunCommand& command) {
   const int threads = command.common.apply_threads();
   const SearchOptions options = command.search.resolve(threads);
   const ExportOptions output = command.output.resolve();
-  const MergeOptions merge = command.merge.resolve(command.compute.resolve(command.common.device));
+  MergeFlags merge_flags = command.merge;
+  merge_flags.seed = options.layer.seed;
+  const MergeOptions merge = merge_flags.resolve(command.compute.resolve(command.common.device));
   const Device device = parse_device(command.common.device);
   Console console = command.common.console();
   const Model model = Model::open(command.model);
@@ -69,14 +72,20 @@ int run(const RunCommand& command) {
 
   const std::filesystem::path folder = command.output.folder();
   const SearchState state{folder.string() + ".search-state", command.resume};
-  Report report = search_model(model, options, device, console, state);
+  prepare_forward(threads);
+  Calibration calibration;
+  if (!command.output.dry_run) {
+    calibration = collect_calibration(model, merge_flags.calibration, merge.seed, merge.forward, console);
+  }
+  const LayerCosts costs =
+      compute_costs(model, command.fitness.resolve(merge.kind), calibration, merge.forward, device, console);
+  Report report = search_model(model, costs, options, device, console, state);
   if (!command.common.quiet) std::printf("%s", search_summary(report).c_str());
   const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
                                       output.layout == Layout::gqa ? PlanShape::uniform : PlanShape::any);
   report.plan = plan;
-  prepare_forward(threads);
   {
-    const MergeStep merged(model, plan, command.merge, merge, command.output, console);
+    const MergeStep merged(model, plan, calibration, merge, command.output, console);
     report.merge = merged.summary();
     export_step(merged.model(), plan, report, command.output, console);
   }
@@ -99,6 +108,7 @@ void add_run(CLI::App& app, Action& action) {
   sub->add_flag("--resume", command->resume, "Go on with an interrupted run of the same output");
   command->merge.add_to(*sub);
   command->output.add_to(*sub);
+  command->fitness.add_to(*sub);
   command->search.add_to(*sub);
   command->text.add_to(*sub);
   command->limit.add_to(*sub);

@@ -2,7 +2,9 @@
 #include <memory>
 
 #include "cli/commands.hpp"
+#include "cli/evaluate_step.hpp"
 #include "cli/flags.hpp"
+#include "cli/forward_setup.hpp"
 #include "cli/search_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/report/tables.hpp"
@@ -16,12 +18,41 @@ struct SearchCommand {
   bool resume = false, force = false;
   CommonFlags common;
   SearchFlags search;
+  FitnessFlags fitness;
+  CalibrationFlags calibration;
+  ComputeFlags compute;
 };
+
+Report search_checkpoint(const SearchCommand& command, const SearchOptions& options, Fitness fitness,
+                         const std::optional<SearchState>& state, Console& console) {
+  const Device device = parse_device(command.common.device);
+  const ForwardOptions forward = command.compute.resolve(command.common.device);
+  const Model model = Model::open(command.model);
+  console.note(preamble(model, "search"));
+  if (command.calibration.given()) prepare_forward(options.threads);
+  const Calibration calibration =
+      collect_calibration(model, command.calibration, options.layer.seed, forward, console);
+  return search_model(model, compute_costs(model, fitness, calibration, forward, device, console), options, device,
+                      console, state);
+}
+
+void check_calibration(const SearchCommand& command, Fitness fitness) {
+  command.calibration.check();
+  if (!command.distances.empty() && command.fitness.fitness != "auto") {
+    throw Error(ErrorKind::invalid_argument, "--fitness", "is for models", "--distances");
+  }
+  if (fitness == Fitness::wse && command.calibration.given()) {
+    throw Error(ErrorKind::invalid_argument, "--calibrate", "is for --fitness aligned and subspace",
+                "--fitness " + std::string(fitness_name(fitness)));
+  }
+}
 
 int run(const SearchCommand& command) {
   const bool to_stdout = command.output == "-";
   const SearchOptions options = command.search.resolve(command.common.apply_threads());
   const Device device = parse_device(command.common.device);
+  const Fitness fitness = command.fitness.resolve();
+  check_calibration(command, fitness);
   if (!to_stdout && !command.force && std::filesystem::exists(command.output)) {
     throw Error(ErrorKind::invalid_argument, command.output, "the report must not exist yet", "a file", "Use --force to replace it.");
   }
@@ -35,9 +66,7 @@ int run(const SearchCommand& command) {
   if (!to_stdout) state = SearchState{command.output + ".state", command.resume};
   const Report report = [&] {
     if (!command.distances.empty()) return search_distances(command.distances, options, console, state);
-    const Model model = Model::open(command.model);
-    console.note(preamble(model, "search"));
-    return search_model(model, options, device, console, state);
+    return search_checkpoint(command, options, fitness, state, console);
   }();
   const std::string document = to_json(report).dump(1) + "\n";
   if (to_stdout) {
@@ -71,7 +100,10 @@ void add_search(CLI::App& app, Action& action) {
   sub->add_option("-o,--output", command->output, "Report file, JSON; - for stdout")->required();
   sub->add_flag("--resume", command->resume, "Go on with an interrupted search of the same output");
   sub->add_flag("--force", command->force, "Replace the report if it exists");
+  command->fitness.add_to(*sub);
   command->search.add_to(*sub);
+  command->calibration.add_to(*sub);
+  command->compute.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action, model, distances] {
     if (model->count() == 0 && distances->count() == 0) throw CLI::RequiredError("MODEL");

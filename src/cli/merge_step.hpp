@@ -4,8 +4,8 @@
 
 #include <optional>
 #include <string>
-#include <vector>
 
+#include "cli/calibration.hpp"
 #include "cli/console.hpp"
 #include "cli/flags.hpp"
 #include "qcqa/merge/merge.hpp"
@@ -15,8 +15,7 @@ namespace qcqa::cli {
 /// How heads are merged, as named on the command line.
 struct MergeFlags {
   std::string merge = "mean";
-  std::vector<std::string> calibrate;
-  std::int64_t calibration_tokens = 262144;
+  CalibrationFlags calibration;
   std::string reconstruct = "block";
   int steps = ReconstructOptions{}.steps;
   std::string memory = "4GiB";
@@ -33,7 +32,7 @@ class MergeStep {
  public:
   /// @param output  where the model will be written; an interrupted merge leaves a folder with the ending .merge-state
   ///                beside it. With --dry-run nothing is merged
-  MergeStep(const Model& model, const Plan& plan, const MergeFlags& flags, const MergeOptions& options,
+  MergeStep(const Model& model, const Plan& plan, const Calibration& calibration, const MergeOptions& options,
             const ExportFlags& output, Console& console);
   MergeStep(const MergeStep&) = delete;
   MergeStep& operator=(const MergeStep&) = delete;

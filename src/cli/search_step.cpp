@@ -1,13 +1,11 @@
 #include "cli/search_step.hpp"
 
 #include <algorithm>
-#include <deque>
 
 #include "checkpoint/json_file.hpp"
 #include "cli/flags.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/fitness/distance_file.hpp"
-#include "qcqa/fitness/head_gram.hpp"
 #include "qcqa/report/tables.hpp"
 #include "qcqa/support/error.hpp"
 #include "qcqa/support/version.hpp"
@@ -70,31 +68,14 @@ Report search_costs(const std::vector<const GroupCost*>& costs, const SearchOpti
 
 }  // namespace
 
-Report search_model(const Model& model, const SearchOptions& options, const Device& device, Console& console,
-                    const std::optional<SearchState>& state) {
-  const ProgressFn progress = console.progress();
-  const auto total = static_cast<std::int64_t>(model.layers().size());
-  const double start = console.seconds();
-  std::deque<PairwiseCost> costs;
-  std::vector<const GroupCost*> pointers;
-  for (const AttentionLayer& layer : model.layers()) {
-    costs.push_back(wse_cost(compute_head_gram(layer, device)));
-    pointers.push_back(&costs.back());
-    // Mapped pages count as this process's memory until they are let go.
-    for (const auto* heads : {&layer.key, &layer.value}) {
-      for (const HeadRows& head : *heads) Checkpoint::done_with(head.weight);
-    }
-    if (!progress({"fitness", layer.layer + 1, total})) {
-      throw Error(ErrorKind::interrupted, model.path().string(), "interrupted before the search began");
-    }
-  }
-  const double tables = console.seconds();
-  console.detail("fitness tables: " + std::to_string(tables - start) + " s");
-
-  Report report = search_costs(pointers, options, model.path().string(), console, state);
+Report search_model(const Model& model, const LayerCosts& costs, const SearchOptions& options, const Device& device,
+                    Console& console, const std::optional<SearchState>& state) {
+  Report report = search_costs(costs.pointers(), options, model.path().string(), console, state);
   report.model = describe(model);
   report.options = options_json(options, device);
-  report.timings["fitness_tables"] = tables - start;
+  report.fitness_name = fitness_name(costs.fitness);
+  report.fitness_unit = fitness_unit(costs.fitness, costs.calibrated);
+  report.timings["fitness_tables"] = costs.seconds;
   derive_comparisons(report);
   return report;
 }
@@ -161,7 +142,7 @@ std::string search_summary(const Report& report) {
                human_bytes(static_cast<double>(limit * report.model.kv_bytes_per_head())), format_number("%.5g", baseline.cost),
                least(report.search.uniform, limit), least(report.search.front, limit)});
   }
-  return "Weight-sharing error of the best plan found (" + std::to_string(heads) + " KV heads before)\n" + table.str();
+  return "Cost (" + report.fitness_name + ") of the best plan found (" + std::to_string(heads) + " KV heads before)\n" + table.str();
 }
 
 }  // namespace qcqa::cli

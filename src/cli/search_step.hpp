@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "cli/console.hpp"
+#include "cli/fitness_step.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/report/report.hpp"
 #include "qcqa/support/device.hpp"
@@ -16,9 +17,10 @@ struct SearchState {
   bool resume = false;
 };
 
-/// Fitness tables, search and comparisons: everything of a report but the plan.
+/// Search and comparisons: everything of a report but the plan.
 /// @throws Error(interrupted) after saving the state
-[[nodiscard]] Report search_model(const Model& model, const SearchOptions& options, const Device& device, Console& console,
+[[nodiscard]] Report search_model(const Model& model, const LayerCosts& costs, const SearchOptions& options,
+                                  const Device& device, Console& console,
                                   const std::optional<SearchState>& state = std::nullopt);
 
 /// The same for a file of head distances instead of a model; --keep-layers are then keys of the file.

@@ -4,7 +4,7 @@
 #include <span>
 
 #include "fitness/shared_heads.hpp"
-#include "qcqa/merge/merge_kind.hpp"
+#include "qcqa/fitness/merge_kind.hpp"
 
 namespace qcqa {
 

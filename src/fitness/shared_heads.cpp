@@ -12,8 +12,8 @@ namespace {
 constexpr double kRounding = 1e-13;
 constexpr double kTiny = 1e-300;
 /// Turns of the alignment; it stops when a turn gains less than kGain.
-constexpr int kTurns = 100;
-constexpr double kGain = 1e-12;
+constexpr int kTurns = 50;
+constexpr double kGain = 1e-6;
 
 double sum_of(const at::Tensor& values) { return values.sum().item<double>(); }
 

@@ -8,12 +8,15 @@
 #include <cmath>
 #include <random>
 
+#include "forward/for_each_batch.hpp"
 #include "forward/transformer.hpp"
 #include "qcqa/support/error.hpp"
-#include "support/parallel.hpp"
 
 namespace qcqa {
 namespace {
+
+/// Sequences that go through the layers together on a CPU, whatever the number of threads: it decides on the rounding.
+constexpr std::size_t kSequencesOnCpu = 64;
 
 /// Keys and values of one layer: sequence b has rows [b * capacity, (b + 1) * capacity).
 struct LayerCache {
@@ -36,6 +39,8 @@ class Decoder {
     }
   }
 
+  [[nodiscard]] const Runtime& runtime() const noexcept { return transformer_.runtime(); }
+
   [[nodiscard]] std::int64_t cache_bytes() const {
     std::int64_t bytes = 0;
     for (const LayerCache& cache : caches_)
@@ -45,8 +50,8 @@ class Decoder {
 
   /// Takes `tokens[i]` as the next tokens of sequence `sequences[i]`, which has `lengths[i]` so far.
   /// @returns logits (sequences, vocabulary) after the last of each, on the CPU
-  at::Tensor advance(const std::vector<std::int64_t>& sequences, const std::vector<std::int64_t>& lengths,
-                     const std::vector<std::span<const std::int32_t>>& tokens) {
+  at::Tensor advance(std::span<const std::int64_t> sequences, std::span<const std::int64_t> lengths,
+                     std::span<const std::span<const std::int32_t>> tokens) {
     std::vector<std::int32_t> all;
     std::vector<std::int64_t> positions;
     std::vector<std::int64_t> cache_rows;
@@ -103,20 +108,19 @@ std::int32_t draw(const float* probabilities, std::int64_t count, std::mt19937_6
 }
 
 /// The next token of each row of logits. @param random  one per row
-std::vector<std::int32_t> pick(const at::Tensor& logits, double temperature, std::span<std::mt19937_64* const> random) {
-  std::vector<std::int32_t> tokens(random.size());
+void pick(const at::Tensor& logits, double temperature, std::span<std::mt19937_64* const> random,
+          std::span<std::int32_t> tokens) {
   if (temperature <= 0) {
     const at::Tensor top = logits.argmax(-1);
     for (std::size_t i = 0; i < tokens.size(); ++i)
       tokens[i] = static_cast<std::int32_t>(top.data_ptr<std::int64_t>()[i]);
-    return tokens;
+    return;
   }
   const at::Tensor probabilities = at::softmax(logits / temperature, -1).contiguous();
   const std::int64_t vocabulary = logits.size(1);
-  parallel_for(tokens.size(), [&](std::size_t i) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
     tokens[i] = draw(probabilities.data_ptr<float>() + static_cast<std::int64_t>(i) * vocabulary, vocabulary, *random[i]);
-  });
-  return tokens;
+  }
 }
 
 void check(std::span<const std::vector<std::int32_t>> prompts, const GenerateOptions& options) {
@@ -161,10 +165,17 @@ Generation generate(const Model& model, std::span<const std::vector<std::int32_t
   while (!active.empty()) {
     std::vector<std::int64_t> so_far;
     for (const std::int64_t sequence : active) so_far.push_back(lengths[static_cast<std::size_t>(sequence)]);
-    const at::Tensor logits = decoder.advance(active, so_far, next);
     std::vector<std::mt19937_64*> generators;
     for (const std::int64_t sequence : active) generators.push_back(&random[static_cast<std::size_t>(sequence)]);
-    const std::vector<std::int32_t> picked = pick(logits, options.temperature, generators);
+    std::vector<std::int32_t> picked(active.size());
+    const std::size_t together = decoder.runtime().device.is_cpu() ? kSequencesOnCpu : active.size();
+    for_each_batch(decoder.runtime(), (active.size() + together - 1) / together, [&](std::size_t part) {
+      const std::size_t first = part * together;
+      const std::size_t some = std::min(together, active.size() - first);
+      const auto of_part = [&](auto& all) { return std::span(all).subspan(first, some); };
+      pick(decoder.advance(of_part(active), of_part(so_far), of_part(next)), options.temperature, of_part(generators),
+           of_part(picked));
+    });
     std::vector<std::int64_t> still_active;
     for (std::size_t i = 0; i < active.size(); ++i) {
       const auto sequence = static_cast<std::size_t>(active[i]);

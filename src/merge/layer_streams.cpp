@@ -7,9 +7,20 @@
 #include "forward/for_each_batch.hpp"
 
 namespace qcqa {
+namespace {
 
-LayerStreams::LayerStreams(const Transformer& transformer, std::span<const Sequence> sequences,
-                           std::int64_t batch_tokens)
+/// Tokens that go through a layer together, of which a step of reconstruction takes several batches: one for each of a few
+/// threads, or enough for a GPU.
+constexpr std::int64_t kBatchTokensOnCpu = 256;
+constexpr std::int64_t kBatchTokensOnGpu = 4096;
+
+}  // namespace
+
+KeyFreedom key_freedom(const ForwardSpec& spec) noexcept {
+  return {.rotary_dim = spec.rotary.dim, .head_norm = spec.head_norm};
+}
+
+LayerStreams::LayerStreams(const Transformer& transformer, std::span<const Sequence> sequences)
     : transformer_(&transformer), sequences_(sequences.begin(), sequences.end()) {
   std::size_t longest = 1;
   for (const Sequence sequence : sequences) {
@@ -17,7 +28,8 @@ LayerStreams::LayerStreams(const Transformer& transformer, std::span<const Seque
     tokens_ += static_cast<std::int64_t>(sequence.size());
   }
   const RotaryTable table(transformer.spec().rotary, static_cast<std::int64_t>(longest), transformer.runtime());
-  batches_ = make_batches(sequences, table, batch_tokens);
+  const bool on_cpu = transformer.runtime().device.is_cpu();
+  batches_ = make_batches(sequences, table, on_cpu ? kBatchTokensOnCpu : kBatchTokensOnGpu);
 }
 
 void LayerStreams::embed(at::Tensor hidden) const {

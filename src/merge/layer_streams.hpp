@@ -6,11 +6,15 @@
 #include <span>
 #include <vector>
 
+#include "fitness/head_blocks.hpp"
 #include "forward/batch.hpp"
 #include "forward/for_each_batch.hpp"
 #include "forward/transformer.hpp"
 
 namespace qcqa {
+
+/// What a family's attention leaves free, as its forward pass says.
+[[nodiscard]] KeyFreedom key_freedom(const ForwardSpec& spec) noexcept;
 
 /// The calibration sequences as they pass through a model: batches of them, and how a layer is run over one.
 class LayerStreams {
@@ -18,8 +22,7 @@ class LayerStreams {
   using Sequence = std::span<const std::int32_t>;
 
   /// @param transformer   of the original; must outlive this
-  /// @param batch_tokens  tokens that go through a layer together
-  LayerStreams(const Transformer& transformer, std::span<const Sequence> sequences, std::int64_t batch_tokens);
+  LayerStreams(const Transformer& transformer, std::span<const Sequence> sequences);
 
   [[nodiscard]] std::int64_t tokens() const noexcept { return tokens_; }
   [[nodiscard]] const std::vector<SequenceBatch>& batches() const noexcept { return batches_; }

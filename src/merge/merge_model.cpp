@@ -9,34 +9,24 @@
 #include "merge/merge_heads.hpp"
 #include "merge/merge_state.hpp"
 #include "merge/reconstruction.hpp"
+#include "merge/second_moment.hpp"
 #include "qcqa/merge/merge.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
 namespace {
 
-/// Tokens of a batch, of which a step of reconstruction takes several: one for each of a few threads, or enough for a GPU.
-constexpr std::int64_t kBatchTokensOnCpu = 256;
-constexpr std::int64_t kBatchTokensOnGpu = 4096;
 /// One batch in this many is held back, but at most kMostHeldBack.
 constexpr std::size_t kHoldBackEvery = 24;
 constexpr std::size_t kMostHeldBack = 32;
-/// Tokens per column of a second moment that are enough to know it.
-constexpr std::int64_t kMomentTokensPerColumn = 64;
 
 /// Units of progress: a step of reconstruction counts as this many passes of one batch.
 constexpr std::int64_t kUnitsPerPass = 1;
 constexpr std::int64_t kUnitsPerStep = 12;
 
-using Sequences = std::span<const std::span<const std::int32_t>>;
-
-KeyFreedom key_freedom(const ForwardSpec& spec) {
-  return {.rotary_dim = spec.rotary.dim, .head_norm = spec.head_norm};
-}
-
 class ModelMerger {
  public:
-  ModelMerger(const Model& model, const Plan& plan, Sequences calibration, const MergeOptions& options,
+  ModelMerger(const Model& model, const Plan& plan, CalibrationSequences calibration, const MergeOptions& options,
               const std::filesystem::path& scratch, const ProgressFn& progress)
       : model_(model),
         plan_(plan),
@@ -46,14 +36,14 @@ class ModelMerger {
         state_(model, plan, calibration, options, scratch) {
     if (!calibration.empty() && uses_calibration(options.kind)) {
       transformer_.emplace(model, Runtime::of(options.forward));
-      const bool on_cpu = transformer_->runtime().device.is_cpu();
-      streams_.emplace(*transformer_, calibration, on_cpu ? kBatchTokensOnCpu : kBatchTokensOnGpu);
+      streams_.emplace(*transformer_, calibration);
       make_room(scratch);
     }
   }
 
   MergeResult run() {
-    MergeSummary summary{.kind = options_.kind};
+    MergeSummary summary;
+    summary.kind = options_.kind;
     summary.keys_pooled = spec_.head_norm && uses_calibration(options_.kind);
     if (streams_) {
       summary.calibration_tokens = streams_->tokens();
@@ -65,8 +55,9 @@ class ModelMerger {
         merge_layer_with_streams(layer);
       } else if (!state_.is_finished(layer)) {
         const AttentionLayer& attention = model_.layers()[static_cast<std::size_t>(layer)];
-        const AttentionWeights merged =
-            merge_heads(read_attention_weights(attention), grouping(layer), options_.kind, key_freedom(spec_), {});
+        const AttentionWeights weights = read_attention_weights(attention);
+        const AttentionWeights merged = merge_heads(weights, grouping(layer), options_.kind, key_freedom(spec_),
+                                                    isotropic_moment(model_, layer, spec_, weights.inputs()));
         state_.finish(layer, attention_tensors(model_, attention, merged), {.layer = layer});
       }
       report((layer + 1) * units_per_layer());
@@ -110,7 +101,7 @@ class ModelMerger {
     std::int64_t passed = 0;
     const auto pass = [&](const LayerWeights& weights, const at::Tensor& hidden) {
       BatchProgress meter([&](std::int64_t rows) {
-        return !progress_ || progress_({"merge", begin + passed + rows / kBatchTokensOnCpu * kUnitsPerPass,
+        return !progress_ || progress_({"merge", begin + passed + rows * static_cast<std::int64_t>(streams_->batches().size()) / streams_->tokens() * kUnitsPerPass,
                                         static_cast<std::int64_t>(model_.layers().size()) * units_per_layer()});
       });
       streams_->advance(weights, layer, hidden, meter);
@@ -135,7 +126,7 @@ class ModelMerger {
     const AttentionLayer& attention = model_.layers()[static_cast<std::size_t>(layer)];
     const AttentionWeights weights = read_attention_weights(attention);
     const AttentionWeights merged = merge_heads(weights, grouping(layer), options_.kind, key_freedom(spec_),
-                                                second_moment(original, weights.inputs()));
+                                                second_moment(*streams_, original_, original, weights.inputs()));
     state_.finish(layer, attention_tensors(model_, attention, merged), {.layer = layer});
   }
 
@@ -143,7 +134,7 @@ class ModelMerger {
     const AttentionLayer& attention = model_.layers()[static_cast<std::size_t>(layer)];
     const AttentionWeights weights = read_attention_weights(attention);
     const AttentionWeights merged = merge_heads(weights, grouping(layer), MergeKind::subspace, key_freedom(spec_),
-                                                second_moment(original, weights.inputs()));
+                                                second_moment(*streams_, original_, original, weights.inputs()));
     LayerWeights compact = compact_layer(original, merged, grouping(layer), transformer_->runtime());
     LayerTask task{.layer = layer,
                    .original = &original,
@@ -176,27 +167,6 @@ class ModelMerger {
     if (task.fitted.empty()) task.fitted = task.held_back;
   }
 
-  /// Mean of x x^T over tokens, x the original's attention input, with a 1 below it where there are biases.
-  [[nodiscard]] at::Tensor second_moment(const LayerWeights& original, std::int64_t inputs) const {
-    const auto options = transformer_->runtime().options().dtype(at::kDouble);
-    at::Tensor sum = at::zeros({inputs, inputs}, options);
-    std::int64_t tokens = 0;
-    // Every so many batches: neighbours may be of one text.
-    const auto wanted = static_cast<std::size_t>(
-        std::max<std::int64_t>(1, kMomentTokensPerColumn * inputs * static_cast<std::int64_t>(streams_->batches().size()) /
-                                      std::max<std::int64_t>(1, streams_->tokens())));
-    const std::size_t every = std::max<std::size_t>(1, streams_->batches().size() / wanted);
-    const at::NoGradGuard no_gradients;
-    for (std::size_t i = 0; i < streams_->batches().size(); i += every) {
-      const SequenceBatch& batch = streams_->batches()[i];
-      at::Tensor x = apply_norm(streams_->rows(original_, batch), original.attention_norm, spec_).to(at::kDouble);
-      if (inputs > x.size(1)) x = at::cat({x, at::ones({x.size(0), 1}, options)}, 1);
-      sum += at::mm(x.t(), x);
-      tokens += batch.rows;
-    }
-    return (sum / static_cast<double>(tokens)).to(at::kCPU);
-  }
-
   const Model& model_;
   const Plan& plan_;
   const MergeOptions& options_;
@@ -213,7 +183,7 @@ class ModelMerger {
 bool uses_calibration(MergeKind kind) noexcept { return kind == MergeKind::aligned || kind == MergeKind::subspace || needs_calibration(kind); }
 bool needs_calibration(MergeKind kind) noexcept { return kind == MergeKind::reconstruct; }
 
-MergeResult merge_model(const Model& model, const Plan& plan, Sequences calibration, const MergeOptions& options,
+MergeResult merge_model(const Model& model, const Plan& plan, CalibrationSequences calibration, const MergeOptions& options,
                         const std::filesystem::path& scratch, const ProgressFn& progress) {
   if (calibration.empty() && needs_calibration(options.kind)) {
     throw Error(ErrorKind::invalid_argument, "--merge reconstruct", "needs calibration tokens", "none",

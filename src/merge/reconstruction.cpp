@@ -56,12 +56,6 @@ std::vector<Parameter> parameters_of(LayerWeights& weights, const ReconstructOpt
   return parameters;
 }
 
-std::vector<at::Tensor> values_of(const std::vector<Parameter>& parameters) {
-  std::vector<at::Tensor> values;
-  for (const Parameter& parameter : parameters) values.push_back(*parameter.place);
-  return values;
-}
-
 std::vector<at::Tensor> copies_of(const std::vector<at::Tensor>& tensors) {
   std::vector<at::Tensor> copies;
   for (const at::Tensor& tensor : tensors) copies.push_back(tensor.detach().clone());

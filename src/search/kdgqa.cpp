@@ -23,7 +23,7 @@ double pooled_norm(const PairwiseCost& cost, std::size_t begin, std::size_t end)
 }  // namespace
 
 const PairwiseCost* with_key_norms(const GroupCost& cost) noexcept {
-  const auto* pairwise = dynamic_cast<const PairwiseCost*>(&cost);
+  const PairwiseCost* pairwise = cost.pairwise();
   return pairwise != nullptr && !pairwise->norms_k().empty() ? pairwise : nullptr;
 }
 

@@ -30,8 +30,6 @@ bool by_subsets(const GroupCost& cost, Strategy strategy) noexcept {
   return cost.heads() <= kMaxSubsetHeads && strategy != Strategy::local;
 }
 
-const PairwiseCost* pairwise(const GroupCost& cost) noexcept { return dynamic_cast<const PairwiseCost*>(&cost); }
-
 // The group counts strictly between one group and all heads.
 std::vector<int> counts(const SearchOptions& options, int heads, Cardinality cardinality) {
   const GroupRange range = group_range(options.layer, heads);
@@ -174,7 +172,7 @@ LayerSolution solve_by_subsets(const GroupCost& cost, const SearchOptions& optio
 }  // namespace
 
 bool is_solvable(const GroupCost& cost, Strategy strategy) noexcept {
-  return pairwise(cost) != nullptr || by_subsets(cost, strategy);
+  return cost.pairwise() != nullptr || by_subsets(cost, strategy);
 }
 
 int solver_steps(const GroupCost& cost, const SearchOptions& options) noexcept {
@@ -204,7 +202,7 @@ LayerSolution solve_layer(const GroupCost& cost, const SearchOptions& options, i
     step();
     return solution;
   }
-  PairwiseSolver solver(*pairwise(cost), options, iterations, stream, step);
+  PairwiseSolver solver(*cost.pairwise(), options, iterations, stream, step);
   solver.search(options.arbitrary, options.equal);
   const bool bounded = options.strategy != Strategy::local;
   const bool complete = bounded ? step() && solver.bound() : true;
@@ -216,9 +214,9 @@ LayerSolution solve_layer(const GroupCost& cost, const SearchOptions& options, i
 
 std::vector<Grouping> local_search_seeds(const GroupCost& cost, const SearchOptions& options, Cardinality cardinality,
                                          std::uint64_t stream) {
-  if (pairwise(cost) == nullptr) return {};
+  if (cost.pairwise() == nullptr) return {};
   const std::function<bool()> step = [] { return true; };
-  PairwiseSolver solver(*pairwise(cost), options, 0, stream, step);
+  PairwiseSolver solver(*cost.pairwise(), options, 0, stream, step);
   solver.search(cardinality == Cardinality::arbitrary, cardinality == Cardinality::equal);
   std::vector<Grouping> seeds;
   for (const auto& found : solver.take().found) seeds.push_back(found.grouping);

@@ -20,10 +20,19 @@ namespace {
 
 std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
 
+std::vector<const GroupCost*> steering_of(const std::vector<const GroupCost*>& costs) {
+  std::vector<const GroupCost*> steering;
+  for (const GroupCost* cost : costs) steering.push_back(cost->pairwise() != nullptr ? cost->pairwise() : cost);
+  return steering;
+}
+
 }  // namespace
 
 LayerStage::LayerStage(std::vector<const GroupCost*> costs, const SearchOptions& options)
-    : costs_(std::move(costs)), options_(options), iterations_(bound_iterations(costs_, options)) {
+    : costs_(std::move(costs)),
+      steering_(steering_of(costs_)),
+      options_(options),
+      iterations_(bound_iterations(steering_, options)) {
   for (std::size_t l = 0; l < costs_.size(); ++l) {
     const auto layer = static_cast<int>(l);
     if (!is_kept(options, layer) && options.strategy != Strategy::kdgqa) add_tasks(layer);
@@ -31,7 +40,7 @@ LayerStage::LayerStage(std::vector<const GroupCost*> costs, const SearchOptions&
 }
 
 void LayerStage::add_tasks(int layer) {
-  if (options_.strategy != Strategy::nsga2 && is_solvable(*costs_[at(layer)], options_.strategy)) {
+  if (options_.strategy != Strategy::nsga2 && is_solvable(*steering_[at(layer)], options_.strategy)) {
     if (!options_.arbitrary && !options_.equal) return;
     auto& task = tasks_.emplace_back();
     task.layer = layer;
@@ -43,8 +52,8 @@ void LayerStage::add_tasks(int layer) {
 }
 
 void LayerStage::add_evolution(int layer, Cardinality cardinality) {
-  const GroupRange range = group_range(options_.layer, costs_[at(layer)]->heads());
-  GroupingProblem problem(*costs_[at(layer)], cardinality, range.min, range.max);
+  const GroupRange range = group_range(options_.layer, steering_[at(layer)]->heads());
+  GroupingProblem problem(*steering_[at(layer)], cardinality, range.min, range.max);
   if (problem.group_counts().empty()) return;  // no divisor in range
   auto& task = tasks_.emplace_back();
   task.layer = layer;
@@ -58,7 +67,7 @@ bool LayerStage::finished() const {
 }
 
 std::int64_t LayerStage::steps(const Task& task) const {
-  return task.evolution ? options_.layer.nsga2.generations : solver_steps(*costs_[at(task.layer)], options_);
+  return task.evolution ? options_.layer.nsga2.generations : solver_steps(*steering_[at(task.layer)], options_);
 }
 
 std::int64_t LayerStage::steps_done(const Task& task) const {
@@ -79,7 +88,7 @@ bool LayerStage::run(const ProgressFn& progress) {
     return !reporter.stopped();
   };
   const auto run_task = [&](Task& task) {
-    const GroupCost& cost = *costs_[at(task.layer)];
+    const GroupCost& cost = *steering_[at(task.layer)];
     if (!task.evolution) {
       if (task.solution || reporter.stopped()) return;
       auto solution = solve_layer(cost, options_, iterations_, task.stream, step);
@@ -130,7 +139,11 @@ LayerFront LayerStage::front(int layer) const {
     if (task.layer != layer) continue;
     if (task.solution) {
       for (const auto& found : task.solution->found) builder.offer(found.grouping, found.source);
-      for (const auto& bound : task.solution->bounds) builder.bound(bound.cardinality, bound.groups, bound.lower_bound);
+      for (const auto& bound : task.solution->bounds) {
+        // What steers the search equals the cost on pairs only.
+        const bool pairs = bound.cardinality == Cardinality::equal && 2 * bound.groups == cost.heads();
+        if (pairs || steering_[at(layer)] == &cost) builder.bound(bound.cardinality, bound.groups, bound.lower_bound);
+      }
       evaluations += task.solution->evaluations;
     }
     if (!task.evolution) continue;

@@ -49,6 +49,7 @@ class LayerStage {
   [[nodiscard]] LayerFront front(int layer) const;
 
   std::vector<const GroupCost*> costs_;
+  std::vector<const GroupCost*> steering_;  ///< what is searched in their place: GroupCost::pairwise()
   SearchOptions options_;
   int iterations_;
   std::vector<Task> tasks_;

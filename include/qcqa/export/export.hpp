@@ -10,7 +10,7 @@
 
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/checkpoint/writer.hpp"
-#include "qcqa/merge/merge_kind.hpp"
+#include "qcqa/fitness/merge_kind.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/plan.hpp"
 #include "qcqa/search/progress.hpp"

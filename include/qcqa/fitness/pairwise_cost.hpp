@@ -22,6 +22,7 @@ class PairwiseCost final : public GroupCost {
   [[nodiscard]] int heads() const noexcept override { return n_; }
   [[nodiscard]] double cost(std::span<const std::uint8_t> members) const noexcept override;
   [[nodiscard]] CostParts parts(std::span<const std::uint8_t> members) const noexcept override;
+  [[nodiscard]] const PairwiseCost* pairwise() const noexcept override { return this; }
 
   /// Row-major n x n sums dist_k + dist_v: for searches that exploit the structure.
   [[nodiscard]] std::span<const double> distances() const noexcept { return dist_; }

@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "qcqa/fitness/merge_kind.hpp"
 #include "qcqa/forward/forward_options.hpp"
-#include "qcqa/merge/merge_kind.hpp"
+#include "qcqa/merge/calibration.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/plan.hpp"
 #include "qcqa/search/progress.hpp"
@@ -69,7 +70,7 @@ struct MergeResult {
 /// @throws Error(invalid_argument) without calibration where it is needed; Error(unsupported) when the family's forward
 ///         pass is not known (and is needed); Error(interrupted); Error(io)
 [[nodiscard]] MergeResult merge_model(const Model& model, const Plan& plan,
-                                      std::span<const std::span<const std::int32_t>> calibration,
+                                      CalibrationSequences calibration,
                                       const MergeOptions& options, const std::filesystem::path& scratch,
                                       const ProgressFn& progress = {});
 

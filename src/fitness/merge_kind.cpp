@@ -1,4 +1,4 @@
-#include "qcqa/merge/merge_kind.hpp"
+#include "qcqa/fitness/merge_kind.hpp"
 
 namespace qcqa {
 

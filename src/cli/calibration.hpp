@@ -1,0 +1,39 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cli/console.hpp"
+#include "qcqa/forward/forward_options.hpp"
+#include "qcqa/model/model.hpp"
+
+namespace qcqa::cli {
+
+/// --calibrate and what belongs to it.
+struct CalibrationFlags {
+  std::vector<std::string> sources;
+  std::int64_t tokens = 262144;
+
+  void add_to(CLI::App& command);
+  [[nodiscard]] bool given() const noexcept { return !sources.empty(); }
+  /// @throws Error(invalid_argument)
+  void check() const;
+};
+
+/// Sequences of token ids, and the view of them that the library takes.
+struct Calibration {
+  std::vector<std::vector<std::int32_t>> sequences;
+
+  [[nodiscard]] std::vector<std::span<const std::int32_t>> spans() const { return {sequences.begin(), sequences.end()}; }
+};
+
+/// Reads the texts and samples from the model; tells how much that was and how long it took.
+/// @param seed  of the sampling
+[[nodiscard]] Calibration collect_calibration(const Model& model, const CalibrationFlags& flags, std::uint64_t seed,
+                                              const ForwardOptions& forward, Console& console);
+
+}  // namespace qcqa::cli

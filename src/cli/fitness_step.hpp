@@ -1,0 +1,49 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/calibration.hpp"
+#include "cli/console.hpp"
+#include "qcqa/fitness/group_cost.hpp"
+#include "qcqa/fitness/merge_kind.hpp"
+#include "qcqa/support/device.hpp"
+
+namespace qcqa::cli {
+
+/// What a search minimises.
+enum class Fitness { wse, aligned, subspace };
+
+[[nodiscard]] std::string_view fitness_name(Fitness fitness);
+/// In which unit its costs are.
+[[nodiscard]] std::string fitness_unit(Fitness fitness, bool calibrated);
+
+/// --fitness.
+struct FitnessFlags {
+  std::string fitness = "auto";
+
+  void add_to(CLI::App& command);
+  /// @param merge  how heads will be merged, when that is known: what it loses is the fitness unless another is named
+  /// @throws Error(invalid_argument)
+  [[nodiscard]] Fitness resolve(std::optional<MergeKind> merge = std::nullopt) const;
+};
+
+/// The costs of a model's layers.
+struct LayerCosts {
+  Fitness fitness{};
+  bool calibrated = false;
+  std::vector<std::unique_ptr<GroupCost>> costs;
+  double seconds = 0;  ///< that it took
+
+  [[nodiscard]] std::vector<const GroupCost*> pointers() const;
+};
+
+/// @throws Error(interrupted)
+[[nodiscard]] LayerCosts compute_costs(const Model& model, Fitness fitness, const Calibration& calibration,
+                                       const ForwardOptions& forward, const Device& device, Console& console);
+
+}  // namespace qcqa::cli

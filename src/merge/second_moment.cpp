@@ -1,0 +1,46 @@
+#include "merge/second_moment.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+namespace qcqa {
+
+at::Tensor second_moment(const LayerStreams& streams, const at::Tensor& hidden, const LayerWeights& layer,
+                         std::int64_t inputs) {
+  const std::vector<SequenceBatch>& batches = streams.batches();
+  const auto options = streams.transformer().runtime().options().dtype(at::kDouble);
+  const auto wanted = static_cast<std::size_t>(
+      std::max<std::int64_t>(1, kMomentTokensPerColumn * inputs * static_cast<std::int64_t>(batches.size()) /
+                                    std::max<std::int64_t>(1, streams.tokens())));
+  const std::size_t every = std::max<std::size_t>(1, batches.size() / wanted);
+  at::Tensor sum = at::zeros({inputs, inputs}, options);
+  std::int64_t tokens = 0;
+  const at::NoGradGuard no_gradients;
+  for (std::size_t i = 0; i < batches.size(); i += every) {
+    at::Tensor x =
+        apply_norm(streams.rows(hidden, batches[i]), layer.attention_norm, streams.transformer().spec()).to(at::kDouble);
+    if (inputs > x.size(1)) x = at::cat({x, at::ones({x.size(0), 1}, options)}, 1);
+    sum.addmm_(x.t(), x);
+    tokens += batches[i].rows;
+  }
+  return (sum / static_cast<double>(tokens)).to(at::kCPU);
+}
+
+at::Tensor isotropic_moment(const Model& model, int layer, const ForwardSpec& spec, std::int64_t inputs) {
+  const std::int64_t hidden_size = model.layers()[static_cast<std::size_t>(layer)].hidden_size;
+  const std::string& name = spec.names->attention_norm;
+  const NormWeights norm = name.empty() ? NormWeights{} : load_norm(model, layer_prefix(spec, layer) + name, spec, {});
+  const auto wide = [](const at::Tensor& tensor) { return tensor.to(at::kDouble); };
+  at::Tensor squares = at::ones({inputs}, at::kDouble);
+  at::Tensor mean = at::zeros({inputs}, at::kDouble);
+  if (norm.weight.defined()) squares.narrow(0, 0, hidden_size).copy_(wide(norm.weight).square());
+  if (norm.bias.defined()) mean.narrow(0, 0, hidden_size).copy_(wide(norm.bias));
+  if (inputs > hidden_size) {
+    squares[hidden_size] = 0;
+    mean[hidden_size] = 1;
+  }
+  return at::diag(squares) + at::outer(mean, mean);
+}
+
+}  // namespace qcqa
