@@ -35,6 +35,15 @@ void SampleFlags::add_to(CLI::App& command) {
       ->capture_default_str();
 }
 
+void SampleFlags::check() const {
+  if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
+    throw Error(ErrorKind::invalid_argument, "--temperature", "must be 0 or more", std::to_string(options.temperature));
+  }
+  if (options.max_tokens < 1)
+    throw Error(ErrorKind::invalid_argument, "--sample-tokens", "must be at least 1",
+                std::to_string(options.max_tokens));
+}
+
 Sample sample(const Model& model, const SampleFlags& flags, const std::string& bos, const ForwardOptions& forward,
               Console& console) {
   const RunnableModel runnable = require_runnable(model);
@@ -49,13 +58,9 @@ Sample sample(const Model& model, const SampleFlags& flags, const std::string& b
                   "must be shorter than the model's " + std::to_string(runnable.max_positions) + " positions",
                   std::to_string(prompts.front().size()) + " tokens");
     }
-    options.max_tokens = static_cast<int>(std::min<std::size_t>(
-        static_cast<std::size_t>(std::max(0, options.max_tokens)), runnable.max_positions - prompts.front().size()));
+    options.max_tokens = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(options.max_tokens),
+                                                                runnable.max_positions - prompts.front().size()));
   }
-  if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
-    throw Error(ErrorKind::invalid_argument, "--temperature", "must be 0 or more", std::to_string(options.temperature));
-  }
-  if (options.max_tokens < 1) throw Error(ErrorKind::invalid_argument, "--sample-tokens", "must be at least 1");
   const Generation generation = generate(model, prompts, options, {}, [&, progress = console.progress()](int tokens) {
     return progress({"sample", tokens, options.max_tokens});
   });
