@@ -20,6 +20,16 @@ std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::s
   return ids;
 }
 
+/// The prompt and what follows it. Decoded together: a tokenizer drops the space before the first word of a text, and
+/// the continuation alone would be one.
+std::string continued(const Tokenizer& tokenizer, const std::string& prompt, std::vector<std::int32_t> ids,
+                      const std::vector<std::int32_t>& more) {
+  const std::string before = tokenizer.decode(ids);
+  ids.insert(ids.end(), more.begin(), more.end());
+  const std::string whole = tokenizer.decode(ids);
+  return whole.starts_with(before) ? prompt + whole.substr(before.size()) : whole;
+}
+
 }  // namespace
 
 void SampleFlags::add_to(CLI::App& command) {
@@ -65,7 +75,7 @@ Sample sample(const Model& model, const SampleFlags& flags, const std::string& b
     return progress({"sample", tokens, options.max_tokens});
   });
   const std::vector<std::int32_t>& tokens = generation.tokens.front();
-  return {.text = flags.prompt + tokenizer.decode(tokens),
+  return {.text = continued(tokenizer, flags.prompt, prompts.front(), tokens),
           .tokens = static_cast<std::int64_t>(tokens.size()),
           .kv_cache_bytes = generation.kv_cache_bytes,
           .kv_cache_positions = generation.kv_cache_positions,
