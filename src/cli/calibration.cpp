@@ -17,23 +17,11 @@ constexpr std::size_t kCalibrationContext = 512;
 constexpr std::int64_t kSampledTogether = 256;
 
 using Sequences = std::vector<std::vector<std::int32_t>>;
-constexpr const char* kSelf = "self";
-
-std::int32_t bos_of(const Model& model) {
-  try {
-    if (const auto bos = Tokenizer::open(model.path()).special().bos) return *bos;
-  } catch (const Error&) {  // config.json may know
-  }
-  const auto& config = model.config();
-  if (const auto it = config.find("bos_token_id"); it != config.end() && it->is_number_integer()) return it->get<std::int32_t>();
-  throw Error(ErrorKind::unsupported, "--calibrate self", "needs a BOS token in the tokenizer or in config.json", "none",
-              "Give --calibrate a text instead.");
-}
 
 /// Text that the model itself makes up, from BOS on, at temperature 1.
 void sample_calibration(const Model& model, std::size_t context, std::int64_t tokens, std::uint64_t seed,
                         const ForwardOptions& forward, Console& console, Sequences& sequences) {
-  const std::int32_t bos = bos_of(model);
+  const std::int32_t bos = bos_token(model);
   const auto length = static_cast<std::int64_t>(context);
   const std::int64_t wanted = (tokens + length - 1) / length;
   const ProgressFn progress = console.progress();
@@ -65,6 +53,19 @@ void read_calibration(const Model& model, const std::string& text, std::size_t c
 }
 
 }  // namespace
+
+std::int32_t bos_token(const Model& model) {
+  try {
+    if (const auto bos = Tokenizer::open(model.path()).special().bos) return *bos;
+  } catch (const Error&) {  // config.json may know
+  }
+  const auto& config = model.config();
+  if (const auto it = config.find("bos_token_id"); it != config.end() && it->is_number_integer()) return it->get<std::int32_t>();
+  throw Error(ErrorKind::unsupported, "--calibrate self", "needs a BOS token in the tokenizer or in config.json", "none",
+              "Give --calibrate a text instead.");
+}
+
+bool CalibrationFlags::samples() const { return std::ranges::find(sources, kSelf) != sources.end(); }
 
 void CalibrationFlags::add_to(CLI::App& command) {
   const std::string group = "Calibration";

@@ -13,6 +13,9 @@
 
 namespace qcqa::cli {
 
+/// The --calibrate that asks for text of the model's own.
+inline constexpr const char* kSelf = "self";
+
 /// --calibrate and what belongs to it.
 struct CalibrationFlags {
   std::vector<std::string> sources;
@@ -20,6 +23,8 @@ struct CalibrationFlags {
 
   void add_to(CLI::App& command);
   [[nodiscard]] bool given() const noexcept { return !sources.empty(); }
+  /// Whether text has to be made up.
+  [[nodiscard]] bool samples() const;
   /// @throws Error(invalid_argument)
   void check() const;
 };
@@ -30,6 +35,9 @@ struct Calibration {
 
   [[nodiscard]] std::vector<std::span<const std::int32_t>> spans() const { return {sequences.begin(), sequences.end()}; }
 };
+
+/// The token that made-up text begins with. @throws Error(unsupported) when there is none
+[[nodiscard]] std::int32_t bos_token(const Model& model);
 
 /// Reads the texts and samples from the model; tells how much that was and how long it took.
 /// @param seed  of the sampling

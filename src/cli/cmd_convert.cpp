@@ -1,4 +1,5 @@
 #include <array>
+#include <cstdio>
 #include <memory>
 #include <span>
 
@@ -8,7 +9,7 @@
 #include "cli/evaluate_step.hpp"
 #include "cli/flags.hpp"
 #include "cli/forward_setup.hpp"
-#include "cli/merge_step.hpp"
+#include "cli/merge_choice.hpp"
 #include "cli/search_step.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -25,6 +26,7 @@ struct ConvertCommand {
   std::string model, report;
   double kv = 0;
   int point = -1, groups = 0;
+  bool resume = false;
   std::string cardinality = "contiguous";
   CLI::Option *kv_option = nullptr, *point_option = nullptr, *groups_option = nullptr, *cardinality_option = nullptr;
   CommonFlags common;
@@ -76,6 +78,10 @@ int run(const ConvertCommand& command) {
   const Model model = Model::open(command.model);
   console.note(preamble(model, "convert"));
   check_output(model, command.output);
+  if (command.resume && !std::filesystem::exists(merge_state_folder(command.output))) {
+    throw Error(ErrorKind::not_found, merge_state_folder(command.output).string(),
+                "--resume needs the layers that an interrupted conversion left", "none", "Convert again without --resume.");
+  }
   prepare_forward(threads);
   Calibration calibration;
   if (!command.output.dry_run) {
@@ -94,9 +100,13 @@ int run(const ConvertCommand& command) {
                : plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
                                    options.layout == Layout::gqa ? PlanShape::uniform : PlanShape::any);
   }
-  const MergeStep merged(model, plan, calibration, merge, command.output, console);
+  const MergeStep merged(model, plan, calibration, merge, command.output, command.resume, console);
   report.merge = merged.summary();
   export_step(merged.model(), plan, std::move(report), command.output, console);
+  if (merge.kind != MergeKind::reconstruct && !command.common.quiet) {
+    const std::string hint = reconstruct_hint(model, command.merge, merge.forward);
+    if (!hint.empty()) std::printf("%s\n", hint.c_str());
+  }
   return kOk;
 }
 
@@ -115,7 +125,8 @@ void add_convert(CLI::App& app, Action& action) {
       sub->add_option("--cardinality", command->cardinality, "With --groups: " + describe_choices(std::span<const Choice<Cardinality>>(kCardinalities)))->group(group)->capture_default_str();
   sub->add_option("--seed", command->merge.seed, "Seed of everything random")->group(group)->capture_default_str();
   command->fitness.add_to(*sub);
-  command->merge.add_to(*sub);
+  sub->add_flag("--resume", command->resume, "Go on with the layers that an interrupted conversion to the same output has merged");
+  command->merge.add_to(*sub, false);
   command->output.add_to(*sub);
   command->compute.add_to(*sub);
   command->common.add_to(*sub);

@@ -7,7 +7,8 @@
 #include "cli/export_step.hpp"
 #include "cli/flags.hpp"
 #include "cli/forward_setup.hpp"
-#include "cli/merge_step.hpp"
+#include "cli/ladder_step.hpp"
+#include "cli/merge_choice.hpp"
 #include "cli/search_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
@@ -52,14 +53,25 @@ void check(const RunCommand& command) {
   (void)command.compute.resolve(command.common.device);
 }
 
+/// --resume goes on with the search, or with the merge when the search was done.
+SearchState search_state(const RunCommand& command) {
+  SearchState state{command.output.folder().string() + ".search-state", command.resume};
+  if (command.resume && !std::filesystem::exists(state.file) &&
+      std::filesystem::exists(merge_state_folder(command.output))) {
+    state.resume = false;
+  }
+  return state;
+}
+
 int run(const RunCommand& command) {
   check(command);
   const int threads = command.common.apply_threads();
   const SearchOptions options = command.search.resolve(threads);
   const ExportOptions output = command.output.resolve();
+  const ForwardOptions forward = command.compute.resolve(command.common.device);
   MergeFlags merge_flags = command.merge;
   merge_flags.seed = options.layer.seed;
-  const MergeOptions merge = merge_flags.resolve(command.compute.resolve(command.common.device));
+  if (!merge_flags.is_auto()) (void)merge_flags.resolve(forward);
   const Device device = parse_device(command.common.device);
   Console console = command.common.console();
   const Model model = Model::open(command.model);
@@ -71,12 +83,22 @@ int run(const RunCommand& command) {
   if (command.text.given()) text = read_text(model, command.text);
 
   const std::filesystem::path folder = command.output.folder();
-  const SearchState state{folder.string() + ".search-state", command.resume};
+  const SearchState state = search_state(command);
   prepare_forward(threads);
+  if (merge_flags.is_auto()) {
+    MergeChoice choice = choose_merge(model, merge_flags, forward);
+    merge_flags = std::move(choice.flags);
+    console.note("merge: " + merge_flags.merge + ", " + choice.reason);
+  }
+  const MergeOptions merge = merge_flags.resolve(forward);
   Calibration calibration;
   if (!command.output.dry_run) {
     calibration = collect_calibration(model, merge_flags.calibration, merge.seed, merge.forward, console);
   }
+  // Without a text, merges are judged on some of the calibration that they do not see.
+  const std::vector<std::vector<std::int32_t>> held_back = text ? std::vector<std::vector<std::int32_t>>{} : hold_back(calibration);
+  std::vector<TokenWindow> held_windows;
+  for (const auto& sequence : held_back) held_windows.push_back({sequence, 1, held_windows.size()});
   const LayerCosts costs =
       compute_costs(model, command.fitness.resolve(merge.kind), calibration, merge.forward, device, console);
   Report report = search_model(model, costs, options, device, console, state);
@@ -85,8 +107,11 @@ int run(const RunCommand& command) {
                                       output.layout == Layout::gqa ? PlanShape::uniform : PlanShape::any);
   report.plan = plan;
   {
-    const MergeStep merged(model, plan, calibration, merge, command.output, console);
+    const MergeStep merged(model, plan, calibration, merge, command.output, command.resume, console);
     report.merge = merged.summary();
+    if (!merged.scratch().empty() && !(text ? text->windows : held_windows).empty()) {
+      report.merge->ladder = climb_ladder(model, plan, calibration, text ? text->windows : held_windows, merged, merge, console);
+    }
     export_step(merged.model(), plan, report, command.output, console);
   }
   if (command.output.dry_run) return kOk;
@@ -106,7 +131,7 @@ void add_run(CLI::App& app, Action& action) {
       ->required();
   sub->add_option("--kv", command->kv, "Largest fraction of the KV cache to keep")->capture_default_str();
   sub->add_flag("--resume", command->resume, "Go on with an interrupted run of the same output");
-  command->merge.add_to(*sub);
+  command->merge.add_to(*sub, true);
   command->output.add_to(*sub);
   command->fitness.add_to(*sub);
   command->search.add_to(*sub);

@@ -40,10 +40,16 @@ std::string merge_summary(const MergeSummary& result) {
 
 }  // namespace
 
-void MergeFlags::add_to(CLI::App& command) {
+void MergeFlags::add_to(CLI::App& command, bool with_auto) {
   const std::string group = "Merge";
-  command.add_option("--merge", merge, "How a group's heads become one: " + describe_choices(std::span<const Choice<MergeKind>>(kKinds)))
-      ->group(group)->capture_default_str();
+  std::string kinds = describe_choices(std::span<const Choice<MergeKind>>(kKinds));
+  if (with_auto) {
+    merge = kAutoMerge;
+    kinds = "auto (the best within --time-limit: reconstruct with --calibrate self if it can be), " + kinds;
+    command.add_option("--time-limit", time_limit, "Longest time that --merge auto may plan for, such as 90s, 30m or 2h")
+        ->group(group)->capture_default_str();
+  }
+  command.add_option("--merge", merge, "How a group's heads become one: " + kinds)->group(group)->capture_default_str();
   calibration.add_to(command);
   command.add_option("--reconstruct", reconstruct, "What --merge reconstruct may change: " +
                      describe_choices(std::span<const Choice<ReconstructScope>>(kScopes)))
@@ -70,11 +76,15 @@ MergeOptions MergeFlags::resolve(const ForwardOptions& forward) const {
   return options;
 }
 
+std::filesystem::path merge_state_folder(const ExportFlags& output) { return output.folder().string() + ".merge-state"; }
+
 MergeStep::MergeStep(const Model& model, const Plan& plan, const Calibration& calibration, const MergeOptions& options,
-                     const ExportFlags& output, Console& console)
+                     const ExportFlags& output, bool resume, Console& console)
     : original_(&model) {
   if (options.kind == MergeKind::mean || output.dry_run) return;
-  folder_ = output.folder().string() + ".merge-state";
+  folder_ = merge_state_folder(output);
+  std::error_code ignored;
+  if (!resume) std::filesystem::remove_all(folder_, ignored);
   result_ = merge_model(model, plan, calibration.spans(), options, folder_, console.progress());
   console.note(merge_summary(result_->summary));
 }

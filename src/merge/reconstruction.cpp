@@ -167,20 +167,24 @@ int reconstruct_layer(const LayerStreams& streams, const LayerTask& task, const 
   const bool bias = has_bias(layer.query) && has_bias(layer.key) && has_bias(layer.value);
   const std::vector<Parameter> parameters = parameters_of(weights, options, bias);
   std::vector<at::Tensor> values;
-  std::vector<torch::optim::OptimizerParamGroup> groups;
+  // One for each weight: they are stepped side by side, and operators on parts of a weight would wait for each other.
+  std::vector<std::unique_ptr<torch::optim::Adam>> optimizers;
   for (const Parameter& parameter : parameters) {
     *parameter.place = parameter.place->detach().clone().set_requires_grad(true);
     values.push_back(*parameter.place);
-    auto rate = std::make_unique<torch::optim::AdamOptions>(parameter.rate);
-    rate->betas({0.9, 0.95});
-    groups.emplace_back(std::vector<at::Tensor>{*parameter.place}, std::move(rate));
+    optimizers.push_back(std::make_unique<torch::optim::Adam>(
+        std::vector<at::Tensor>{*parameter.place}, torch::optim::AdamOptions(parameter.rate).betas({0.9, 0.95})));
   }
-  torch::optim::Adam adam(groups);
   std::vector<at::Tensor> best = copies_of(values);
   double best_error = output_error(streams, task, weights, task.held_back);
   int best_step = 0;
   const double scale = 1 / variance_of(task.targets);
   BatchOrder order(task.fitted, seed);
+  const bool on_cpu = streams.transformer().runtime().device.is_cpu();
+  const auto each = [&](std::size_t count, const auto& body) {
+    if (on_cpu) return parallel_for(count, body);
+    for (std::size_t i = 0; i < count; ++i) body(i);
+  };
   for (int step = 1; step <= options.steps; ++step) {
     std::vector<const SequenceBatch*> batches;
     std::int64_t rows = 0;
@@ -195,23 +199,17 @@ int reconstruct_layer(const LayerStreams& streams, const LayerTask& task, const 
           square_error(streams, task, weights, *batches[i]) * (scale / static_cast<double>(rows * task.targets.size(1)));
       gradients[i] = torch::autograd::grad({loss}, values, {}, false, false, true);
     };
-    if (streams.transformer().runtime().device.is_cpu()) {
-      parallel_for(batches.size(), differentiate);
-    } else {
-      for (std::size_t i = 0; i < batches.size(); ++i) differentiate(i);
-    }
-    for (std::size_t p = 0; p < values.size(); ++p) {
+    each(batches.size(), differentiate);
+    const double factor = rate_factor(step - 1, options.steps);
+    each(values.size(), [&](std::size_t p) {
       at::Tensor sum;
       for (const auto& gradient : gradients) {
         if (gradient[p].defined()) sum = sum.defined() ? sum + gradient[p] : gradient[p];
       }
       values[p].mutable_grad() = sum;
-    }
-    const double factor = rate_factor(step - 1, options.steps);
-    for (std::size_t p = 0; p < parameters.size(); ++p) {
-      static_cast<torch::optim::AdamOptions&>(adam.param_groups()[p].options()).lr(parameters[p].rate * factor);
-    }
-    adam.step();
+      static_cast<torch::optim::AdamOptions&>(optimizers[p]->param_groups()[0].options()).lr(parameters[p].rate * factor);
+      optimizers[p]->step();
+    });
     if (step == options.steps || step * kJudgements / options.steps != (step - 1) * kJudgements / options.steps) {
       const double error = output_error(streams, task, weights, task.held_back);
       if (error < best_error) {

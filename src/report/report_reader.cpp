@@ -139,7 +139,8 @@ MergeSummary read_merge(const JsonPathReader& reader, const ReportModel& model) 
                      .calibration_tokens = reader.at("calibration_tokens").integer(0, std::int64_t{1} << 62),
                      .keys_pooled = reader.at("keys").text() != "free",
                      .layers = {},
-                     .seconds = reader.at("seconds").non_negative()};
+                     .seconds = reader.at("seconds").non_negative(),
+                     .ladder = {}};
   const JsonPathReader layers = reader.at("layers");
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const JsonPathReader layer = layers.at(i);
@@ -148,6 +149,11 @@ MergeSummary read_merge(const JsonPathReader& reader, const ReportModel& model) 
                             .refit_error = layer.at("refit_error").non_negative(),
                             .error = layer.at("error").non_negative(),
                             .steps = static_cast<int>(layer.at("steps").integer(0, 1 << 30))});
+  }
+  if (!reader.has("ladder")) return merge;
+  const JsonPathReader ladder = reader.at("ladder");
+  for (std::size_t i = 0; i < ladder.size(); ++i) {
+    merge.ladder.push_back({ladder.at(i).at("merge").text(), ladder.at(i).at("perplexity").non_negative()});
   }
   return merge;
 }

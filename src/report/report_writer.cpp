@@ -68,11 +68,15 @@ ordered_json merge_json(const MergeSummary& merge) {
                       {"error", layer.error},
                       {"steps", layer.steps}});
   }
-  return {{"kind", merge_kind_name(merge.kind)},
-          {"calibration_tokens", merge.calibration_tokens},
-          {"keys", merge.keys_pooled ? "pooled by direction" : "free"},
-          {"seconds", merge.seconds},
-          {"layers", std::move(layers)}};
+  ordered_json document = {{"kind", merge_kind_name(merge.kind)},
+                           {"calibration_tokens", merge.calibration_tokens},
+                           {"keys", merge.keys_pooled ? "pooled by direction" : "free"},
+                           {"seconds", merge.seconds},
+                           {"layers", std::move(layers)}};
+  for (const MergeRung& rung : merge.ladder) {
+    document["ladder"].push_back({{"merge", rung.name}, {"perplexity", rung.perplexity}});
+  }
+  return document;
 }
 
 }  // namespace

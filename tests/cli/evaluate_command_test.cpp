@@ -125,7 +125,7 @@ TEST_F(EvaluateCommand, TokenIdsNeedNoTokenizer) {
 TEST_F(EvaluateCommand, RunEvaluatesWhatItWrote) {
   const std::string out = *folder_ / "run";
   const CommandResult result = run_qcqa(
-      {"run", kModel, "--kv", "0.5", "-o", out, "--generations", "5", "--text", kText, "--max-documents", "5", "-q"});
+      {"run", kModel, "--kv", "0.5", "--merge", "mean", "-o", out, "--generations", "5", "--text", kText, "--max-documents", "5", "-q"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.out.find("Perplexity "), std::string::npos);
   const auto report = nlohmann::json::parse(std::ifstream(out + "/qcqa-report.json"));
@@ -137,7 +137,7 @@ TEST_F(EvaluateCommand, RunEvaluatesWhatItWrote) {
 
 TEST_F(EvaluateCommand, RunFailsWhenTheLimitIsMissed) {
   const std::string out = *folder_ / "limited";
-  const CommandResult result = run_qcqa({"run", kModel, "--kv", "0.25", "-o", out, "--generations", "5", "--text",
+  const CommandResult result = run_qcqa({"run", kModel, "--kv", "0.25", "--merge", "mean", "-o", out, "--generations", "5", "--text",
                                          kText, "--max-documents", "5", "--max-perplexity-increase", "0.1%"});
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_TRUE(std::filesystem::exists(out + "/config.json")) << "what was written stays";

@@ -46,6 +46,12 @@ struct MergedLayer {
   int steps = 0;              ///< whose result was kept
 };
 
+/// One of several ways to merge the same plan.
+struct MergeRung {
+  std::string name;  ///< "original", or the kind
+  double perplexity = 0;
+};
+
 /// What a merge did, for the report.
 struct MergeSummary {
   MergeKind kind{};
@@ -53,6 +59,7 @@ struct MergeSummary {
   bool keys_pooled = false;         ///< normalised keys: they were pooled by direction, as no other freedom is exact
   std::vector<MergedLayer> layers;  ///< of reconstruct
   double seconds = 0;
+  std::vector<MergeRung> ladder;  ///< what other ways would have given, the chosen one last; empty when not looked at
 };
 
 struct MergeResult {

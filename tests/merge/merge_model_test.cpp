@@ -1,0 +1,217 @@
+#include "qcqa/merge/merge.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <optional>
+#include <random>
+
+#include "qcqa/evaluate/evaluate.hpp"
+#include "qcqa/merge/sharing_costs.hpp"
+#include "support/expect_error.hpp"
+#include "support/pico_model.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using namespace testing;
+
+class MergeModel : public ::testing::Test {
+ protected:
+  static constexpr std::int32_t kVocabulary = 40;
+
+  void SetUp() override {
+    write_pico_model(folder_ / "model", {.layers = 2,
+                                         .query_heads = 4,
+                                         .kv_heads = 4,
+                                         .head_dim = 8,
+                                         .mlp_size = 48,
+                                         .vocabulary = kVocabulary});
+    model_.emplace(Model::open(folder_ / "model"));
+    std::mt19937 random(1);
+    for (int i = 0; i < 96; ++i) {
+      std::vector<std::int32_t>& sequence = sequences_.emplace_back();
+      for (int k = 0; k < 32; ++k) sequence.push_back(static_cast<std::int32_t>(random() % kVocabulary));
+    }
+  }
+
+  [[nodiscard]] std::vector<std::span<const std::int32_t>> calibration() const {
+    return {sequences_.begin(), sequences_.end()};
+  }
+
+  [[nodiscard]] Plan pairs() const {
+    Plan plan;
+    plan.layers.assign(model_->layers().size(), Grouping::contiguous(4, 2));
+    return plan;
+  }
+
+  /// Small, and with little to learn: quick.
+  static MergeOptions options(MergeKind kind) {
+    MergeOptions options;
+    options.kind = kind;
+    options.reconstruct.steps = 40;
+    options.reconstruct.step_tokens = 256;
+    return options;
+  }
+
+  [[nodiscard]] MergeResult merged(const MergeOptions& options, const ProgressFn& progress = {}) const {
+    return merge_model(*model_, pairs(), calibration(), options, folder_ / "scratch", progress);
+  }
+
+  /// Mean KL divergence from the original on tokens of the calibration's kind that it does not hold.
+  [[nodiscard]] double divergence(const Model& model) const {
+    std::mt19937 random(2);
+    std::vector<std::vector<std::int32_t>> rows(8, std::vector<std::int32_t>(32));
+    std::vector<TokenWindow> windows;
+    for (auto& row : rows) {
+      for (std::int32_t& id : row) id = static_cast<std::int32_t>(random() % kVocabulary);
+      windows.push_back({row, 1, windows.size()});
+    }
+    return evaluate(model, &*model_, windows, {}).reference->kl_mean;
+  }
+
+  static std::vector<std::byte> bytes_of(const Model& model, const std::string& name) {
+    const auto bytes = model.checkpoint().find(name)->bytes;
+    return {bytes.begin(), bytes.end()};
+  }
+
+  TemporaryFolder folder_;
+  std::optional<Model> model_;
+  std::vector<std::vector<std::int32_t>> sequences_;
+};
+
+TEST_F(MergeModel, EveryKindMakesTheMembersOfAGroupEqual) {
+  for (const MergeKind kind : {MergeKind::mean, MergeKind::first, MergeKind::weighted, MergeKind::aligned,
+                               MergeKind::subspace, MergeKind::reconstruct}) {
+    const MergeResult result = merged(options(kind));
+    for (const AttentionLayer& layer : result.model.layers()) {
+      for (const auto* heads : {&layer.key, &layer.value}) {
+        EXPECT_TRUE(std::ranges::equal((*heads)[0].weight, (*heads)[1].weight)) << merge_kind_name(kind);
+        EXPECT_FALSE(std::ranges::equal((*heads)[1].weight, (*heads)[2].weight)) << merge_kind_name(kind);
+      }
+    }
+  }
+}
+
+TEST_F(MergeModel, EachStepOfTheLadderIsBetter) {
+  const double mean = divergence(merged(options(MergeKind::mean)).model);
+  const double subspace = divergence(merged(options(MergeKind::subspace)).model);
+  const double reconstructed = divergence(merged(options(MergeKind::reconstruct)).model);
+  EXPECT_LT(subspace, 0.9 * mean);
+  EXPECT_LT(reconstructed, 0.9 * subspace);
+}
+
+TEST_F(MergeModel, ReconstructionTellsItsErrors) {
+  const MergeSummary summary = merged(options(MergeKind::reconstruct)).summary;
+  ASSERT_EQ(summary.layers.size(), 2U);
+  EXPECT_EQ(summary.calibration_tokens, 96 * 32);
+  for (const MergedLayer& layer : summary.layers) {
+    EXPECT_GT(layer.subspace_error, layer.refit_error);
+    EXPECT_GT(layer.refit_error, layer.error);
+    EXPECT_GT(layer.error, 0);
+    EXPECT_GT(layer.steps, 0);
+  }
+}
+
+TEST_F(MergeModel, AttentionScopeLeavesEverythingElseByteForByte) {
+  MergeOptions attention = options(MergeKind::reconstruct);
+  attention.reconstruct.scope = ReconstructScope::attention;
+  const Model changed = merged(attention).model;
+  int same = 0;
+  int different = 0;
+  for (const TensorView& tensor : model_->checkpoint().tensors()) {
+    const bool is_attention = tensor.name.find("self_attn") != std::string::npos;
+    const bool is_equal = bytes_of(changed, tensor.name) == bytes_of(*model_, tensor.name);
+    EXPECT_EQ(is_equal, !is_attention) << tensor.name;
+    (is_equal ? same : different) += 1;
+  }
+  EXPECT_GT(same, 0);
+  EXPECT_GT(different, 0);
+}
+
+TEST_F(MergeModel, BlockScopeMovesTheMlpToo) {
+  const Model changed = merged(options(MergeKind::reconstruct)).model;
+  const std::string name = "model.layers.1.mlp.down_proj.weight";
+  EXPECT_NE(bytes_of(changed, name), bytes_of(*model_, name));
+}
+
+TEST_F(MergeModel, InterruptedMergeGoesOnWithItsFinishedLayers) {
+  const MergeOptions reconstruct = options(MergeKind::reconstruct);
+  const Model whole = merge_model(*model_, pairs(), calibration(), reconstruct, folder_ / "whole").model;
+  int calls = 0;
+  std::int64_t total = 0;
+  merge_model(*model_, pairs(), calibration(), reconstruct, folder_ / "count", [&](const ProgressEvent& progress) {
+    ++calls;
+    total = progress.total;
+    return true;
+  });
+  // In the second layer.
+  const auto stop = [&](const ProgressEvent& progress) { return progress.done < total * 3 / 4; };
+  expect_error(ErrorKind::interrupted, "", [&] { (void)merged(reconstruct, stop); });
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "scratch" / "layer-0"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "scratch" / "layer-1"));
+  int calls_again = 0;
+  const MergeResult result = merged(reconstruct, [&](const ProgressEvent&) { return ++calls_again > 0; });
+  EXPECT_LT(calls_again, calls);
+  for (const TensorView& tensor : whole.checkpoint().tensors()) {
+    EXPECT_EQ(bytes_of(result.model, tensor.name), bytes_of(whole, tensor.name)) << tensor.name;
+  }
+}
+
+TEST_F(MergeModel, FinishedLayersOfOtherCalibrationAreNotUsed) {
+  (void)merged(options(MergeKind::subspace));
+  const auto before = bytes_of(merged(options(MergeKind::subspace)).model, "model.layers.0.self_attn.k_proj.weight");
+  sequences_.resize(4);
+  const auto after = bytes_of(merged(options(MergeKind::subspace)).model, "model.layers.0.self_attn.k_proj.weight");
+  EXPECT_NE(before, after);
+}
+
+TEST_F(MergeModel, ActivationsInAFileGiveTheSameResult) {
+  const Model in_memory = merged(options(MergeKind::reconstruct)).model;
+  MergeOptions spilled = options(MergeKind::reconstruct);
+  spilled.memory = 1;
+  const Model from_file = merge_model(*model_, pairs(), calibration(), spilled, folder_ / "spilled").model;
+  for (const TensorView& tensor : in_memory.checkpoint().tensors()) {
+    EXPECT_EQ(bytes_of(in_memory, tensor.name), bytes_of(from_file, tensor.name)) << tensor.name;
+  }
+}
+
+TEST_F(MergeModel, ReconstructionWithoutCalibrationIsRefused) {
+  sequences_.clear();
+  expect_error(ErrorKind::invalid_argument, "needs calibration tokens",
+               [&] { (void)merged(options(MergeKind::reconstruct)); });
+}
+
+TEST_F(MergeModel, OneHeadPerGroupChangesNothingUnlessReconstructed) {
+  Plan plan = pairs();
+  plan.layers.assign(plan.layers.size(), Grouping::contiguous(4, 4));
+  for (const MergeKind kind : {MergeKind::mean, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace}) {
+    const Model same = merge_model(*model_, plan, calibration(), options(kind), folder_ / "scratch").model;
+    for (const TensorView& tensor : model_->checkpoint().tensors()) {
+      EXPECT_EQ(bytes_of(same, tensor.name), bytes_of(*model_, tensor.name)) << tensor.name;
+    }
+  }
+}
+
+TEST_F(MergeModel, CostsPredictWhichGroupingLosesLess) {
+  const auto costs = sharing_costs(*model_, MergeKind::subspace, calibration(), {});
+  ASSERT_EQ(costs.size(), 2U);
+  Plan best = pairs();
+  Plan worst = pairs();
+  const std::vector<std::vector<int>> labels = {{0, 0, 1, 1}, {0, 1, 0, 1}, {0, 1, 1, 0}};
+  for (std::size_t layer = 0; layer < costs.size(); ++layer) {
+    const auto cost = [&](const std::vector<int>& label) {
+      return grouping_cost(*costs[layer], Grouping::from_labels(label));
+    };
+    best.layers[layer] = Grouping::from_labels(*std::ranges::min_element(labels, {}, cost));
+    worst.layers[layer] = Grouping::from_labels(*std::ranges::max_element(labels, {}, cost));
+  }
+  const auto loss = [&](const Plan& plan, const char* name) {
+    return divergence(merge_model(*model_, plan, calibration(), options(MergeKind::subspace), folder_ / name).model);
+  };
+  EXPECT_LT(loss(best, "best"), loss(worst, "worst"));
+}
+
+}  // namespace
+}  // namespace qcqa
