@@ -42,7 +42,7 @@ void check_calibration(const SearchCommand& command, Fitness fitness) {
     throw Error(ErrorKind::invalid_argument, "--fitness", "is for models", "--distances");
   }
   if (fitness == Fitness::wse && command.calibration.given()) {
-    throw Error(ErrorKind::invalid_argument, "--calibrate", "is for --fitness aligned and subspace",
+    throw Error(ErrorKind::invalid_argument, "--calibrate", "is for --fitness aligned, subspace and measured",
                 "--fitness " + std::string(fitness_name(fitness)));
   }
 }

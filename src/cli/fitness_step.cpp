@@ -1,23 +1,39 @@
 #include "cli/fitness_step.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "cli/choice.hpp"
 #include "qcqa/fitness/head_gram.hpp"
+#include "qcqa/merge/measured_costs.hpp"
 #include "qcqa/merge/sharing_costs.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa::cli {
 namespace {
 
-constexpr std::array<Choice<std::optional<Fitness>>, 4> kFitness = {{
+constexpr std::array<Choice<std::optional<Fitness>>, 5> kFitness = {{
     {"auto", std::nullopt, "what the chosen merge loses; in search, wse"},
     {"wse", Fitness::wse, "squared error of mean-pooled weights, as the paper"},
     {"aligned", Fitness::aligned, "output error of the aligned merge"},
     {"subspace", Fitness::subspace, "output error of the subspace merge; better with --calibrate"},
+    {"measured", Fitness::measured, "as subspace, but between layers the rise of the cross-entropy when one alone is merged; needs --calibrate"},
 }};
 
 std::span<const Choice<std::optional<Fitness>>> choices() { return kFitness; }
+
+/// Calibration tokens that a measured fitness looks at.
+constexpr std::size_t kMeasuredTokens = 16384;
+
+/// Sequences of about so many tokens, evenly spread.
+std::vector<std::span<const std::int32_t>> sequences_of(const Calibration& calibration, std::size_t tokens) {
+  std::size_t all = 0;
+  for (const auto& sequence : calibration.sequences) all += sequence.size();
+  const std::size_t every = std::max<std::size_t>(1, all / tokens);
+  std::vector<std::span<const std::int32_t>> some;
+  for (std::size_t i = 0; i < calibration.sequences.size(); i += every) some.emplace_back(calibration.sequences[i]);
+  return some;
+}
 
 Fitness fitness_of(MergeKind merge) {
   switch (merge) {
@@ -48,6 +64,7 @@ std::string_view fitness_name(Fitness fitness) {
 
 std::string fitness_unit(Fitness fitness, bool calibrated) {
   if (fitness == Fitness::wse) return "sum of squared errors of the weights";
+  if (fitness == Fitness::measured) return "sum over layers of the rise of the cross-entropy when one alone is merged, nats per token";
   return calibrated ? "squared error of the attention output, as a share of the residual stream's square"
                     : "squared error of the attention output for inputs of any direction";
 }
@@ -85,6 +102,13 @@ LayerCosts compute_costs(const Model& model, Fitness fitness, const Calibration&
     result.calibrated = !calibration.sequences.empty();
     const MergeKind kind = fitness == Fitness::aligned ? MergeKind::aligned : MergeKind::subspace;
     result.costs = sharing_costs(model, kind, calibration.spans(), forward, progress);
+  }
+  if (fitness == Fitness::measured) {
+    if (!result.calibrated) throw Error(ErrorKind::invalid_argument, "--fitness measured", "needs --calibrate", "none");
+    result.judge = [&model, &calibration, forward, progress](std::vector<LayerFront>& fronts) {
+      const auto some = sequences_of(calibration, kMeasuredTokens);
+      measure_costs(model, fronts, some, forward, progress);
+    };
   }
   result.seconds = console.seconds() - start;
   console.detail("fitness tables: " + std::to_string(result.seconds) + " s");

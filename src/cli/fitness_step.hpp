@@ -11,12 +11,13 @@
 #include "cli/console.hpp"
 #include "qcqa/fitness/group_cost.hpp"
 #include "qcqa/fitness/merge_kind.hpp"
+#include "qcqa/search/model_search.hpp"
 #include "qcqa/support/device.hpp"
 
 namespace qcqa::cli {
 
 /// What a search minimises.
-enum class Fitness { wse, aligned, subspace };
+enum class Fitness { wse, aligned, subspace, measured };
 
 [[nodiscard]] std::string_view fitness_name(Fitness fitness);
 /// In which unit its costs are.
@@ -38,11 +39,12 @@ struct LayerCosts {
   bool calibrated = false;
   std::vector<std::unique_ptr<GroupCost>> costs;
   double seconds = 0;  ///< that it took
+  LayerJudge judge{};  ///< of Fitness::measured
 
   [[nodiscard]] std::vector<const GroupCost*> pointers() const;
 };
 
-/// @throws Error(interrupted)
+/// The model and the calibration must outlive the result. @throws Error(interrupted)
 [[nodiscard]] LayerCosts compute_costs(const Model& model, Fitness fitness, const Calibration& calibration,
                                        const ForwardOptions& forward, const Device& device, Console& console);
 

@@ -49,13 +49,13 @@ void restore(ModelSearch& search, const std::filesystem::path& file) {
 
 /// The search itself, with its saved state; fills in Report::search and the time it took.
 Report search_costs(const std::vector<const GroupCost*>& costs, const SearchOptions& options, const std::string& where,
-                    Console& console, const std::optional<SearchState>& state) {
+                    Console& console, const std::optional<SearchState>& state, const LayerJudge& judge = {}) {
   const double start = console.seconds();
   const ProgressFn progress = console.progress();
   ModelSearch search(costs, options);
   if (state && state->resume) restore(search, state->file);
   Report report;
-  report.search = search.run(progress);
+  report.search = search.run(progress, judge);
   if (report.search.stop == StopReason::interrupted) {
     if (!state) throw Error(ErrorKind::interrupted, where, "interrupted, nothing was written");
     write_file_atomically(state->file, search.save().dump());
@@ -70,7 +70,7 @@ Report search_costs(const std::vector<const GroupCost*>& costs, const SearchOpti
 
 Report search_model(const Model& model, const LayerCosts& costs, const SearchOptions& options, const Device& device,
                     Console& console, const std::optional<SearchState>& state) {
-  Report report = search_costs(costs.pointers(), options, model.path().string(), console, state);
+  Report report = search_costs(costs.pointers(), options, model.path().string(), console, state, costs.judge);
   report.model = describe(model);
   report.options = options_json(options, device);
   report.fitness_name = fitness_name(costs.fitness);

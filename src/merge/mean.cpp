@@ -17,7 +17,9 @@ std::size_t size_of(Dtype dtype) { return static_cast<std::size_t>(dtype_bits(dt
 }  // namespace
 
 void merge_mean(std::span<const std::span<const std::byte>> members, Dtype from, Dtype to, std::span<std::byte> out) {
-  const auto is_first = [&](std::span<const std::byte> member) { return std::ranges::equal(member, members.front()); };
+  const auto is_first = [&](std::span<const std::byte> member) {
+    return std::memcmp(member.data(), members.front().data(), members.front().size()) == 0;
+  };
   if (std::ranges::all_of(members, is_first)) {  // a sum of equals, divided, may be off by its rounding
     convert_elements(members.front(), from, to, out);
     return;

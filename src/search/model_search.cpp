@@ -59,9 +59,10 @@ struct ModelSearch::State {
   State(const State&) = delete;  // `stage` points into it
   State& operator=(const State&) = delete;
 
-  void open_model_stage() {
+  void open_model_stage(const LayerJudge& judge = {}) {
     if (stage) return;
     layers = layer_stage.fronts();
+    if (judge) judge(layers);
     stage.emplace(layers, options);
     if (options.strategy == Strategy::nsga2) {
       model.emplace(stage->problem(), options.model_nsga2, Rng(options.layer.seed, 0));
@@ -93,11 +94,11 @@ ModelSearch::ModelSearch(ModelSearch&&) noexcept = default;
 ModelSearch& ModelSearch::operator=(ModelSearch&&) noexcept = default;
 ModelSearch::~ModelSearch() = default;
 
-SearchResult ModelSearch::run(const ProgressFn& progress) {
+SearchResult ModelSearch::run(const ProgressFn& progress, const LayerJudge& judge) {
   SearchResult result;
   result.stop = StopReason::interrupted;
   if (state_->layer_stage.run(progress)) {
-    state_->open_model_stage();
+    state_->open_model_stage(judge);
     if (state_->run_model(progress)) result.stop = StopReason::completed;
     result.layers = state_->layers;
     result.front = state_->front();

@@ -192,7 +192,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, MergeHeads,
                          ::testing::Values(Shape{"rotary", 4, 4, 6, 6, false}, Shape{"biases", 4, 4, 6, 6, true},
                                            Shape{"grouped", 8, 4, 6, 6, true}, Shape{"partial_rotary", 4, 4, 8, 4, true},
                                            Shape{"no_rotary", 4, 4, 5, 0, false}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& shape) { return std::string(shape.param.name); });
 
 /// Queries and keys normalised head by head, as in Qwen3.
 TEST(MergeHeadsWithHeadNorm, LosesNothingWhenKeysDifferByTheirLength) {

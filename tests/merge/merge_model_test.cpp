@@ -7,7 +7,9 @@
 #include <random>
 
 #include "qcqa/evaluate/evaluate.hpp"
+#include "qcqa/merge/measured_costs.hpp"
 #include "qcqa/merge/sharing_costs.hpp"
+#include "qcqa/search/model_search.hpp"
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
@@ -141,7 +143,7 @@ TEST_F(MergeModel, InterruptedMergeGoesOnWithItsFinishedLayers) {
   const Model whole = merge_model(*model_, pairs(), calibration(), reconstruct, folder_ / "whole").model;
   int calls = 0;
   std::int64_t total = 0;
-  merge_model(*model_, pairs(), calibration(), reconstruct, folder_ / "count", [&](const ProgressEvent& progress) {
+  (void)merge_model(*model_, pairs(), calibration(), reconstruct, folder_ / "count", [&](const ProgressEvent& progress) {
     ++calls;
     total = progress.total;
     return true;
@@ -211,6 +213,31 @@ TEST_F(MergeModel, CostsPredictWhichGroupingLosesLess) {
     return divergence(merge_model(*model_, plan, calibration(), options(MergeKind::subspace), folder_ / name).model);
   };
   EXPECT_LT(loss(best, "best"), loss(worst, "worst"));
+}
+
+TEST_F(MergeModel, MeasuredCostIsTheRiseOfTheCrossEntropy) {
+  const auto costs = sharing_costs(*model_, MergeKind::subspace, calibration(), {});
+  std::vector<const GroupCost*> pointers;
+  for (const auto& cost : costs) pointers.push_back(cost.get());
+  SearchResult result = ModelSearch(pointers, {}).run();
+  sequences_.resize(8);
+  measure_costs(*model_, result.layers, calibration(), {});
+
+  std::vector<TokenWindow> windows;
+  for (const auto& sequence : sequences_) windows.push_back({sequence, 1, windows.size()});
+  const double before = evaluate(*model_, nullptr, windows, {}).cross_entropy;
+  for (std::size_t l = 0; l < result.layers.size(); ++l) {
+    const LayerGrouping& entry = *result.layers[l].find(Cardinality::equal, 1);
+    Plan plan = pairs();
+    plan.layers.assign(plan.layers.size(), Grouping::contiguous(4, 4));
+    plan.layers[l] = entry.grouping;
+    const MergeResult alone =
+        merge_model(*model_, plan, calibration(), options(MergeKind::subspace), folder_ / "alone");
+    const double rise = evaluate(alone.model, nullptr, windows, {}).cross_entropy - before;
+    EXPECT_NEAR(entry.cost, std::max(0.0, rise), 1e-4);
+    EXPECT_NEAR(entry.parts.total(), entry.cost, 1e-12);
+    EXPECT_EQ(result.layers[l].find(Cardinality::equal, 4)->cost, 0);
+  }
 }
 
 }  // namespace

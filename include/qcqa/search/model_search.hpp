@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -66,6 +67,9 @@ struct SearchResult {
   StopReason stop = StopReason::completed;
 };
 
+/// May change the costs of the groupings that stage 1 found before stage 2 chooses from them.
+using LayerJudge = std::function<void(std::vector<LayerFront>&)>;
+
 /// The two-stage search over all layers. Pure: the same problem, options and seed give the same result for any thread
 /// count. Owns the whole search state, so that an interrupted search can be saved and continued.
 class ModelSearch {
@@ -79,7 +83,8 @@ class ModelSearch {
 
   /// Runs to the end, or until `progress` returns false; then the state is that after the last whole generation of
   /// every layer and run() may be called again. Reports phases "layers" and "model" in units of generations.
-  SearchResult run(const ProgressFn& progress = {});
+  /// @param judge  called once, between the stages
+  SearchResult run(const ProgressFn& progress = {}, const LayerJudge& judge = {});
 
   /// Everything needed to go on, exactly: a continued search gives the same result as an uninterrupted one.
   [[nodiscard]] nlohmann::json save() const;
