@@ -6,7 +6,7 @@
 #   tests/bench/run.sh --attention-only         4.3 GB (and 13 GB of disk)
 #   tests/bench/run.sh --layers 4 ...           smaller
 #
-# Then evaluation beside transformers, on a random model of 1.1B parameters and on stories15M where it is.
+# Then evaluation and reconstruction beside transformers, on a random model of 1.1B parameters and on stories15M where it is.
 #
 # Then NSGA-II beside that of pagmo2 and of pymoo, on what of the shared data (QCQA_SHARED_DIR, else ../shared) is there.
 set -euo pipefail
@@ -47,6 +47,9 @@ for threads in 1 "$(nproc)"; do
     "$environment/bin/python" tests/bench/evaluate.py "$shared/models/stories15M" --threads "$threads"
   fi
 done
+say
+"$environment/bin/python" tests/bench/merge.py build/bench/random-1b --tokens 2048 --steps 3 --repeat 1
+if [[ -e $shared/models/stories15M ]]; then "$environment/bin/python" tests/bench/merge.py "$shared/models/stories15M"; fi
 
 instances=()
 for instance in "$shared/data/codellama-13b-head-distances.json" "$shared/models/stories15M"; do
