@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/json_file.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 
@@ -39,13 +40,8 @@ class Adapter final : public nlohmann::json_sax<json> {
   bool end_array() override { return events_.close(), true; }
   bool parse_error(std::size_t position, const std::string&,
                    const json::exception& error) override {
-    std::string_view reason =
-        error.what();  // "[json.exception.parse_error.101] parse error at ...: reason"
-    if (const auto after_tag = reason.find("] "); after_tag != std::string_view::npos) {
-      reason.remove_prefix(after_tag + 2);
-    }
     throw Error(ErrorKind::corrupt, where_, "must be valid UTF-8 JSON",
-                std::string(reason) + " (byte " + std::to_string(position) + ")",
+                json_reason(error) + " (byte " + std::to_string(position) + ")",
                 "Download the file again.");
   }
 

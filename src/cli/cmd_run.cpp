@@ -1,10 +1,14 @@
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "cli/commands.hpp"
+#include "cli/evaluate_step.hpp"
 #include "cli/export_step.hpp"
 #include "cli/flags.hpp"
+#include "cli/forward_setup.hpp"
 #include "cli/search_step.hpp"
+#include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa::cli {
@@ -14,23 +18,51 @@ struct RunCommand {
   std::string model;
   double kv = 0.5;
   bool resume = false;
+  TextFlags text;
+  ComputeFlags compute;
+  IncreaseLimit limit;
   CommonFlags common;
   SearchFlags search;
   ExportFlags output;
 };
 
-int run(const RunCommand& command) {
-  const SearchOptions options = command.search.resolve(command.common.apply_threads());
-  const ExportOptions output = command.output.resolve();
-  const Device device = parse_device(command.common.device);
+/// The last step: the new model beside the one it was made from, for people and into the report beside it.
+Evaluation evaluate_output(const RunCommand& command, const std::filesystem::path& folder, const Model& model,
+                           const EvaluationText& text, Report report, Console& console) {
+  const double start = console.seconds();
+  const Model converted = Model::open(folder);
+  const EvaluateOptions options{.forward = command.compute.resolve(command.common.device), .layers = {}};
+  report.evaluation = evaluate(converted, &model, text.windows, options, console.progress());
+  report.timings["evaluate"] = console.seconds() - start;
+  write_file_atomically(folder / kReportFile, to_json(report).dump(1) + "\n");
+  std::printf("%s", evaluation_summary(*report.evaluation, text).c_str());
+  return *report.evaluation;
+}
+
+void check(const RunCommand& command) {
   if (!(command.kv > 0 && command.kv <= 1)) {
     throw Error(ErrorKind::invalid_argument, "--kv", "must be a fraction in (0, 1]", std::to_string(command.kv));
   }
+  if (command.limit.resolve() && !command.text.given()) {
+    throw Error(ErrorKind::invalid_argument, "--max-perplexity-increase", "needs --text or --token-ids", "neither");
+  }
+  (void)command.compute.resolve(command.common.device);
+}
+
+int run(const RunCommand& command) {
+  check(command);
+  const int threads = command.common.apply_threads();
+  const SearchOptions options = command.search.resolve(threads);
+  const ExportOptions output = command.output.resolve();
+  const Device device = parse_device(command.common.device);
   Console console = command.common.console();
   const Model model = Model::open(command.model);
   console.note(preamble(model, "run"));
   check_output(model, command.output);
   require_layout(model, output.layout);
+  // Read before the search, so that a mistake in it shows at once.
+  std::optional<EvaluationText> text;
+  if (command.text.given()) text = read_text(model, command.text);
 
   std::filesystem::path folder(command.output.output);
   if (!folder.has_filename()) folder = folder.parent_path();  // a trailing slash
@@ -39,22 +71,31 @@ int run(const RunCommand& command) {
   if (!command.common.quiet) std::printf("%s", search_summary(report).c_str());
   const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
                                       output.layout == Layout::gqa ? PlanShape::uniform : PlanShape::any);
-  export_step(model, plan, std::move(report), command.output, console);
+  report.plan = plan;
+  export_step(model, plan, report, command.output, console);
+  if (command.output.dry_run) return kOk;
   std::error_code ignored;
-  if (!command.output.dry_run) std::filesystem::remove(state.file, ignored);
-  return kOk;
+  std::filesystem::remove(state.file, ignored);
+  if (!text) return kOk;
+  prepare_forward(threads);
+  return check_increase(evaluate_output(command, folder, model, *text, std::move(report), console), command.limit,
+                        console);
 }
 
 }  // namespace
 
 void add_run(CLI::App& app, Action& action) {
   auto command = std::make_shared<RunCommand>();
-  CLI::App* sub = app.add_subcommand("run", "Search and convert in one go");
-  sub->add_option("MODEL", command->model, "Model folder (config.json and safetensors or pytorch_model.bin)")->required();
+  CLI::App* sub = app.add_subcommand("run", "Search, convert and, given a text, evaluate in one go");
+  sub->add_option("MODEL", command->model, "Model folder (config.json and safetensors or pytorch_model.bin)")
+      ->required();
   sub->add_option("--kv", command->kv, "Largest fraction of the KV cache to keep")->capture_default_str();
   sub->add_flag("--resume", command->resume, "Go on with an interrupted run of the same output");
   command->output.add_to(*sub);
   command->search.add_to(*sub);
+  command->text.add_to(*sub);
+  command->limit.add_to(*sub);
+  command->compute.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action] { action = [command] { return run(*command); }; });
 }

@@ -17,5 +17,6 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/qcqaConfigVersion
 install(FILES
   ${PROJECT_BINARY_DIR}/package/qcqaConfig.cmake
   ${PROJECT_BINARY_DIR}/package/qcqaConfigVersion.cmake
+  ${PROJECT_SOURCE_DIR}/src/cmake/text_libraries.cmake
   ${PROJECT_SOURCE_DIR}/src/cmake/torch.cmake
   DESTINATION ${qcqa_package_dir})

@@ -136,7 +136,7 @@ ExportSummary export_model(const Model& model, const Plan& plan, const ExportOpt
   for (const fs::path& file : side_files(model.path())) copy_side_file(file, folder.path() / file.filename());
   write_file_atomically(folder.path() / "config.json", converted_config(model, plan, options));
   write_file_atomically(folder.path() / "README.md", model_card(model, plan, options, summary));
-  if (!options.report.empty()) write_file_atomically(folder.path() / "qcqa-report.json", options.report);
+  if (!options.report.empty()) write_file_atomically(folder.path() / kReportFile, options.report);
   folder.commit();
   return summary;
 }

@@ -9,7 +9,7 @@ namespace fs = std::filesystem;
 std::vector<fs::path> side_files(const fs::path& folder) {
   static constexpr std::array kWeights = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".ggml",
                                           ".onnx", ".msgpack", ".h5", ".ot", ".npz", ".tflite"};
-  static constexpr std::array kReplaced = {"config.json", "README.md", "qcqa-report.json"};
+  static constexpr std::array kReplaced = {"config.json", "README.md", kReportFile};
   std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();

@@ -1,9 +1,6 @@
-#include <algorithm>
 #include <string>
-#include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include "model/object_reader.hpp"
 #include "qcqa/model/architecture.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -11,57 +8,6 @@ namespace qcqa {
 namespace {
 
 using nlohmann::json;
-
-/// Reads one JSON object and complains about keys nobody asked for, so that a typo cannot be ignored.
-class ObjectReader {
- public:
-  ObjectReader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
-    if (!object_.is_object()) fail("must be a JSON object", object_.dump());
-  }
-
-  const json& required(const char* key) {
-    seen_.push_back(key);
-    const auto it = object_.find(key);
-    if (it == object_.end()) fail(std::string("needs the key \"") + key + "\"", "none");
-    return *it;
-  }
-
-  const json* optional(const char* key) {
-    seen_.push_back(key);
-    const auto it = object_.find(key);
-    return it == object_.end() ? nullptr : &*it;
-  }
-
-  std::string text(const char* key) {
-    const json& value = required(key);
-    if (!value.is_string()) fail(std::string("\"") + key + "\" must be a string", value.dump());
-    return value.get<std::string>();
-  }
-
-  /// A string, or null for "this family has no such key".
-  std::string text_or_null(const char* key) { return required(key).is_null() ? std::string() : text(key); }
-
-  const json& array(const char* key) {
-    const json& value = required(key);
-    if (!value.is_array() || value.empty()) fail(std::string("\"") + key + "\" must be a non-empty array", value.dump());
-    return value;
-  }
-
-  void finish() const {
-    for (const auto& [key, value] : object_.items()) {
-      if (std::find(seen_.begin(), seen_.end(), key) == seen_.end()) fail("must have known keys only", key);
-    }
-  }
-
-  [[noreturn]] void fail(const std::string& rule, const std::string& found) const {
-    throw Error(ErrorKind::invalid_argument, where_, rule, found);
-  }
-
- private:
-  const json& object_;
-  std::string where_;
-  std::vector<std::string> seen_;
-};
 
 HeadRole role_from_name(const ObjectReader& reader, const json& name) {
   if (name == "query") return HeadRole::query;
@@ -127,6 +73,8 @@ Architecture parse_architecture(std::string_view json_text, std::string_view whe
       reader.finish();
     }
   }
+  architecture.no_forward = root.optional_text("no_forward");
+  if (root.optional("forward")) architecture.forward = parse_forward_description(root.child("forward"));
   root.finish();
   return architecture;
 }

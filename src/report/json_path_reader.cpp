@@ -41,11 +41,14 @@ std::int64_t JsonPathReader::integer(std::int64_t low, std::int64_t high) const 
   return value_.get<std::int64_t>();
 }
 
-double JsonPathReader::non_negative() const {
-  if (!value_.is_number() || !std::isfinite(value_.get<double>()) || value_.get<double>() < 0) {
-    fail("must be a number >= 0", value_.dump());
-  }
+double JsonPathReader::number() const {
+  if (!value_.is_number() || !std::isfinite(value_.get<double>())) fail("must be a number", value_.dump());
   return value_.get<double>();
+}
+
+double JsonPathReader::non_negative() const {
+  if (!value_.is_number() || number() < 0) fail("must be a number >= 0", value_.dump());
+  return number();
 }
 
 void JsonPathReader::fail(std::string_view rule, std::string_view found) const {

@@ -23,6 +23,8 @@ class JsonPathReader {
   [[nodiscard]] std::string text() const;
   /// An integer in [low, high].
   [[nodiscard]] std::int64_t integer(std::int64_t low, std::int64_t high) const;
+  /// A finite number.
+  [[nodiscard]] double number() const;
   /// A finite number >= 0.
   [[nodiscard]] double non_negative() const;
   [[nodiscard]] const nlohmann::json& value() const { return value_; }

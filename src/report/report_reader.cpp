@@ -1,3 +1,4 @@
+#include <cmath>
 #include <limits>
 
 #include "checkpoint/json_file.hpp"
@@ -125,6 +126,28 @@ Plan read_plan(const JsonPathReader& reader, const ReportModel& model) {
   return plan;
 }
 
+Evaluation read_evaluation(const JsonPathReader& reader) {
+  static constexpr std::int64_t kMost = std::int64_t{1} << 62;
+  Evaluation evaluation{.perplexity = reader.at("perplexity").non_negative(),
+                        .cross_entropy = reader.at("cross_entropy").non_negative(),
+                        .standard_error = reader.at("standard_error").non_negative(),
+                        .tokens = reader.at("tokens").integer(1, kMost),
+                        .documents = reader.at("documents").integer(1, kMost),
+                        .kv_bytes_per_token = reader.at("kv_bytes_per_token").integer(1, kMost),
+                        .tokens_per_second = reader.at("tokens_per_second").non_negative(),
+                        .reference = {}};
+  if (!reader.has("reference")) return evaluation;
+  const JsonPathReader reference = reader.at("reference");
+  evaluation.reference = {.perplexity = reference.at("perplexity").non_negative(),
+                          .cross_entropy = std::log(reference.at("perplexity").non_negative()),
+                          .kl_mean = reference.at("kl_mean").non_negative(),
+                          .kl_p99 = reference.at("kl_p99").non_negative(),
+                          .top1_agreement = reference.at("top1_agreement").non_negative(),
+                          .difference = reference.at("difference").number(),
+                          .difference_error = reference.at("difference_error").non_negative()};
+  return evaluation;
+}
+
 }  // namespace
 
 Report report_from_json(const nlohmann::json& document, std::string_view where) {
@@ -161,6 +184,7 @@ Report report_from_json(const nlohmann::json& document, std::string_view where) 
   report.hypervolume = root.at("hypervolume").at("value").non_negative();
   report.hypervolume_reference_cost = root.at("hypervolume").at("reference").at("cost").non_negative();
   if (root.has("plan")) report.plan = read_plan(root.at("plan"), report.model);
+  if (root.has("evaluation")) report.evaluation = read_evaluation(root.at("evaluation"));
   return report;
 }
 

@@ -61,6 +61,22 @@ ordered_json points_json(const std::vector<ModelPoint>& points, const ReportMode
 
 }  // namespace
 
+ordered_json to_json(const Evaluation& evaluation) {
+  ordered_json out = {{"perplexity", evaluation.perplexity},
+                      {"cross_entropy", evaluation.cross_entropy},
+                      {"standard_error", evaluation.standard_error},
+                      {"tokens", evaluation.tokens},
+                      {"documents", evaluation.documents},
+                      {"kv_bytes_per_token", evaluation.kv_bytes_per_token},
+                      {"tokens_per_second", evaluation.tokens_per_second}};
+  if (const auto& reference = evaluation.reference) {
+    out["reference"] = {{"perplexity", reference->perplexity}, {"kl_mean", reference->kl_mean},
+                        {"kl_p99", reference->kl_p99},         {"top1_agreement", reference->top1_agreement},
+                        {"difference", reference->difference}, {"difference_error", reference->difference_error}};
+  }
+  return out;
+}
+
 ordered_json to_json(const Report& report) {
   const ReportModel& model = report.model;
   ordered_json document;
@@ -97,6 +113,7 @@ ordered_json to_json(const Report& report) {
     for (const Grouping& grouping : report.plan->layers) layers.push_back({{"labels", labels_json(grouping)}});
     document["plan"] = {{"origin", report.plan->origin}, {"cost", report.plan->cost}, {"layers", std::move(layers)}};
   }
+  if (report.evaluation) document["evaluation"] = to_json(*report.evaluation);
   return document;
 }
 

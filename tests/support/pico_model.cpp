@@ -12,6 +12,24 @@
 namespace qcqa::testing {
 namespace {
 
+/// Everything around the attention blocks.
+void add_forward_tensors(std::vector<TensorSpec>& specs, const PicoModel& pico, const ForwardDescription& names) {
+  const auto add = [&](const std::string& name, std::vector<std::int64_t> shape) {
+    if (!name.empty()) specs.push_back({name + ".weight", pico.dtype, std::move(shape)});
+  };
+  for (int layer = 0; layer < pico.layers; ++layer) {
+    std::string prefix = names.layer_prefix;
+    prefix.replace(prefix.find("{layer}"), 7, std::to_string(layer));
+    for (const std::string& norm : {names.attention_norm, names.mlp_norm, names.attention_post_norm, names.mlp_post_norm})
+      if (!norm.empty()) add(prefix + norm, {pico.hidden_size});
+    if (!names.mlp_gate.empty()) add(prefix + names.mlp_gate, {pico.mlp_size, pico.hidden_size});
+    add(prefix + names.mlp_up, {pico.mlp_size, pico.hidden_size});
+    add(prefix + names.mlp_down, {pico.hidden_size, pico.mlp_size});
+  }
+  add(names.final_norm, {pico.hidden_size});
+  add(names.head, {pico.vocabulary, pico.hidden_size});
+}
+
 double uniform(std::mt19937_64& random) { return static_cast<double>(random() >> 11) * 0x1p-52 - 1; }
 
 std::size_t count_of(const TensorSpec& spec) {
@@ -60,7 +78,8 @@ void write_pico_model(const std::filesystem::path& folder, const PicoModel& pico
   config["torch_dtype"] = "float32";
 
   std::vector<TensorSpec> specs;
-  specs.push_back({"model.embed_tokens.weight", pico.dtype, {5, pico.hidden_size}});
+  specs.push_back({"model.embed_tokens.weight", pico.dtype, {pico.vocabulary, pico.hidden_size}});
+  if (pico.mlp_size > 0) add_forward_tensors(specs, pico, *architecture.forward);
   specs.push_back({"counter", Dtype::i64, {2}});
   for (int layer = 0; layer < pico.layers; ++layer) {
     for (const Projection& projection : architecture.projections) {

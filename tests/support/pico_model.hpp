@@ -18,6 +18,8 @@ struct PicoModel {
   bool biases = false;
   Dtype dtype = Dtype::f32;
   std::uint64_t seed = 1;
+  int mlp_size = 0;    ///< above 0: with norms, MLPs and output matrix, so that it can be run (head_dim even then)
+  int vocabulary = 5;  ///< rows of the embedding
   /// May change an element: (tensor name, index) -> value.
   std::function<double(const std::string&, std::size_t, double)> adjust{};
 };

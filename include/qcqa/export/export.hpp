@@ -16,6 +16,9 @@
 
 namespace qcqa {
 
+/// The report inside an output folder.
+inline constexpr const char* kReportFile = "qcqa-report.json";
+
 /// How a plan is written down.
 enum class Layout {
   gqa,       ///< compact: one KV head per group, query heads reordered so that a group's are neighbours; uniform plans

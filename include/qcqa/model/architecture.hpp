@@ -1,12 +1,15 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
+
+#include "qcqa/model/forward_description.hpp"
 
 namespace qcqa {
 
@@ -46,6 +49,9 @@ struct Architecture {
   std::vector<Projection> projections;
   std::string output;  ///< like Projection::tensor; columns are query heads
   std::vector<Refusal> refusals;
+
+  std::optional<ForwardDescription> forward;  ///< nothing: checkpoints can be converted but not run
+  std::string no_forward;                     ///< why there is none
 
   /// "model.layers.3.self_attn.q_proj" + ".weight"
   [[nodiscard]] std::string tensor_name(int layer, std::string_view tensor, std::string_view suffix) const;

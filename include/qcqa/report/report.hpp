@@ -10,6 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "qcqa/evaluate/evaluate.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/plan.hpp"
 #include "qcqa/search/model_search.hpp"
@@ -54,12 +55,14 @@ struct Report {
   double hypervolume = 0;             ///< area between the front and the reference point, (KV fraction) x (cost / reference cost)
   double hypervolume_reference_cost = 0;  ///< cost of one group per layer (MQA)
   std::optional<Plan> plan;           ///< what a conversion did
+  std::optional<Evaluation> evaluation;  ///< of the converted model, beside the one it was made from
 };
 
 /// Fills in what follows from the search: baselines and hypervolume.
 void derive_comparisons(Report& report);
 
 [[nodiscard]] nlohmann::ordered_json to_json(const Report& report);
+[[nodiscard]] nlohmann::ordered_json to_json(const Evaluation& evaluation);
 
 /// Checks every field against the schema's rules. @throws Error(corrupt) with `where`, the JSON path and the rule
 [[nodiscard]] Report report_from_json(const nlohmann::json& document, std::string_view where);

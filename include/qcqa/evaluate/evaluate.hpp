@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "qcqa/forward/forward_options.hpp"
+#include "qcqa/model/model.hpp"
+#include "qcqa/search/progress.hpp"
+
+namespace qcqa {
+
+/// Tokens that the model sees together. Those from `first_target` on are predicted, each from all before it.
+struct TokenWindow {
+  std::span<const std::int32_t> tokens;
+  std::size_t first_target = 1;  ///< at least 1: the first token has nothing before it
+  std::size_t document = 0;      ///< tokens of one document are not independent: errors are estimated over documents
+};
+
+struct EvaluateOptions {
+  ForwardOptions forward{};
+  /// Head views to use instead of the model's own, one per layer, such as a plan's before anything is written. KV head
+  /// counts may differ between layers, and groups within one. Empty: the model's own.
+  std::span<const AttentionLayer> layers{};
+};
+
+/// A model beside a reference, over the same tokens. Natural logarithms.
+struct ReferenceComparison {
+  double perplexity = 0;        ///< of the reference
+  double cross_entropy = 0;     ///< of the reference, per token
+  double kl_mean = 0;           ///< KL divergence of the model's predictions from the reference's, per token
+  double kl_p99 = 0;            ///< 99 of 100 tokens have no more than this
+  double top1_agreement = 0;    ///< share of tokens where both find the same token likeliest
+  double difference = 0;        ///< cross-entropy of the model less that of the reference, per token
+  double difference_error = 0;  ///< standard error of it, paired
+};
+
+struct Evaluation {
+  double perplexity = 0;     ///< exp(cross_entropy)
+  double cross_entropy = 0;  ///< mean over tokens
+  double standard_error =
+      0;  ///< of cross_entropy, over documents (over windows when there is one document); 0 when there is one window
+  std::int64_t tokens = 0;  ///< predicted
+  std::int64_t documents = 0;
+  std::int64_t kv_bytes_per_token = 0;  ///< in the checkpoint's own type
+  double tokens_per_second = 0;         ///< predicted tokens per second of the whole computation, reference included
+  std::optional<ReferenceComparison> reference;
+
+  /// Relative to the reference: 0.1 is 10 % more. Needs `reference`.
+  [[nodiscard]] double perplexity_increase() const { return std::expm1(reference->difference); }
+};
+
+/// Runs the model, and the reference beside it, over the windows. Memory: one layer of one model, both output matrices,
+/// hidden states (in turns of bounded size); logits exist for a few tokens at a time.
+/// @param reference  nullptr, or a model with the same vocabulary
+/// @throws Error(invalid_argument) when nothing is scored or a token id is outside the vocabulary;
+///         Error(unsupported) when a model cannot be run; Error(interrupted) when progress asks to stop
+[[nodiscard]] Evaluation evaluate(const Model& model, const Model* reference, std::span<const TokenWindow> windows,
+                                  const EvaluateOptions& options, const ProgressFn& progress = {});
+
+/// Writes the logits after every token of every window, (tokens, vocabulary) in F32, as the tensor "logits" of
+/// `folder`/model.safetensors. For comparing with other programs.
+void dump_logits(const Model& model, std::span<const TokenWindow> windows, const EvaluateOptions& options,
+                 const std::filesystem::path& folder);
+
+}  // namespace qcqa

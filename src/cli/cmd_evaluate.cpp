@@ -1,0 +1,111 @@
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "cli/commands.hpp"
+#include "cli/evaluate_step.hpp"
+#include "cli/flags.hpp"
+#include "cli/forward_setup.hpp"
+#include "cli/sample_step.hpp"
+#include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/forward/runnable.hpp"
+#include "qcqa/report/report.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa::cli {
+namespace {
+
+struct EvaluateCommand {
+  std::string model, reference, json, dump_logits;
+  IncreaseLimit limit;
+  TextFlags text;
+  SampleFlags sample;
+  ComputeFlags compute;
+  CommonFlags common;
+};
+
+/// What was asked for and is there to show.
+struct Result {
+  std::optional<EvaluationText> text;
+  std::optional<Evaluation> evaluation;
+  std::optional<Sample> sample, reference_sample;
+};
+
+void check(const EvaluateCommand& command) {
+  if (!command.text.given() && !command.sample.given()) {
+    throw Error(ErrorKind::invalid_argument, "evaluate", "needs --text, --token-ids or --sample", "none of them");
+  }
+  if (command.limit.resolve() && (command.reference.empty() || !command.text.given())) {
+    throw Error(ErrorKind::invalid_argument, "--max-perplexity-increase",
+                "needs --reference, the model to compare with, and a text");
+  }
+}
+
+nlohmann::ordered_json result_json(const Result& result) {
+  nlohmann::ordered_json out = result.evaluation ? to_json(*result.evaluation) : nlohmann::ordered_json::object();
+  if (result.sample) out["sample"] = to_json(*result.sample);
+  if (result.reference_sample) out["reference"]["sample"] = to_json(*result.reference_sample);
+  return out;
+}
+
+void print_result(const EvaluateCommand& command, const Result& result) {
+  if (!command.json.empty() && command.json != "-")
+    write_file_atomically(command.json, result_json(result).dump(2) + "\n");
+  if (command.json == "-") {
+    std::printf("%s\n", result_json(result).dump(2).c_str());
+    return;
+  }
+  if (result.evaluation) std::printf("%s", evaluation_summary(*result.evaluation, *result.text).c_str());
+  if (result.sample) std::printf("%s", sample_summary(command.model, *result.sample).c_str());
+  if (!result.reference_sample) return;
+  std::printf("%s", sample_summary(command.reference, *result.reference_sample).c_str());
+  std::printf("%s", cache_comparison(*result.sample, *result.reference_sample).c_str());
+}
+
+int run(const EvaluateCommand& command) {
+  check(command);
+  prepare_forward(command.common.apply_threads());
+  const EvaluateOptions options{command.compute.resolve(command.common.device)};
+  Console console = command.common.console();
+  const Model model = Model::open(command.model);
+  (void)require_runnable(model);
+  std::optional<Model> reference;
+  if (!command.reference.empty()) reference = Model::open(command.reference);
+  console.note("qcqa evaluate: " + command.model + ", " + model.architecture().family + ", " + command.compute.compute +
+               " on " + options.forward.device.name());
+  Result result;
+  if (command.text.given()) {
+    result.text = read_text(model, command.text);
+    if (!command.dump_logits.empty()) dump_logits(model, result.text->windows, options, command.dump_logits);
+    result.evaluation =
+        evaluate(model, reference ? &*reference : nullptr, result.text->windows, options, console.progress());
+  }
+  if (command.sample.given()) {
+    result.sample = sample(model, command.sample, command.text.bos, options.forward, console);
+    if (reference)
+      result.reference_sample = sample(*reference, command.sample, command.text.bos, options.forward, console);
+  }
+  print_result(command, result);
+  return result.evaluation ? check_increase(*result.evaluation, command.limit, console) : int{kOk};
+}
+
+}  // namespace
+
+void add_evaluate(CLI::App& app, Action& action) {
+  auto command = std::make_shared<EvaluateCommand>();
+  CLI::App* sub =
+      app.add_subcommand("evaluate", "Measure how well a model predicts a text, alone or beside a reference");
+  sub->add_option("MODEL", command->model, "Model folder")->required();
+  sub->add_option("--reference", command->reference, "Model to compare with, such as the one that MODEL was made from");
+  command->text.add_to(*sub);
+  command->sample.add_to(*sub);
+  sub->add_option("--json", command->json, "Write the result as JSON to this file; - = standard output");
+  command->limit.add_to(*sub);
+  sub->add_option("--dump-logits", command->dump_logits,
+                  "For testing: write the logits after every token to this folder (model.safetensors, tensor logits)");
+  command->compute.add_to(*sub);
+  command->common.add_to(*sub);
+  sub->callback([command, &action] { action = [command] { return run(*command); }; });
+}
+
+}  // namespace qcqa::cli

@@ -1,0 +1,216 @@
+#include "forward/attention.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include "support/parallel.hpp"
+
+namespace qcqa {
+namespace {
+
+/// Queries scored at a time: bounds the memory of the scores, and skips keys that none of them sees. On a CPU they
+/// should stay in the second-level cache.
+constexpr std::int64_t kQueriesInCache = 64;
+constexpr std::int64_t kQueryBlock = 512;
+
+/// KV heads that serve equally many query heads.
+struct Bucket {
+  std::int64_t group = 0;                 ///< query heads per KV head
+  std::vector<std::int64_t> kv, queries;  ///< heads; the query heads of a KV head are neighbours
+};
+
+std::vector<Bucket> buckets_of(const std::vector<int>& kv_head_of) {
+  std::map<int, std::vector<std::int64_t>> members;
+  for (std::size_t head = 0; head < kv_head_of.size(); ++head) {
+    members[kv_head_of[head]].push_back(static_cast<std::int64_t>(head));
+  }
+  std::map<std::size_t, Bucket> by_size;
+  for (const auto& [kv_head, queries] : members) {
+    Bucket& bucket = by_size[queries.size()];
+    bucket.group = static_cast<std::int64_t>(queries.size());
+    bucket.kv.push_back(kv_head);
+    bucket.queries.insert(bucket.queries.end(), queries.begin(), queries.end());
+  }
+  std::vector<Bucket> buckets;
+  for (auto& [size, bucket] : by_size) buckets.push_back(std::move(bucket));
+  return buckets;
+}
+
+bool in_order(const std::vector<std::int64_t>& indices, std::int64_t count) {
+  if (static_cast<std::int64_t>(indices.size()) != count) return false;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (indices[static_cast<std::size_t>(i)] != i) return false;
+  }
+  return true;
+}
+
+/// Those heads of a (batch, tokens, heads, head_dim) tensor; a view when they are all of them.
+at::Tensor select_heads(const at::Tensor& heads, const std::vector<std::int64_t>& indices) {
+  if (in_order(indices, heads.size(2))) return heads;
+  return heads.index_select(2, at::tensor(at::ArrayRef<std::int64_t>(indices)).to(heads.device()));
+}
+
+/// 0 where query i sees key j, else minus infinity: (queries, keys), the last query being at the last key.
+at::Tensor visibility(std::int64_t queries, std::int64_t keys, int window, const at::Device& device) {
+  const at::Tensor hidden = at::full({queries, keys}, -std::numeric_limits<float>::infinity(),
+                                     at::TensorOptions().dtype(at::kFloat).device(device));
+  const std::int64_t past = keys - queries;
+  const at::Tensor future = at::triu(hidden, past + 1);
+  return window > 0 ? future + at::tril(hidden, past - window) : future;
+}
+
+/// @param q     (units, group, queries, head_dim)
+/// @param k, v  (units, keys, head_dim)
+/// @returns like q
+at::Tensor attend_groups(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options,
+                         std::int64_t block) {
+  const std::int64_t units = q.size(0);
+  const std::int64_t group = q.size(1);
+  const std::int64_t past = k.size(1) - q.size(2);
+  std::vector<at::Tensor> blocks;
+  for (std::int64_t begin = 0; begin < q.size(2); begin += block) {
+    const std::int64_t queries = std::min(block, q.size(2) - begin);
+    const std::int64_t end = past + begin + queries;
+    const std::int64_t first =
+        options.window > 0 ? std::max<std::int64_t>(0, past + begin - options.window + 1) : std::int64_t{0};
+    const std::int64_t keys = end - first;
+    at::Tensor scores = at::bmm(q.narrow(2, begin, queries).reshape({units, group * queries, q.size(3)}),
+                                k.narrow(1, first, keys).transpose(1, 2))
+                            .to(at::kFloat)
+                            .mul_(options.scale);
+    if (options.softcap > 0) scores = at::tanh(scores / options.softcap) * options.softcap;
+    if (queries > 1) {
+      // Without a window, only the last `queries` keys are hidden from some of them.
+      const bool windowed = options.window > 0 && keys > options.window;
+      const std::int64_t masked = windowed ? keys : queries;
+      scores.view({units, group, queries, keys})
+          .narrow(3, keys - masked, masked)
+          .add_(visibility(queries, masked, windowed ? options.window : 0, q.device()));
+    }
+    const at::Tensor weights = at::softmax(scores, -1).to(v.scalar_type());
+    blocks.push_back(at::bmm(weights, v.narrow(1, first, keys)).view({units, group, queries, q.size(3)}));
+  }
+  return blocks.size() == 1 ? blocks.front() : at::cat(blocks, 2);
+}
+
+/// Sequences of one shape whose rows follow one another.
+struct Run {
+  AttentionSpan first;
+  std::int64_t count = 0;
+};
+
+std::vector<Run> runs_of(const std::vector<AttentionSpan>& spans) {
+  std::vector<Run> runs;
+  for (const AttentionSpan& span : spans) {
+    if (!runs.empty()) {
+      Run& run = runs.back();
+      const AttentionSpan& first = run.first;
+      if (span.queries == first.queries && span.keys == first.keys &&
+          span.query_row == first.query_row + run.count * first.queries &&
+          span.key_row == first.key_row + run.count * first.keys) {
+        ++run.count;
+        continue;
+      }
+    }
+    runs.push_back({span, 1});
+  }
+  return runs;
+}
+
+/// (count, length, heads, head_dim), a view of packed rows.
+at::Tensor heads_of(const at::Tensor& packed, std::int64_t row, std::int64_t count, std::int64_t length, int head_dim) {
+  return packed.narrow(0, row, count * length).reshape({count, length, -1, head_dim});
+}
+
+/// All sequences of a run and all heads of a bucket in one batch.
+at::Tensor attend_run(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Run& run,
+                      const std::vector<Bucket>& buckets, const AttentionOptions& options) {
+  const AttentionSpan& span = run.first;
+  const at::Tensor all_queries = heads_of(queries, span.query_row, run.count, span.queries, options.head_dim);
+  const at::Tensor all_keys = heads_of(keys, span.key_row, run.count, span.keys, options.head_dim);
+  const at::Tensor all_values = heads_of(values, span.key_row, run.count, span.keys, options.head_dim);
+  std::vector<at::Tensor> parts;
+  std::vector<std::int64_t> order;
+  for (const Bucket& bucket : buckets) {
+    const auto kv_heads = static_cast<std::int64_t>(bucket.kv.size());
+    const std::int64_t units = run.count * kv_heads;
+    const at::Tensor q = select_heads(all_queries, bucket.queries)
+                             .reshape({run.count, span.queries, kv_heads, bucket.group, options.head_dim})
+                             .permute({0, 2, 3, 1, 4})
+                             .reshape({units, bucket.group, span.queries, options.head_dim});
+    const auto batched = [&](const at::Tensor& all) {
+      return select_heads(all, bucket.kv).transpose(1, 2).reshape({units, span.keys, options.head_dim});
+    };
+    parts.push_back(attend_groups(q, batched(all_keys), batched(all_values), options, kQueryBlock)
+                        .view({run.count, kv_heads * bucket.group, span.queries, options.head_dim})
+                        .transpose(1, 2));
+    order.insert(order.end(), bucket.queries.begin(), bucket.queries.end());
+  }
+  const at::Tensor joined = parts.size() == 1 ? parts.front() : at::cat(parts, 2);
+  std::vector<std::int64_t> place(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i)
+    place[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
+  return select_heads(joined, place).reshape({run.count * span.queries, queries.size(1)});
+}
+
+/// One sequence and KV head per unit of work, on as many threads as there are: their scores stay in cache.
+at::Tensor attend_in_parallel(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                              const std::vector<AttentionSpan>& spans, const std::vector<Bucket>& buckets,
+                              const AttentionOptions& options) {
+  const at::Tensor out = at::empty(queries.sizes(), queries.options());
+  struct Unit {
+    const AttentionSpan* span;
+    const Bucket* bucket;
+    std::size_t index;
+  };
+  std::vector<Unit> units;
+  for (const AttentionSpan& span : spans) {
+    for (const Bucket& bucket : buckets) {
+      for (std::size_t i = 0; i < bucket.kv.size(); ++i) units.push_back({&span, &bucket, i});
+    }
+  }
+  const bool inference = c10::InferenceMode::is_enabled();
+  parallel_for(units.size(), [&](std::size_t i) {
+    const at::NoGradGuard no_gradients;  // guards hold for one thread
+    const c10::InferenceMode same_mode(inference);
+    const auto& [span, bucket, index] = units[i];
+    const auto group = static_cast<std::size_t>(bucket->group);
+    const std::vector<std::int64_t> members(bucket->queries.begin() + static_cast<std::ptrdiff_t>(index * group),
+                                            bucket->queries.begin() + static_cast<std::ptrdiff_t>((index + 1) * group));
+    const at::Tensor q = select_heads(heads_of(queries, span->query_row, 1, span->queries, options.head_dim), members);
+    const auto kv_head = [&](const at::Tensor& all) {
+      return heads_of(all, span->key_row, 1, span->keys, options.head_dim).select(2, bucket->kv[index]);
+    };
+    const at::Tensor result =
+        attend_groups(q.transpose(1, 2), kv_head(keys), kv_head(values), options, kQueriesInCache);
+    const at::Tensor target = heads_of(out, span->query_row, 1, span->queries, options.head_dim).squeeze(0);
+    for (std::size_t member = 0; member < group; ++member) {
+      target.select(1, members[member]).copy_(result.select(1, static_cast<std::int64_t>(member)).squeeze(0));
+    }
+  });
+  return out;
+}
+
+bool needs_gradient(const at::Tensor& a, const at::Tensor& b, const at::Tensor& c) {
+  return at::GradMode::is_enabled() && (a.requires_grad() || b.requires_grad() || c.requires_grad());
+}
+
+}  // namespace
+
+at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                  const std::vector<AttentionSpan>& spans, const AttentionOptions& options) {
+  const std::vector<Bucket> buckets = buckets_of(options.kv_head_of);
+  const bool decoding = std::ranges::all_of(spans, [](const AttentionSpan& span) { return span.queries == 1; });
+  if (queries.is_cpu() && !decoding && !needs_gradient(queries, keys, values)) {
+    return attend_in_parallel(queries, keys, values, spans, buckets, options);
+  }
+  std::vector<at::Tensor> parts;
+  for (const Run& run : runs_of(spans)) parts.push_back(attend_run(queries, keys, values, run, buckets, options));
+  return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
+}
+
+}  // namespace qcqa

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "forward/rotary_spec.hpp"
+#include "qcqa/model/model.hpp"
+
+namespace qcqa {
+
+enum class Activation { silu, gelu, gelu_tanh, quick_gelu, relu, relu_squared };
+
+/// A model's ForwardDescription with every setting read from its config.json.
+struct ForwardSpec {
+  const ForwardDescription* names = nullptr;
+  int max_positions = 0;  ///< 0: not stated
+
+  double embedding_multiplier = 1;
+  double norm_epsilon = 0;
+  bool parallel = false;
+  double residual_multiplier = 1;
+  RotarySpec rotary;
+  double attention_scale = 1;
+  double attention_softcap = 0;  ///< 0: none
+  std::vector<int> windows;      ///< per layer; 0: none
+  bool head_norm = false;
+  Activation activation{};
+  bool tied = false;
+  double logit_divisor = 1;
+  double logit_softcap = 0;  ///< 0: none
+};
+
+/// @throws Error(unsupported) when the family, its rotary scaling or its activation cannot be run;
+///         Error(corrupt) for values of a wrong type
+[[nodiscard]] ForwardSpec read_forward_spec(const Model& model);
+
+}  // namespace qcqa

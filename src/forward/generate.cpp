@@ -1,0 +1,175 @@
+#include "qcqa/forward/generate.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <random>
+
+#include "forward/transformer.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+/// Keys and values of one layer: sequence b has rows [b * capacity, (b + 1) * capacity).
+struct LayerCache {
+  at::Tensor keys, values;
+};
+
+class Decoder {
+ public:
+  Decoder(const Model& model, const GenerateOptions& options, std::span<const AttentionLayer> layers,
+          std::int64_t sequences, std::int64_t capacity)
+      : transformer_(model, Runtime::of(options.forward), layers),
+        table_(transformer_.spec().rotary, capacity, transformer_.runtime()),
+        capacity_(capacity) {
+    transformer_.load_head();
+    for (int layer = 0; layer < static_cast<int>(transformer_.layers().size()); ++layer) {
+      weights_.push_back(transformer_.load(layer));
+      const std::int64_t width = std::int64_t{weights_.back().kv_heads} * weights_.back().head_dim;
+      const auto room = [&] { return at::zeros({sequences * capacity, width}, transformer_.runtime().options()); };
+      caches_.push_back({room(), room()});
+    }
+  }
+
+  [[nodiscard]] std::int64_t cache_bytes() const {
+    std::int64_t bytes = 0;
+    for (const LayerCache& cache : caches_)
+      bytes += static_cast<std::int64_t>(cache.keys.nbytes() + cache.values.nbytes());
+    return bytes;
+  }
+
+  /// Takes `tokens[i]` as the next tokens of sequence `sequences[i]`, which has `lengths[i]` so far.
+  /// @returns logits (sequences, vocabulary) after the last of each, on the CPU
+  at::Tensor advance(const std::vector<std::int64_t>& sequences, const std::vector<std::int64_t>& lengths,
+                     const std::vector<std::span<const std::int32_t>>& tokens) {
+    std::vector<std::int32_t> all;
+    std::vector<std::int64_t> positions;
+    std::vector<std::int64_t> cache_rows;
+    std::vector<std::int64_t> last_rows;
+    std::vector<AttentionSpan> spans;
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      const auto count = static_cast<std::int64_t>(tokens[i].size());
+      const std::int64_t first = sequences[i] * capacity_;
+      spans.push_back({static_cast<std::int64_t>(all.size()), count, first, lengths[i] + count});
+      for (std::int64_t k = 0; k < count; ++k) {
+        positions.push_back(lengths[i] + k);
+        cache_rows.push_back(first + lengths[i] + k);
+      }
+      all.insert(all.end(), tokens[i].begin(), tokens[i].end());
+      last_rows.push_back(static_cast<std::int64_t>(all.size()) - 1);
+    }
+    const Runtime& runtime = transformer_.runtime();
+    // The length that a sequence will have in the end decides on its frequencies, so that keys in the cache stay right.
+    const auto rotary = table_.rows(positions, std::vector<std::int64_t>(positions.size(), capacity_));
+    const at::Tensor rows = at::tensor(at::ArrayRef<std::int64_t>(cache_rows)).to(runtime.device);
+    at::Tensor hidden = transformer_.embed(all);
+    for (std::size_t layer = 0; layer < weights_.size(); ++layer) {
+      LayerCache& cache = caches_[layer];
+      const AttentionOptions options = transformer_.attention_options(weights_[layer], static_cast<int>(layer));
+      const Attend from_cache = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
+        cache.keys.index_copy_(0, rows, keys);
+        cache.values.index_copy_(0, rows, values);
+        return attend(queries, cache.keys, cache.values, spans, options);
+      };
+      hidden = run_layer(weights_[layer], transformer_.spec(), rotary, from_cache, hidden);
+    }
+    const at::Tensor ends =
+        hidden.index_select(0, at::tensor(at::ArrayRef<std::int64_t>(last_rows)).to(runtime.device));
+    return transformer_.logits(transformer_.final_norm(ends)).to(at::kCPU);
+  }
+
+ private:
+  Transformer transformer_;
+  RotaryTable table_;
+  std::int64_t capacity_;
+  std::vector<LayerWeights> weights_;
+  std::vector<LayerCache> caches_;
+};
+
+std::int32_t pick(const float* logits, std::int64_t count, double temperature, std::mt19937_64& random) {
+  const auto top = std::max_element(logits, logits + count);
+  if (temperature <= 0) return static_cast<std::int32_t>(top - logits);
+  std::vector<double> cumulative(static_cast<std::size_t>(count));
+  double total = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    total += std::exp((static_cast<double>(logits[i]) - static_cast<double>(*top)) / temperature);
+    cumulative[static_cast<std::size_t>(i)] = total;
+  }
+  // Written out: the standard's distributions differ between libraries.
+  const double point = static_cast<double>(random() >> 11) * 0x1p-53 * total;
+  const auto chosen = std::ranges::upper_bound(cumulative, point);
+  return static_cast<std::int32_t>(std::min<std::int64_t>(chosen - cumulative.begin(), count - 1));
+}
+
+void check(std::span<const std::vector<std::int32_t>> prompts, const GenerateOptions& options) {
+  if (options.max_tokens < 1) {
+    throw Error(ErrorKind::invalid_argument, "max_tokens", "must be at least 1", std::to_string(options.max_tokens));
+  }
+  if (prompts.empty() || std::ranges::any_of(prompts, [](const auto& prompt) { return prompt.empty(); })) {
+    throw Error(ErrorKind::invalid_argument, "prompt", "must have at least one token", "none");
+  }
+}
+
+}  // namespace
+
+Generation generate(const Model& model, std::span<const std::vector<std::int32_t>> prompts,
+                    const GenerateOptions& options, std::span<const AttentionLayer> layers,
+                    const std::function<bool(int)>& progress) {
+  check(prompts, options);
+  const c10::InferenceMode no_gradients;
+  std::size_t longest = 0;
+  for (const auto& prompt : prompts) longest = std::max(longest, prompt.size());
+  const auto capacity = static_cast<std::int64_t>(longest) + options.max_tokens;
+  const auto count = static_cast<std::int64_t>(prompts.size());
+  Decoder decoder(model, options, layers, count, capacity);
+
+  Generation generation;
+  generation.tokens.resize(prompts.size());
+  generation.kv_cache_bytes = decoder.cache_bytes();
+  generation.kv_cache_positions = count * capacity;
+  std::vector<std::mt19937_64> random;
+  std::vector<std::int64_t> active;
+  std::vector<std::int64_t> lengths(prompts.size(), 0);
+  std::vector<std::span<const std::int32_t>> next;
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::seed_seq seed{static_cast<std::uint32_t>(options.seed), static_cast<std::uint32_t>(options.seed >> 32),
+                       static_cast<std::uint32_t>(i)};
+    random.emplace_back(seed);
+    active.push_back(i);
+    next.emplace_back(prompts[static_cast<std::size_t>(i)]);
+  }
+  int steps = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  while (!active.empty()) {
+    std::vector<std::int64_t> so_far;
+    for (const std::int64_t sequence : active) so_far.push_back(lengths[static_cast<std::size_t>(sequence)]);
+    const at::Tensor logits = decoder.advance(active, so_far, next);
+    std::vector<std::int64_t> still_active;
+    for (std::size_t i = 0; i < active.size(); ++i) {
+      const auto sequence = static_cast<std::size_t>(active[i]);
+      lengths[sequence] += static_cast<std::int64_t>(next[i].size());
+      auto& tokens = generation.tokens[sequence];
+      tokens.push_back(pick(logits.data_ptr<float>() + static_cast<std::int64_t>(i) * logits.size(1), logits.size(1),
+                            options.temperature, random[sequence]));
+      const bool stopped = std::ranges::find(options.stop, tokens.back()) != options.stop.end();
+      if (!stopped && static_cast<int>(tokens.size()) < options.max_tokens) still_active.push_back(active[i]);
+    }
+    active = std::move(still_active);
+    if (progress && !progress(++steps)) {
+      throw Error(ErrorKind::interrupted, model.path().string(), "interrupted");
+    }
+    next.clear();
+    for (const std::int64_t sequence : active) {
+      const auto& tokens = generation.tokens[static_cast<std::size_t>(sequence)];
+      next.emplace_back(&tokens.back(), 1);
+    }
+  }
+  generation.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return generation;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,125 @@
+#include "forward/layer_weights.hpp"
+
+#include <ATen/ATen.h>
+
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+std::string layer_prefix(const ForwardSpec& spec, int layer) {
+  static constexpr std::string_view kPlaceholder = "{layer}";
+  std::string prefix = spec.names->layer_prefix;
+  return prefix.replace(prefix.find(kPlaceholder), kPlaceholder.size(), std::to_string(layer));
+}
+
+/// Adds heads whose rows follow one another in memory as few parts.
+void add_heads(LinearSource& source, const std::vector<HeadRows>& heads, const AttentionLayer& layer) {
+  for (const HeadRows& head : heads) {
+    source.parts.push_back({head.weight, head.bias, layer.head_dim, layer.dtype, layer.bias_dtype});
+  }
+}
+
+Linear load_linear(const Model& model, const std::string& name, const Runtime& runtime) {
+  LinearSource source;
+  source.add(model.checkpoint().at(name + ".weight"), model.checkpoint().find(name + ".bias"));
+  return read_linear(source, runtime);
+}
+
+Linear load_query_key_value(const AttentionLayer& attention, const Runtime& runtime) {
+  LinearSource source{.parts = {}, .inputs = attention.hidden_size};
+  add_heads(source, attention.query, attention);
+  add_heads(source, attention.key, attention);
+  add_heads(source, attention.value, attention);
+  return read_linear(source, runtime);
+}
+
+Linear load_gate_up(const Model& model, const ForwardDescription& names, const std::string& prefix,
+                    const Runtime& runtime) {
+  LinearSource source;
+  const auto add = [&](const std::string& name) {
+    source.add(model.checkpoint().at(prefix + name + ".weight"), model.checkpoint().find(prefix + name + ".bias"));
+  };
+  if (!names.mlp_gate.empty() && names.mlp_gate != names.mlp_up) add(names.mlp_gate);
+  add(names.mlp_up);
+  return read_linear(source, runtime);
+}
+
+template <typename Visit>
+void for_each_tensor(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec, const Visit& visit) {
+  const std::string prefix = layer_prefix(spec, attention.layer);
+  for (const std::string* name : {&spec.names->mlp_gate, &spec.names->mlp_up, &spec.names->mlp_down}) {
+    if (const TensorView* tensor = model.checkpoint().find(prefix + *name + ".weight")) visit(tensor->bytes);
+  }
+  for (const auto* heads : {&attention.query, &attention.key, &attention.value}) {
+    for (const HeadRows& head : *heads) visit(head.weight);
+  }
+  visit(attention.output->bytes);
+}
+
+void require_fits(const Linear& linear, std::int64_t inputs, std::int64_t outputs, const std::string& where) {
+  if (linear.inputs() == inputs && linear.outputs() == outputs) return;
+  throw Error(ErrorKind::corrupt, where, "must be (" + std::to_string(outputs) + ", " + std::to_string(inputs) + ")",
+              "(" + std::to_string(linear.outputs()) + ", " + std::to_string(linear.inputs()) + ")");
+}
+
+}  // namespace
+
+NormWeights load_norm(const Model& model, const std::string& name, const ForwardSpec& spec, const Runtime& runtime) {
+  NormWeights norm;
+  norm.weight = (widened(model.checkpoint().at(name + ".weight")) + spec.names->norm_offset).to(runtime.device);
+  if (const TensorView* bias = model.checkpoint().find(name + ".bias")) norm.bias = widened(*bias).to(runtime.device);
+  return norm;
+}
+
+LayerWeights load_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec,
+                        const Runtime& runtime) {
+  const ForwardDescription& names = *spec.names;
+  const Architecture& architecture = model.architecture();
+  const std::string prefix = layer_prefix(spec, attention.layer);
+  LayerWeights weights{
+      .query_heads = attention.query_heads, .kv_heads = attention.kv_heads, .head_dim = attention.head_dim};
+  for (int head = 0; head < attention.query_heads; ++head) weights.kv_head_of.push_back(attention.kv_head_of(head));
+
+  const auto norm = [&](const std::string& name, std::int64_t size) {
+    if (name.empty()) return NormWeights{};
+    NormWeights loaded = load_norm(model, name, spec, runtime);
+    if (loaded.weight.numel() == size && (!loaded.bias.defined() || loaded.bias.numel() == size)) return loaded;
+    throw Error(ErrorKind::corrupt, model.path().string() + ": " + name,
+                "a norm must have " + std::to_string(size) + " weights", std::to_string(loaded.weight.numel()));
+  };
+  const auto layer_norm = [&](const std::string& name) {
+    return norm(name.empty() ? name : prefix + name, attention.hidden_size);
+  };
+  weights.attention_norm = layer_norm(names.attention_norm);
+  weights.attention_post_norm = layer_norm(names.attention_post_norm);
+  weights.mlp_post_norm = layer_norm(names.mlp_post_norm);
+  if (!(spec.parallel && names.one_norm_when_parallel)) weights.mlp_norm = layer_norm(names.mlp_norm);
+  if (spec.head_norm) {
+    weights.query_norm = norm(architecture.tensor_name(attention.layer, names.head_norm.query, ""), attention.head_dim);
+    weights.key_norm = norm(architecture.tensor_name(attention.layer, names.head_norm.key, ""), attention.head_dim);
+  }
+
+  weights.query_key_value = load_query_key_value(attention, runtime);
+  LinearSource output;
+  output.add(*attention.output,
+             model.checkpoint().find(architecture.tensor_name(attention.layer, architecture.output, ".bias")));
+  weights.output = read_linear(output, runtime);
+  weights.gated = !names.mlp_gate.empty();
+  weights.gate_up = load_gate_up(model, names, prefix, runtime);
+  weights.down = load_linear(model, prefix + names.mlp_down, runtime);
+  const std::int64_t inner = weights.down.inputs();
+  require_fits(weights.gate_up, attention.hidden_size, weights.gated ? 2 * inner : inner, prefix + names.mlp_up);
+  require_fits(weights.down, inner, attention.hidden_size, prefix + names.mlp_down);
+  return weights;
+}
+
+void prefetch_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec) {
+  for_each_tensor(model, attention, spec, [](std::span<const std::byte> bytes) { Checkpoint::will_read(bytes); });
+}
+
+void release_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec) {
+  for_each_tensor(model, attention, spec, [](std::span<const std::byte> bytes) { Checkpoint::done_with(bytes); });
+}
+
+}  // namespace qcqa

@@ -1,0 +1,57 @@
+#include "forward/rotary.hpp"
+
+#include <ATen/ATen.h>
+
+#include <limits>
+
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+at::Tensor angles(const std::vector<float>& frequencies, std::int64_t length) {
+  const at::Tensor positions = at::arange(length, at::TensorOptions().dtype(at::kFloat)).unsqueeze(1);
+  return positions * at::tensor(at::ArrayRef<float>(frequencies)).unsqueeze(0);
+}
+
+}  // namespace
+
+RotaryTable::RotaryTable(const RotarySpec& spec, std::int64_t length, const Runtime& runtime)
+    : length_(length), switch_length_(std::numeric_limits<std::int64_t>::max()) {
+  if (spec.kind == RotarySpec::Kind::dynamic && length > spec.switch_length) {
+    throw Error(ErrorKind::unsupported, "--context",
+                "a model with dynamic rotary scaling can be evaluated up to the length it was trained for, " +
+                    std::to_string(spec.switch_length),
+                std::to_string(length));
+  }
+  at::Tensor all = angles(spec.frequencies, length);
+  if (spec.kind == RotarySpec::Kind::longrope) {
+    switch_length_ = spec.switch_length;
+    all = at::cat({all, angles(spec.long_frequencies, length)});
+  }
+  cosines_ = (at::cos(all) * spec.magnitude).to(runtime.options());
+  sines_ = (at::sin(all) * spec.magnitude).to(runtime.options());
+}
+
+RotaryTable::Rows RotaryTable::rows(const std::vector<std::int64_t>& positions,
+                                    const std::vector<std::int64_t>& sequence_lengths) const {
+  std::vector<std::int64_t> index(positions);
+  for (std::size_t i = 0; i < index.size(); ++i) {
+    if (sequence_lengths[i] > switch_length_) index[i] += length_;
+  }
+  const at::Tensor where = at::tensor(at::ArrayRef<std::int64_t>(index)).to(cosines_.device());
+  return {cosines_.index_select(0, where), sines_.index_select(0, where)};
+}
+
+at::Tensor apply_rotary(const at::Tensor& heads, const RotaryTable::Rows& table) {
+  const std::int64_t half = table.cosines.size(1);
+  const at::Tensor a = heads.narrow(2, 0, half);
+  const at::Tensor b = heads.narrow(2, half, half);
+  const at::Tensor cosines = table.cosines.unsqueeze(1);
+  const at::Tensor sines = table.sines.unsqueeze(1);
+  std::vector<at::Tensor> parts = {at::addcmul(a * cosines, b, sines, -1), at::addcmul(b * cosines, a, sines)};
+  if (heads.size(2) > 2 * half) parts.push_back(heads.narrow(2, 2 * half, heads.size(2) - 2 * half));
+  return at::cat(parts, 2);
+}
+
+}  // namespace qcqa

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <vector>
+
+#include "forward/rotary_spec.hpp"
+#include "forward/runtime.hpp"
+
+namespace qcqa {
+
+/// Cosines and sines of every position up to a length.
+class RotaryTable {
+ public:
+  /// @throws Error(unsupported) when sequences of this length need frequencies that depend on it
+  RotaryTable(const RotarySpec& spec, std::int64_t length, const Runtime& runtime);
+
+  struct Rows {
+    at::Tensor cosines, sines;  ///< (tokens, dim / 2), the type that is computed in
+  };
+  /// For tokens at these positions, each of a sequence of such a length in the end.
+  [[nodiscard]] Rows rows(const std::vector<std::int64_t>& positions,
+                          const std::vector<std::int64_t>& sequence_lengths) const;
+
+ private:
+  std::int64_t length_;
+  std::int64_t switch_length_;  ///< sequences longer than this use the second half of the tables
+  at::Tensor cosines_, sines_;
+};
+
+/// Rotates every head of every row.
+/// @param heads  (tokens, heads, head_dim)  @returns the same shape
+[[nodiscard]] at::Tensor apply_rotary(const at::Tensor& heads, const RotaryTable::Rows& table);
+
+}  // namespace qcqa

@@ -1,0 +1,119 @@
+#include "forward/transformer.hpp"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "forward/batch.hpp"
+#include "forward/for_each_batch.hpp"
+#include "qcqa/checkpoint/float_codec.hpp"
+#include "qcqa/forward/runnable.hpp"
+#include "qcqa/support/error.hpp"
+#include "support/parallel.hpp"
+
+namespace qcqa {
+namespace {
+
+/// Tokens that go through a layer together: enough for the matrix products to be fast, few enough that what is between
+/// them stays in the caches.
+constexpr std::int64_t kTokensOnCpu = 512;
+constexpr std::int64_t kTokensOnGpu = 16384;
+
+}  // namespace
+
+Transformer::Transformer(const Model& model, const Runtime& runtime, std::span<const AttentionLayer> layers)
+    : model_(&model),
+      runtime_(runtime),
+      spec_(read_forward_spec(model)),
+      layers_(layers.empty() ? std::vector<AttentionLayer>(model.layers().begin(), model.layers().end())
+                             : std::vector<AttentionLayer>(layers.begin(), layers.end())),
+      embedding_(&model.checkpoint().at(spec_.names->embedding + ".weight")),
+      final_norm_(load_norm(model, spec_.names->final_norm, spec_, runtime_)) {
+  (void)require_runnable(model);
+}
+
+at::Tensor Transformer::embed(std::span<const std::int32_t> tokens) const {
+  const std::int64_t width = hidden_size();
+  const std::size_t row_bytes = embedding_->bytes.size() / static_cast<std::size_t>(vocabulary());
+  at::Tensor out = at::empty({static_cast<std::int64_t>(tokens.size()), width});
+  float* const data = out.data_ptr<float>();
+  for (const std::int32_t token : tokens) {
+    if (token < 0 || token >= vocabulary()) {
+      throw Error(ErrorKind::invalid_argument, model_->path().string(),
+                  "token ids must be from 0 to " + std::to_string(vocabulary() - 1), std::to_string(token),
+                  "Was the text tokenised for another model?");
+    }
+  }
+  const auto row_size = static_cast<std::size_t>(width);
+  parallel_for(tokens.size(), [&](std::size_t i) {
+    const auto token = static_cast<std::size_t>(tokens[i]);
+    decode(embedding_->bytes.subspan(token * row_bytes, row_bytes), embedding_->dtype,
+           std::span(data + i * row_size, row_size));
+  });
+  out = out.to(runtime_.options());
+  return spec_.embedding_multiplier == 1 ? out : out.mul_(spec_.embedding_multiplier);
+}
+
+LayerWeights Transformer::load(int layer) const {
+  return load_layer(*model_, layers_[static_cast<std::size_t>(layer)], spec_, runtime_);
+}
+
+AttentionOptions Transformer::attention_options(const LayerWeights& weights, int layer) const {
+  return {.head_dim = weights.head_dim,
+          .scale = spec_.attention_scale,
+          .softcap = spec_.attention_softcap,
+          .window = spec_.windows[static_cast<std::size_t>(layer)],
+          .kv_head_of = weights.kv_head_of};
+}
+
+at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> sequences,
+                            const ForwardProgress& progress) const {
+  std::vector<std::int32_t> tokens;
+  std::size_t longest = 1;
+  for (const auto sequence : sequences) {
+    tokens.insert(tokens.end(), sequence.begin(), sequence.end());
+    longest = std::max(longest, sequence.size());
+  }
+  const RotaryTable table(spec_.rotary, static_cast<std::int64_t>(longest), runtime_);
+  const std::vector<SequenceBatch> batches =
+      make_batches(sequences, table, runtime_.device.is_cpu() ? kTokensOnCpu : kTokensOnGpu);
+  at::Tensor hidden = embed(tokens);
+  BatchProgress meter(progress);
+  for (int layer = 0; layer < static_cast<int>(layers_.size()); ++layer) {
+    const LayerWeights weights = load(layer);
+    const AttentionLayer& source = layers_[static_cast<std::size_t>(layer)];
+    release_layer(*model_, source, spec_);
+    if (static_cast<std::size_t>(layer) + 1 < layers_.size())
+      prefetch_layer(*model_, layers_[static_cast<std::size_t>(layer) + 1], spec_);
+    const AttentionOptions options = attention_options(weights, layer);
+    for_each_batch(runtime_, batches.size(), [&](std::size_t i) {
+      const SequenceBatch& batch = batches[i];
+      const Attend own_sequences = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
+        return attend(queries, keys, values, batch.spans, options);
+      };
+      at::Tensor rows = hidden.narrow(0, batch.first_row, batch.rows);
+      rows.copy_(run_layer(weights, spec_, batch.rotary, own_sequences, rows));
+      meter.add(batch.rows);
+    });
+  }
+  return final_norm(hidden);
+}
+
+at::Tensor Transformer::final_norm(const at::Tensor& hidden) const { return apply_norm(hidden, final_norm_, spec_); }
+
+void Transformer::load_head() {
+  if (head_.weight.defined()) return;
+  const TensorView* weight = model_->checkpoint().find(spec_.names->head + ".weight");
+  LinearSource source;
+  source.add(weight ? *weight : *embedding_, weight ? model_->checkpoint().find(spec_.names->head + ".bias") : nullptr);
+  head_ = read_linear(source, runtime_);
+}
+
+at::Tensor Transformer::logits(const at::Tensor& hidden) const {
+  at::Tensor out = head_(hidden).to(at::kFloat);
+  if (spec_.logit_divisor != 1) out.div_(spec_.logit_divisor);
+  if (spec_.logit_softcap > 0) out.div_(spec_.logit_softcap).tanh_().mul_(spec_.logit_softcap);
+  return out;
+}
+
+}  // namespace qcqa

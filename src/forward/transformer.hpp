@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "forward/attention.hpp"
+#include "forward/layer.hpp"
+
+namespace qcqa {
+
+/// Called after each piece of work with the number of token-layers done; false asks to stop.
+using ForwardProgress = std::function<bool(std::int64_t)>;
+
+/// A model ready to run. Layers are read when they are needed and forgotten afterwards, so memory holds one layer, the
+/// output matrix and the hidden states. `model` must outlive it.
+class Transformer {
+ public:
+  /// @param layers  head views to use instead of the model's own, one per layer; empty: the model's own
+  /// @throws Error(unsupported) when the family, or a detail in config.json, cannot be run
+  Transformer(const Model& model, const Runtime& runtime, std::span<const AttentionLayer> layers = {});
+
+  [[nodiscard]] const ForwardSpec& spec() const noexcept { return spec_; }
+  [[nodiscard]] const Runtime& runtime() const noexcept { return runtime_; }
+  [[nodiscard]] const Model& model() const noexcept { return *model_; }
+  [[nodiscard]] std::span<const AttentionLayer> layers() const noexcept { return layers_; }
+  [[nodiscard]] std::int64_t vocabulary() const noexcept { return embedding_->shape[0]; }
+  [[nodiscard]] std::int64_t hidden_size() const noexcept { return embedding_->shape[1]; }
+
+  /// Embeddings of these tokens. @throws Error(invalid_argument) for ids outside the vocabulary
+  [[nodiscard]] at::Tensor embed(std::span<const std::int32_t> tokens) const;
+
+  /// Hidden states after the last norm, the sequences' tokens one after another. No padding, no cache.
+  /// @throws Error(interrupted) when progress says so
+  [[nodiscard]] at::Tensor run(std::span<const std::span<const std::int32_t>> sequences,
+                               const ForwardProgress& progress = {}) const;
+
+  /// What run() applies after the last layer.
+  [[nodiscard]] at::Tensor final_norm(const at::Tensor& hidden) const;
+
+  /// Reads the output matrix, which stays in memory from then on.
+  void load_head();
+
+  /// (rows, vocabulary), float32. After load_head().
+  [[nodiscard]] at::Tensor logits(const at::Tensor& hidden) const;
+
+  [[nodiscard]] LayerWeights load(int layer) const;
+  [[nodiscard]] AttentionOptions attention_options(const LayerWeights& weights, int layer) const;
+
+ private:
+  const Model* model_;
+  Runtime runtime_;
+  ForwardSpec spec_;
+  std::vector<AttentionLayer> layers_;
+  const TensorView* embedding_;
+  NormWeights final_norm_;
+  Linear head_;
+};
+
+}  // namespace qcqa

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+namespace qcqa {
+
+/// Hands every line of `file` that is not blank to `take(line, "FILE, line N")` until it returns false.
+/// @throws Error(not_found, io); Error(unsupported) naming a line of more than `longest` bytes
+void for_each_line(const std::filesystem::path& file, std::size_t longest,
+                   const std::function<bool(const std::string&, const std::string&)>& take);
+
+}  // namespace qcqa

@@ -1,0 +1,106 @@
+#include "text/normalizer.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "support/in_quotes.hpp"
+#include "text/regex.hpp"
+#include "text/unicode.hpp"
+
+namespace qcqa {
+namespace {
+
+std::string replace_all(std::string_view text, std::string_view what, std::string_view by) {
+  std::string result;
+  std::size_t done = 0;
+  for (std::size_t at = text.find(what); at != std::string_view::npos; at = text.find(what, done)) {
+    result.append(text.substr(done, at - done)).append(by);
+    done = at + what.size();
+  }
+  result.append(text.substr(done));
+  return result;
+}
+
+std::string strip(std::string_view text, bool left, bool right) {
+  std::size_t first = text.size(), last = 0;  // bounds of what is not white space
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    if (is_white_space(next_code_point(text, at))) continue;
+    first = std::min(first, begin);
+    last = at;
+  }
+  const std::size_t begin = left ? first : 0;
+  const std::size_t end = right ? std::max(last, begin) : text.size();
+  return std::string(text.substr(begin, end - begin));
+}
+
+std::string without_marks(std::string_view text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    if (!is_mark(next_code_point(text, at))) result += text.substr(begin, at - begin);
+  }
+  return result;
+}
+
+Normalizer make_sequence(const JsonView& description) {
+  std::vector<Normalizer> steps;
+  for (const JsonView& step : description.at("normalizers").items()) steps.push_back(make_normalizer(step));
+  return [steps](std::string_view text) {
+    std::string result(text);
+    for (const Normalizer& step : steps) result = step(result);
+    return result;
+  };
+}
+
+}  // namespace
+
+Normalizer make_replacement(const JsonView& description) {
+  const JsonView pattern = description.at("pattern");
+  const std::string content = description.at("content").text();
+  if (const auto literal = pattern.find("String")) {
+    const std::string what = literal->text();
+    if (what.empty()) literal->unsupported("an empty pattern");
+    return [what, content](std::string_view text) { return replace_all(text, what, content); };
+  }
+  const JsonView expression = pattern.at("Regex");
+  if (content.find('$') != std::string::npos)
+    description.unsupported("\"$\" in the replacement of a regular expression");
+  const Regex regex(expression.text(), expression.where());
+  return [regex, content](std::string_view text) {
+    std::string result;
+    std::size_t done = 0;
+    for (const TextRange& match : regex.matches(text)) {
+      result.append(text.substr(done, match.begin - done)).append(content);
+      done = match.end;
+    }
+    result.append(text.substr(done));
+    return result;
+  };
+}
+
+Normalizer make_normalizer(const JsonView& description) {
+  const std::string type = description.type();
+  const auto form = [](NormalForm wanted) {
+    return [wanted](std::string_view text) { return to_normal_form(text, wanted); };
+  };
+  if (type == "Sequence") return make_sequence(description);
+  if (type == "NFC") return form(NormalForm::nfc);
+  if (type == "NFD") return form(NormalForm::nfd);
+  if (type == "NFKC") return form(NormalForm::nfkc);
+  if (type == "NFKD") return form(NormalForm::nfkd);
+  if (type == "Lowercase") return to_lower_case;
+  if (type == "StripAccents") return without_marks;
+  if (type == "Replace") return make_replacement(description);
+  if (type == "Prepend") {
+    const std::string prefix = description.at("prepend").text();
+    return [prefix](std::string_view text) { return text.empty() ? std::string() : prefix + std::string(text); };
+  }
+  if (type == "Strip") {
+    const bool left = description.at("strip_left").flag(), right = description.at("strip_right").flag();
+    return [left, right](std::string_view text) { return strip(text, left, right); };
+  }
+  description.unsupported("normalizer " + in_quotes(type));
+}
+
+}  // namespace qcqa

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/sentencepiece_model.hpp"
+
+namespace qcqa {
+
+/// Text -> text as SentencePiece does it: the compiled character map, then spaces (dummy prefix, runs of spaces,
+/// escape).
+class SentencePieceNormalizer {
+ public:
+  /// @throws Error(corrupt) for a broken character map
+  explicit SentencePieceNormalizer(const SentencePieceModel& model);
+
+  /// `text` is valid UTF-8.
+  [[nodiscard]] std::string apply(std::string_view text) const;
+
+ private:
+  struct Step {
+    std::string_view text;     // what it becomes
+    std::size_t consumed = 0;  // bytes of the input
+  };
+
+  [[nodiscard]] Step next(std::string_view text, std::size_t at) const;
+  [[nodiscard]] std::size_t longest_rule(std::string_view text, std::size_t at, std::size_t& target) const;
+
+  const SentencePieceModel& model_;
+  std::vector<std::uint32_t> rules_;  // a double array: texts -> places in targets_
+  std::string targets_;               // texts, each ended by NUL
+};
+
+}  // namespace qcqa

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "text/text_model.hpp"
+
+namespace qcqa {
+
+/// A tokenizer.model of SentencePiece (Kudo & Richardson 2018, arXiv 1808.06226). Ids are those of the SentencePiece
+/// library, with which the interop tests compare. The library itself is left out on purpose: Debian's contains a copy
+/// of protobuf whose symbols meet those of the protobuf that Debian's LibTorch loads, and the process dies on the first
+/// model that either of them reads.
+/// @throws Error(not_found, io, corrupt, unsupported)
+[[nodiscard]] std::unique_ptr<const TextModel> open_sentencepiece(const std::filesystem::path& file);
+
+}  // namespace qcqa

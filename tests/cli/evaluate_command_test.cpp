@@ -1,0 +1,183 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include <fstream>
+
+#include "cli/run_qcqa.hpp"
+#include "support/pico_model.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using namespace testing;
+
+const std::string kModel = QCQA_EXAMPLE_MODEL;
+const std::string kText = kModel + "/sample.jsonl";
+
+nlohmann::json json_of(std::vector<std::string> arguments) {
+  arguments.insert(arguments.end(), {"--json", "-", "-q"});
+  const CommandResult result = run_qcqa(arguments);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  return nlohmann::json::parse(result.out);
+}
+
+std::vector<std::string> names_of(const nlohmann::json& object) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : object.items()) names.push_back(name);
+  return names;
+}
+
+/// A conversion of the example model to two KV heads, made once.
+class EvaluateCommand : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = std::make_unique<TemporaryFolder>();
+    converted_ = *folder_ / "converted";
+    ASSERT_EQ(run_qcqa({"convert", kModel, "--groups", "2", "-o", converted_, "-q"}).exit_code, 0);
+  }
+  static void TearDownTestSuite() { folder_.reset(); }
+
+  static inline std::unique_ptr<TemporaryFolder> folder_;
+  static inline std::string converted_;
+};
+
+TEST_F(EvaluateCommand, JsonHasTheDocumentedFields) {
+  const auto result = json_of({"evaluate", converted_, "--reference", kModel, "--text", kText, "--max-documents", "5"});
+  EXPECT_EQ(names_of(result),
+            (std::vector<std::string>{"cross_entropy", "documents", "kv_bytes_per_token", "perplexity", "reference",
+                                      "standard_error", "tokens", "tokens_per_second"}));
+  EXPECT_EQ(names_of(result["reference"]), (std::vector<std::string>{"difference", "difference_error", "kl_mean",
+                                                                     "kl_p99", "perplexity", "top1_agreement"}));
+  EXPECT_EQ(result["documents"], 5);
+  EXPECT_EQ(result["kv_bytes_per_token"], 4 * 2 * 2 * 12 * 4);  // layers, keys and values, heads, head_dim, bytes
+  EXPECT_GT(result["perplexity"], result["reference"]["perplexity"]);
+  EXPECT_GT(result["reference"]["kl_mean"], 0);
+}
+
+TEST_F(EvaluateCommand, ThreadsDoNotChangeTheResult) {
+  const std::vector<std::string> command = {"evaluate", kModel, "--text", kText, "-j"};
+  auto one = command;
+  one.emplace_back("1");
+  auto three = command;
+  three.emplace_back("3");
+  EXPECT_EQ(json_of(one)["perplexity"], json_of(three)["perplexity"]);
+}
+
+TEST_F(EvaluateCommand, ContextStrideAndTruncationDecideWhatIsPredicted) {
+  const std::vector<std::string> command = {"evaluate",        kModel, "--text",    kText,
+                                            "--max-documents", "3",    "--context", "16"};
+  const auto with = [&](const std::vector<std::string>& more) {
+    auto arguments = command;
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return json_of(arguments);
+  };
+  const auto plain = with({});
+  const auto strided = with({"--stride", "4"});
+  EXPECT_EQ(strided["tokens"], plain["tokens"]);
+  EXPECT_LT(strided["perplexity"], plain["perplexity"]) << "more context, better predictions";
+  EXPECT_LT(with({"--truncate"})["tokens"], plain["tokens"]);
+  EXPECT_EQ(with({"--max-tokens", "20"})["tokens"], 20);
+}
+
+TEST_F(EvaluateCommand, MissedLimitIsExitCodeOne) {
+  const std::vector<std::string> command = {"evaluate",
+                                            converted_,
+                                            "--reference",
+                                            kModel,
+                                            "--text",
+                                            kText,
+                                            "--max-documents",
+                                            "5",
+                                            "--max-perplexity-increase"};
+  auto strict = command;
+  strict.emplace_back("0.1%");
+  const CommandResult missed = run_qcqa(strict);
+  EXPECT_EQ(missed.exit_code, 1);
+  EXPECT_NE(missed.err.find("more than --max-perplexity-increase 0.1%"), std::string::npos) << missed.err;
+  EXPECT_NE(missed.out.find("Perplexity "), std::string::npos);
+  auto generous = command;
+  generous.emplace_back("1e9");
+  EXPECT_EQ(run_qcqa(generous).exit_code, 0);
+}
+
+TEST_F(EvaluateCommand, SampleShowsBothCaches) {
+  const std::vector<std::string> command = {"evaluate", converted_, "--reference",     kModel,
+                                            "--sample", "the",      "--sample-tokens", "9"};
+  const auto result = json_of(command);
+  const auto& before = result["reference"]["sample"];
+  EXPECT_EQ(before["kv_cache_bytes"].get<int>(), 4 * result["sample"]["kv_cache_bytes"].get<int>());
+  EXPECT_TRUE(before["text"].get<std::string>().starts_with("the"));
+  const CommandResult shown = run_qcqa(command);
+  EXPECT_NE(shown.out.find("25.0 % of the reference's"), std::string::npos) << shown.out;
+}
+
+TEST_F(EvaluateCommand, TokenIdsNeedNoTokenizer) {
+  write_pico_model(*folder_ / "pico", {.head_dim = 4, .mlp_size = 8});
+  const std::string ids = folder_->write("ids.jsonl", "[1, 2, 3]\n4 0 1 2\n");
+  const auto result = json_of({"evaluate", *folder_ / "pico", "--token-ids", ids});
+  EXPECT_EQ(result["tokens"], 5);
+  EXPECT_EQ(result["documents"], 2);
+}
+
+TEST_F(EvaluateCommand, RunEvaluatesWhatItWrote) {
+  const std::string out = *folder_ / "run";
+  const CommandResult result = run_qcqa(
+      {"run", kModel, "--kv", "0.5", "-o", out, "--generations", "5", "--text", kText, "--max-documents", "5", "-q"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("Perplexity "), std::string::npos);
+  const auto report = nlohmann::json::parse(std::ifstream(out + "/qcqa-report.json"));
+  const auto again = json_of({"evaluate", out, "--reference", kModel, "--text", kText, "--max-documents", "5"});
+  EXPECT_EQ(report["evaluation"]["perplexity"], again["perplexity"]);
+  EXPECT_EQ(report["evaluation"]["reference"], again["reference"]);
+  EXPECT_EQ(run_qcqa({"report", out + "/qcqa-report.json"}).exit_code, 0);
+}
+
+TEST_F(EvaluateCommand, RunFailsWhenTheLimitIsMissed) {
+  const std::string out = *folder_ / "limited";
+  const CommandResult result = run_qcqa({"run", kModel, "--kv", "0.25", "-o", out, "--generations", "5", "--text",
+                                         kText, "--max-documents", "5", "--max-perplexity-increase", "0.1%"});
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  EXPECT_TRUE(std::filesystem::exists(out + "/config.json")) << "what was written stays";
+}
+
+TEST_F(EvaluateCommand, MistakesAreOneLine) {
+  write_pico_model(*folder_ / "bare", {});
+  write_pico_model(*folder_ / "pico", {.head_dim = 4, .mlp_size = 8});
+  std::filesystem::remove(*folder_ / "pico/tokenizer.json");
+  const std::string empty = folder_->write("empty.txt", "");
+  const std::string ids = folder_->write("outside.jsonl", "[1, 2, 480]\n");
+  const std::vector<std::pair<std::vector<std::string>, std::string>> mistakes = {
+      {{kModel}, "needs --text, --token-ids or --sample"},
+      {{kModel, "--text", *folder_ / "none.jsonl"}, "none.jsonl"},
+      {{kModel, "--text", empty}, "must have text to predict"},
+      {{kModel, "--token-ids", ids}, "integers from 0 to 479"},
+      {{kModel, "--text", kText, "--token-ids", ids}, "excludes"},
+      {{kModel, "--text", kText, "--context", "129"}, "from 2 to the model's number of positions, 128"},
+      {{kModel, "--text", kText, "--context", "16", "--stride", "16"}, "--stride"},
+      {{kModel, "--text", kText, "--max-perplexity-increase", "10%"}, "needs --reference"},
+      {{kModel, "--text", kText, "--reference", kModel, "--max-perplexity-increase", "much"}, "such as 0.1 or 10%"},
+      {{kModel, "--text", kText, "--compute", "f16"}, "--compute"},
+      {{kModel, "--text", kText, "--compute", "bf16", "--device", "cpu"}, "bf16 needs a GPU"},
+      {{kModel, "--sample", "x", "--sample-tokens", "0"}, "--sample-tokens"},
+      {{kModel, "--sample", "x", "--temperature", "-1"}, "--temperature"},
+      {{*folder_ / "pico", "--text", kText}, "--token-ids"},
+      {{*folder_ / "pico", "--sample", "x"}, "tokenizer"},
+      {{*folder_ / "bare", "--token-ids", ids}, ""},
+  };
+  for (const auto& [arguments, part] : mistakes) {
+    std::vector<std::string> command = {"evaluate", "-q"};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    SCOPED_TRACE(::testing::PrintToString(arguments));
+    expect_failure(command, 2, part);
+  }
+  expect_failure({"run", kModel, "-o", *folder_ / "nowhere", "-q", "--max-perplexity-increase", "1"}, 2,
+                 "needs --text");
+  expect_failure({"run", kModel, "-o", *folder_ / "nowhere", "-q", "--text", empty}, 2, "must have text to predict");
+  EXPECT_FALSE(std::filesystem::exists(*folder_ / "nowhere"));
+}
+
+}  // namespace
+}  // namespace qcqa

@@ -1,0 +1,107 @@
+#include "qcqa/evaluate/evaluate.hpp"
+
+#include <gtest/gtest.h>
+
+#include "support/expect_error.hpp"
+#include "support/pico_model.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using namespace testing;
+using Ids = std::vector<std::int32_t>;
+
+class Evaluate : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    write_pico_model(folder_ / "model",
+                     {.query_heads = 4, .kv_heads = 4, .head_dim = 4, .mlp_size = 10, .vocabulary = 20});
+    model_.emplace(Model::open(folder_ / "model"));
+  }
+
+  [[nodiscard]] Evaluation run(const std::vector<TokenWindow>& windows, const EvaluateOptions& options = {}) const {
+    return evaluate(*model_, nullptr, windows, options);
+  }
+
+  const Ids a_ = {1, 2, 3, 4, 5, 6}, b_ = {7, 8, 9};
+  TemporaryFolder folder_;
+  std::optional<Model> model_;
+};
+
+TEST_F(Evaluate, TokensBeforeTheFirstTargetAreContextOnly) {
+  const Evaluation all = run({{a_, 1, 0}});
+  const Evaluation first = run({{std::span(a_).first(4), 1, 0}});
+  const Evaluation rest = run({{a_, 4, 0}});
+  EXPECT_EQ(all.tokens, 5);
+  EXPECT_EQ(first.tokens, 3);
+  EXPECT_EQ(rest.tokens, 2);
+  EXPECT_NEAR(first.cross_entropy * 3 + rest.cross_entropy * 2, all.cross_entropy * 5, 1e-5);
+}
+
+TEST_F(Evaluate, OrderOfWindowsDoesNotMatter) {
+  const Evaluation one = run({{a_, 1, 0}, {b_, 1, 1}});
+  const Evaluation other = run({{b_, 1, 0}, {a_, 1, 1}});
+  EXPECT_EQ(one.documents, 2);
+  EXPECT_NEAR(one.cross_entropy, other.cross_entropy, 1e-6);
+  EXPECT_NEAR(one.standard_error, other.standard_error, 1e-6);
+}
+
+TEST_F(Evaluate, ModelDoesNotDifferFromItself) {
+  const Evaluation evaluation = evaluate(*model_, &*model_, std::vector<TokenWindow>{{a_, 1, 0}, {b_, 1, 1}}, {});
+  ASSERT_TRUE(evaluation.reference);
+  EXPECT_EQ(evaluation.perplexity_increase(), 0);
+  EXPECT_EQ(evaluation.reference->kl_mean, 0);
+  EXPECT_EQ(evaluation.reference->top1_agreement, 1);
+  EXPECT_EQ(evaluation.reference->difference_error, 0);
+  EXPECT_EQ(evaluation.kv_bytes_per_token, model_->kv_bytes_per_token());
+}
+
+TEST_F(Evaluate, PlansCanBeEvaluatedBeforeTheyAreWritten) {
+  std::vector<AttentionLayer> layers(model_->layers().begin(), model_->layers().end());
+  layers[1].kv_heads = 2;
+  layers[1].kv_heads_by_query = {0, 0, 1, 0};
+  layers[1].key.resize(2);
+  layers[1].value.resize(2);
+  const Evaluation evaluation = run({{a_, 1, 0}}, {.forward = {}, .layers = layers});
+  EXPECT_EQ(evaluation.kv_bytes_per_token, model_->kv_bytes_per_token() * 3 / 4);
+  EXPECT_NE(evaluation.perplexity, run({{a_, 1, 0}}).perplexity);
+}
+
+TEST_F(Evaluate, ProgressReachesItsTotal) {
+  std::int64_t last = 0;
+  std::int64_t total = -1;
+  (void)evaluate(*model_, nullptr, std::vector<TokenWindow>{{a_, 1, 0}, {b_, 1, 1}}, {},
+                 [&](const ProgressEvent& event) {
+                   EXPECT_GE(event.done, last);
+                   last = event.done;
+                   total = event.total;
+                   return true;
+                 });
+  EXPECT_EQ(last, total);
+}
+
+TEST_F(Evaluate, RefusesWhatCannotBeScored) {
+  expect_error(ErrorKind::invalid_argument, "at least one document of two tokens", [&] { (void)run({}); });
+  expect_error(ErrorKind::invalid_argument, "at least one document of two tokens", [&] {
+    (void)run({{std::span(a_).first(1), 1, 0}});
+  });
+  const Ids outside = {1, 20};
+  expect_error(ErrorKind::invalid_argument, "found 20", [&] { (void)run({{outside, 1, 0}}); });
+  expect_error(ErrorKind::interrupted, "interrupted", [&] {
+    (void)evaluate(*model_, nullptr, std::vector<TokenWindow>{{a_, 1, 0}}, {},
+                   [](const ProgressEvent&) { return false; });
+  });
+}
+
+TEST_F(Evaluate, RefusesAReferenceWithOtherTokens) {
+  write_pico_model(folder_ / "other",
+                   {.query_heads = 4, .kv_heads = 4, .head_dim = 4, .mlp_size = 10, .vocabulary = 21});
+  const Model other = Model::open(folder_ / "other");
+  expect_error(ErrorKind::invalid_argument, "the model's vocabulary, 20 tokens; found 21", [&] {
+    (void)evaluate(*model_, &other, std::vector<TokenWindow>{{a_, 1, 0}}, {});
+  });
+}
+
+}  // namespace
+}  // namespace qcqa

@@ -1,0 +1,58 @@
+#include "evaluate/summary.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace qcqa {
+namespace {
+
+TokenWindow window_of(std::size_t document) { return {.tokens = {}, .first_target = 1, .document = document}; }
+
+TEST(Summary, MeansAreOverTokens) {
+  const std::vector<TokenWindow> windows = {window_of(0), window_of(1)};
+  const Evaluation evaluation = summarise(windows, {{{.loss = 1}, {.loss = 2}, {.loss = 3}}, {{.loss = 6}}}, false);
+  EXPECT_EQ(evaluation.tokens, 4);
+  EXPECT_EQ(evaluation.documents, 2);
+  EXPECT_DOUBLE_EQ(evaluation.cross_entropy, 3);
+  EXPECT_DOUBLE_EQ(evaluation.perplexity, std::exp(3.0));
+  EXPECT_FALSE(evaluation.reference);
+}
+
+TEST(Summary, ErrorIsThatOfARatioOfDocumentTotals) {
+  // Totals 6 and 6 of 3 and 1 tokens, mean 3: residuals -3 and 3; sqrt(18 * 2 / 1) / 4.
+  const std::vector<TokenWindow> windows = {window_of(0), window_of(0), window_of(1)};
+  const Evaluation evaluation = summarise(windows, {{{.loss = 1}}, {{.loss = 2}, {.loss = 3}}, {{.loss = 6}}}, false);
+  EXPECT_DOUBLE_EQ(evaluation.standard_error, 1.5);
+}
+
+TEST(Summary, WindowsOfOneDocumentStandForDocuments) {
+  const std::vector<TokenWindow> windows = {window_of(0), window_of(0)};
+  EXPECT_DOUBLE_EQ(summarise(windows, {{{.loss = 1}}, {{.loss = 3}}}, false).standard_error, 1);
+  EXPECT_DOUBLE_EQ(summarise(std::span(windows).first(1), {{{.loss = 1}}}, false).standard_error, 0);
+}
+
+TEST(Summary, DifferencesArePaired) {
+  const std::vector<TokenWindow> windows = {window_of(0), window_of(1)};
+  const Evaluation evaluation = summarise(windows,
+                                          {{{.loss = 3, .reference_loss = 1, .kl = 0.5, .same_top = true}},
+                                           {{.loss = 9, .reference_loss = 7, .kl = 0.1, .same_top = false}}},
+                                          true);
+  ASSERT_TRUE(evaluation.reference);
+  EXPECT_DOUBLE_EQ(evaluation.reference->cross_entropy, 4);
+  EXPECT_DOUBLE_EQ(evaluation.reference->difference, 2);
+  EXPECT_DOUBLE_EQ(evaluation.reference->difference_error, 0);
+  EXPECT_GT(evaluation.standard_error, 1);
+  EXPECT_DOUBLE_EQ(evaluation.reference->kl_mean, 0.3);
+  EXPECT_DOUBLE_EQ(evaluation.reference->top1_agreement, 0.5);
+  EXPECT_DOUBLE_EQ(evaluation.perplexity_increase(), std::exp(2.0) - 1);
+}
+
+TEST(Summary, NinetyNineOfAHundredHaveNoMoreThanThePercentile) {
+  std::vector<TokenScore> scores(100);
+  for (std::size_t i = 0; i < scores.size(); ++i) scores[i].kl = static_cast<double>((i * 37) % 100);
+  EXPECT_DOUBLE_EQ(summarise(std::vector{window_of(0)}, {scores}, true).reference->kl_p99, 98);
+}
+
+}  // namespace
+}  // namespace qcqa

@@ -1,0 +1,111 @@
+#include "forward/transformer.hpp"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include "support/expect_error.hpp"
+#include "support/pico_model.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using namespace testing;
+using Ids = std::vector<std::int32_t>;
+
+at::Tensor logits_of(const Model& model, const std::vector<Ids>& sequences, std::span<const AttentionLayer> layers = {},
+                     const ForwardProgress& progress = {}) {
+  Transformer transformer(model, Runtime{}, layers);
+  transformer.load_head();
+  const std::vector<std::span<const std::int32_t>> spans(sequences.begin(), sequences.end());
+  return transformer.logits(transformer.run(spans, progress));
+}
+
+class TransformerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    write_pico_model(folder_.path(),
+                     {.query_heads = 6, .kv_heads = 6, .head_dim = 4, .mlp_size = 10, .vocabulary = 20});
+    model_.emplace(Model::open(folder_.path()));
+  }
+
+  TemporaryFolder folder_;
+  std::optional<Model> model_;
+};
+
+TEST_F(TransformerTest, SequencesDoNotDependOnTheirNeighbours) {
+  const std::vector<Ids> sequences = {{1, 2, 3, 4, 5}, {6}, {7, 8, 9}, {1, 2, 3, 4, 6}};
+  std::vector<at::Tensor> alone;
+  for (const Ids& sequence : sequences) alone.push_back(logits_of(*model_, {sequence}));
+  EXPECT_TRUE(at::allclose(logits_of(*model_, sequences), at::cat(alone), 1e-5, 1e-5));
+}
+
+TEST_F(TransformerTest, TokensDoNotDependOnLaterOnes) {
+  const at::Tensor whole = logits_of(*model_, {{1, 2, 3, 4, 5}});
+  EXPECT_TRUE(at::allclose(logits_of(*model_, {{1, 2, 3}}), whole.narrow(0, 0, 3), 1e-5, 1e-5));
+}
+
+TEST_F(TransformerTest, AnyNumberOfThreadsGivesTheSame) {
+  std::vector<Ids> sequences;
+  for (int i = 0; i < 60; ++i) sequences.emplace_back(40, i % 20);
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const at::Tensor one = logits_of(*model_, sequences);
+  omp_set_num_threads(3);
+  const at::Tensor three = logits_of(*model_, sequences);
+  omp_set_num_threads(threads);
+  EXPECT_TRUE(at::equal(one, three));
+}
+
+/// Layers whose query heads share some of the model's KV heads. The compact one has KV heads of its own number, groups
+/// of its own sizes; the expanded one has a copy for every query head.
+struct Views {
+  std::vector<AttentionLayer> compact, expanded;
+};
+
+Views share_heads(const Model& model, const std::vector<std::vector<int>>& kv_head_of) {
+  Views views;
+  for (std::size_t i = 0; i < kv_head_of.size(); ++i) {
+    const AttentionLayer& original = model.layers()[i];
+    AttentionLayer compact = original;
+    AttentionLayer expanded = original;
+    compact.kv_heads_by_query = kv_head_of[i];
+    compact.kv_heads = *std::ranges::max_element(kv_head_of[i]) + 1;
+    compact.key.resize(static_cast<std::size_t>(compact.kv_heads));
+    compact.value.resize(static_cast<std::size_t>(compact.kv_heads));
+    for (std::size_t head = 0; head < expanded.key.size(); ++head) {
+      expanded.key[head] = original.key[static_cast<std::size_t>(kv_head_of[i][head])];
+      expanded.value[head] = original.value[static_cast<std::size_t>(kv_head_of[i][head])];
+    }
+    views.compact.push_back(compact);
+    views.expanded.push_back(expanded);
+  }
+  return views;
+}
+
+TEST_F(TransformerTest, LayersMayDifferInKvHeadsAndGroupsInSize) {
+  const Views views = share_heads(*model_, {{0, 1, 0, 2, 0, 1}, {0, 0, 0, 0, 0, 0}});
+  const std::vector<Ids> sequences = {{1, 2, 3, 4, 5, 6}, {3, 4}};
+  const at::Tensor compact = logits_of(*model_, sequences, views.compact);
+  EXPECT_TRUE(at::allclose(compact, logits_of(*model_, sequences, views.expanded), 1e-5, 1e-5));
+  EXPECT_FALSE(at::allclose(compact, logits_of(*model_, sequences), 1e-2, 1e-2));
+}
+
+TEST_F(TransformerTest, RefusesTokensOutsideTheVocabulary) {
+  expect_error(ErrorKind::invalid_argument, "token ids must be from 0 to 19; found 20", [&] {
+    (void)logits_of(*model_, {{1, 20}});
+  });
+  expect_error(ErrorKind::invalid_argument, "found -1", [&] { (void)logits_of(*model_, {{-1}}); });
+}
+
+TEST_F(TransformerTest, StopsWhenAskedTo) {
+  std::int64_t calls = 0;
+  expect_error(ErrorKind::interrupted, "interrupted", [&] {
+    (void)logits_of(*model_, {{1, 2}}, {}, [&](std::int64_t) { return ++calls < 2; });
+  });
+  EXPECT_EQ(calls, 2);
+}
+
+}  // namespace
+}  // namespace qcqa

@@ -1,0 +1,182 @@
+"""`qcqa evaluate` computes what the unmodified transformers classes compute."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+import safetensors.torch
+import torch
+
+import reference
+from architectures import FAMILIES, VOCABULARY, Variant, family
+
+TOLERANCE = 1e-3  # float32 logits
+
+RUNNABLE = [f for f in FAMILIES if f.name != "mixtral"]
+
+
+def rope(**values):
+    return ("rope_parameters", {"rope_theta": 10000.0, **values})
+
+
+# Each row exercises a branch that the family's plain variant does not take.
+SPECIAL = {
+    "tied": Variant(family("llama"), extra=(("tie_word_embeddings", True),)),
+    "mlp-bias": Variant(family("llama"), extra=(("mlp_bias", True),)),
+    "head-dim": Variant(family("llama"), extra=(("head_dim", 12),)),
+    "theta": Variant(family("llama"), extra=(rope(rope_theta=500.0, rope_type="default"),)),
+    "linear": Variant(family("llama"), extra=(rope(rope_type="linear", factor=4.0),)),
+    "dynamic": Variant(family("llama"), extra=(rope(rope_type="dynamic", factor=4.0),)),
+    "llama3": Variant(family("llama"), extra=(rope(rope_type="llama3", factor=8.0, low_freq_factor=1.0,
+                                                   high_freq_factor=4.0, original_max_position_embeddings=32),)),
+    "yarn": Variant(family("qwen2"), extra=(rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=16),)),
+    "longrope": Variant(family("phi3"), extra=(("original_max_position_embeddings", 32), ("max_position_embeddings", 128),
+                                               rope(rope_type="longrope", short_factor=[1.0, 1.1, 1.3, 1.7],
+                                                    long_factor=[1.0, 2.0, 3.5, 5.0]))),
+    "partial-phi3": Variant(family("phi3"), extra=(rope(rope_type="default", partial_rotary_factor=0.5),)),
+    "window": Variant(family("mistral"), extra=(("sliding_window", 7),)),
+    "window-from-layer": Variant(family("qwen2"), extra=(("use_sliding_window", True), ("sliding_window", 5),
+                                                         ("max_window_layers", 1))),
+    "window-alternating": Variant(family("gemma2"), extra=(("sliding_window", 6),)),
+    "window-starcoder2": Variant(family("starcoder2"), extra=(("sliding_window", 9),)),
+    "softcaps": Variant(family("gemma2"), extra=(("attn_logit_softcapping", 1.5), ("final_logit_softcapping", 2.0),
+                                                 ("query_pre_attn_scalar", 3))),
+    "no-softcaps": Variant(family("gemma2"), extra=(("attn_logit_softcapping", None), ("final_logit_softcapping", None))),
+    "sequential-neox": Variant(family("gpt_neox"), extra=(("use_parallel_residual", False),)),
+    "parallel-stablelm": Variant(family("stablelm"), extra=(("use_parallel_residual", True),)),
+    "multipliers": Variant(family("granite"), extra=(("embedding_multiplier", 3.0), ("residual_multiplier", 0.4),
+                                                     ("attention_multiplier", 0.2), ("logits_scaling", 1.7))),
+    "head-norm-phi": Variant(family("phi"), extra=(("qk_layernorm", True),)),
+    "gelu-llama": Variant(family("llama"), extra=(("hidden_act", "gelu"),)),
+    "relu2-neox": Variant(family("gpt_neox"), extra=(("hidden_act", "relu2"),)),
+}
+
+STORED = [Variant(family("llama"), kv_heads=2, dtype=dtype, storage=storage)
+          for dtype, storage in (("bfloat16", "sharded-safetensors"), ("float16", "bin"))]
+ALL = ([pytest.param(Variant(f), id=f.name) for f in RUNNABLE] +
+       [pytest.param(Variant(f, kv_heads=2), id=f"{f.name}-gqa") for f in RUNNABLE if f.grouped] +
+       [pytest.param(variant, id=str(variant)) for variant in STORED] +
+       [pytest.param(variant, id=name) for name, variant in SPECIAL.items()])
+
+
+def documents(vocabulary, lengths=(40, 3, 17, 40, 2, 64), seed=5):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(3, vocabulary, (length,), generator=generator).tolist() for length in lengths]
+
+
+def write_ids(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def dumped_logits(qcqa, model, rows, folder, *options):
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = write_ids(folder / "ids.jsonl", rows)
+    result = qcqa.json("evaluate", model, "--token-ids", ids, "--context", max(map(len, rows)), "--json", "-", "-q",
+                       "--dump-logits", folder / "logits", *options)
+    return result, safetensors.torch.load_file(folder / "logits/model.safetensors")["logits"]
+
+
+@torch.no_grad()
+def expected_logits(model, rows):
+    """One row at a time: what a window gives must not depend on the windows beside it."""
+    return torch.cat([model(torch.tensor([row])).logits[0] for row in rows])
+
+
+def cross_entropy(logits, rows):
+    """(losses per row) of the tokens but the first."""
+    losses, at = [], 0
+    for row in rows:
+        scores = torch.log_softmax(logits[at : at + len(row) - 1].double(), -1)
+        losses.append(-scores.gather(-1, torch.tensor(row[1:])[:, None])[:, 0])
+        at += len(row)
+    return losses
+
+
+@pytest.mark.parametrize("variant", ALL)
+def test_logits_equal_transformers(qcqa, built, tmp_path, variant):
+    source = built(variant)
+    rows = documents(VOCABULARY)
+    result, found = dumped_logits(qcqa, source, rows, tmp_path)
+    expected = expected_logits(reference.load(source), rows)
+    assert found.shape == expected.shape
+    assert reference.largest_difference(found, expected) <= TOLERANCE
+
+    losses = torch.cat(cross_entropy(expected, rows))
+    assert result["tokens"] == len(losses) and result["documents"] == len(rows)
+    assert result["cross_entropy"] == pytest.approx(float(losses.mean()), rel=1e-5)
+    assert result["perplexity"] == pytest.approx(math.exp(float(losses.mean())), rel=1e-5)
+
+
+def test_old_config_keys_are_read(qcqa, built, tmp_path):
+    """rope_theta, rope_scaling and torch_dtype beside one another, as before transformers 5."""
+    source = built(SPECIAL["llama3"])
+    rows = documents(VOCABULARY)
+    folder = reference.write_like(source, reference.read_tensors(source), tmp_path / "old")
+    config = json.loads((folder / "config.json").read_text())
+    scaling = config.pop("rope_parameters")
+    config["rope_theta"] = scaling.pop("rope_theta")
+    config["rope_scaling"] = {"type" if key == "rope_type" else key: value for key, value in scaling.items()}
+    config["torch_dtype"] = config.pop("dtype")
+    (folder / "config.json").write_text(json.dumps(config))
+    _, found = dumped_logits(qcqa, folder, rows, tmp_path)
+    assert reference.largest_difference(found, expected_logits(reference.load(source), rows)) <= TOLERANCE
+
+
+def test_comparison_with_a_reference(qcqa, built, tmp_path):
+    source = built(Variant(family("llama")))
+    qcqa.convert(source, tmp_path / "out", "--groups", 2, "--cardinality", "equal", "--layout", "gqa")
+    rows = documents(VOCABULARY, lengths=(30, 12, 45, 20, 33))
+    result, _ = dumped_logits(qcqa, tmp_path / "out", rows, tmp_path / "work", "--reference", source)
+
+    converted, original = (expected_logits(reference.load(folder), rows).double() for folder in (tmp_path / "out", source))
+    ends = torch.tensor([len(row) for row in rows]).cumsum(0) - 1
+    scored = torch.ones(len(converted), dtype=torch.bool).index_fill_(0, ends, False)
+    log_p, log_q = torch.log_softmax(original[scored], -1), torch.log_softmax(converted[scored], -1)
+    divergences = (log_p.exp() * (log_p - log_q)).sum(-1)
+    compared = result["reference"]
+    assert compared["kl_mean"] == pytest.approx(float(divergences.mean()), rel=1e-4)
+    assert compared["kl_p99"] == pytest.approx(float(divergences.sort().values[math.ceil(0.99 * len(divergences)) - 1]), rel=1e-4)
+    agreement = (log_p.argmax(-1) == log_q.argmax(-1)).double().mean()
+    assert compared["top1_agreement"] == pytest.approx(float(agreement))
+
+    ours, theirs = cross_entropy(converted, rows), cross_entropy(original, rows)
+    paired = [a - b for a, b in zip(ours, theirs)]
+    difference = float(torch.cat(paired).mean())
+    assert compared["difference"] == pytest.approx(difference, rel=1e-4)
+    assert result["cross_entropy"] == pytest.approx(float(torch.cat(ours).mean()), rel=1e-5)
+    # Documents are clusters: the error of a ratio of their totals.
+    totals = torch.tensor([float(d.sum()) - difference * len(d) for d in paired])
+    count = sum(len(d) for d in paired)
+    expected = math.sqrt(float(totals.square().sum()) * len(rows) / (len(rows) - 1)) / count
+    assert compared["difference_error"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_limit_on_the_increase(qcqa, built, tmp_path):
+    source = built(Variant(family("llama")))
+    qcqa.convert(source, tmp_path / "out", "--groups", 1, "--cardinality", "equal", "--layout", "gqa")
+    ids = write_ids(tmp_path / "ids.jsonl", documents(VOCABULARY))
+    options = ["evaluate", source, "--token-ids", ids, "--context", 64, "--reference"]
+    increase = qcqa.json(*options, tmp_path / "out", "--json", "-", "-q")
+    increase = increase["perplexity"] / increase["reference"]["perplexity"] - 1
+    assert abs(increase) > 0.01
+    # Random models know nothing of the text: whichever is worse serves as the one that got worse.
+    worse, better = (source, tmp_path / "out") if increase > 0 else (tmp_path / "out", source)
+    options[1] = worse
+    qcqa.run(*options, worse, "--max-perplexity-increase", "0%")
+    missed = qcqa.run(*options, better, "--max-perplexity-increase", "0.5%", expect=1)
+    assert "0.5%" in missed.stderr
+    qcqa.run(*options, better, "--max-perplexity-increase", "1000")
+
+
+def test_unknown_mlp_is_one_clear_line(qcqa, built, tmp_path):
+    ids = write_ids(tmp_path / "ids.jsonl", documents(VOCABULARY))
+    done = qcqa.run("evaluate", built(Variant(family("mixtral"))), "--token-ids", ids, "--context", 64, "-q", expect=2)
+    assert done.stdout == "" and len(done.stderr.strip().splitlines()) == 1 and "MLP of an unknown kind" in done.stderr
+
+
+def test_token_ids_out_of_range(qcqa, built, tmp_path):
+    ids = write_ids(tmp_path / "ids.jsonl", [[1, 5, VOCABULARY]])
+    done = qcqa.run("evaluate", built(Variant(family("llama"))), "--token-ids", ids, "--context", 64, "-q", expect=2)
+    assert len(done.stderr.strip().splitlines()) == 1 and str(VOCABULARY) in done.stderr
