@@ -77,7 +77,7 @@ int run(const ConvertCommand& command) {
     plan = command.point_option->count() > 0
                ? plan_for_point(report.search, command.point)
                : plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
-                                   options.layout == Layout::gqa ? PlanShape::uniform : PlanShape::any);
+                                   preferred_plans(options.layout));
   }
   export_step(model, plan, std::move(report), command.output, console);
   return kOk;

@@ -33,11 +33,6 @@ constexpr std::array<Choice<Strategy>, 5> kStrategies = {{
     {"kdgqa", Strategy::kdgqa, "contiguous groups, sizes by key norms, no search"},
 }};
 
-constexpr std::array<Choice<Layout>, 2> kLayouts = {{
-    {"gqa", Layout::gqa, "fewer KV heads, for stock runtimes: equal groups, one group count"},
-    {"expanded", Layout::expanded, "the original shape with merged heads copied back: any grouping, saves no memory"},
-}};
-
 constexpr std::array<Choice<std::optional<Dtype>>, 5> kDtypes = {{
     {"keep", std::nullopt, "each tensor's own"},
     {"f32", Dtype::f32, ""},
@@ -49,6 +44,15 @@ constexpr std::array<Choice<std::optional<Dtype>>, 5> kDtypes = {{
 template <typename T, std::size_t N>
 std::span<const Choice<T>> rows(const std::array<Choice<T>, N>& choices) {
   return choices;
+}
+
+const std::vector<Choice<Layout>>& layout_choices() {
+  static const std::vector<Choice<Layout>> kLayouts = [] {
+    std::vector<Choice<Layout>> choices;
+    for (const LayoutInfo& info : layout_infos()) choices.push_back({info.name, info.layout, info.help});
+    return choices;
+  }();
+  return kLayouts;
 }
 
 std::string& stored_command_line() {
@@ -131,7 +135,7 @@ SearchOptions SearchFlags::resolve(int threads) const {
 void ExportFlags::add_to(CLI::App& command) {
   const std::string group = "Output";
   command.add_option("-o,--output", output, "New folder for the converted model")->required()->group(group);
-  command.add_option("--layout", layout, "How it is written: " + describe_choices(rows(kLayouts)))->group(group)->capture_default_str();
+  command.add_option("--layout", layout, "How it is written: " + describe_choices(std::span(layout_choices())))->group(group)->capture_default_str();
   command.add_option("--dtype", dtype, "Type of all floating-point tensors: " + describe_choices(rows(kDtypes)))
       ->group(group)->capture_default_str();
   command.add_option("--max-shard-size", max_shard_size, "Tensor bytes per file, such as 5GB or 500MB")->group(group)->capture_default_str();
@@ -141,7 +145,7 @@ void ExportFlags::add_to(CLI::App& command) {
 
 ExportOptions ExportFlags::resolve() const {
   ExportOptions options;
-  options.layout = parse_choice(rows(kLayouts), layout, "--layout");
+  options.layout = parse_choice(std::span(layout_choices()), layout, "--layout");
   options.dtype = parse_choice(rows(kDtypes), dtype, "--dtype");
   options.writer.max_shard_bytes = parse_size(max_shard_size, "--max-shard-size");
   options.command = command_line();

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,11 +20,23 @@ namespace qcqa {
 /// The report inside an output folder.
 inline constexpr const char* kReportFile = "qcqa-report.json";
 
-/// How a plan is written down.
+/// How a plan is written down. What each can express, and which runtimes load it: layout_infos().
 enum class Layout {
-  gqa,       ///< compact: one KV head per group, query heads reordered so that a group's are neighbours; uniform plans
+  gqa,       ///< the family's own class with fewer KV heads
   expanded,  ///< the shape of the original, merged heads copied to every member; any plan, saves no memory
 };
+
+/// A row of the table that names, help texts and errors come from.
+struct LayoutInfo {
+  Layout layout{};
+  std::string_view name;
+  std::string_view help;  ///< what it can express, and for whom
+};
+[[nodiscard]] std::span<const LayoutInfo> layout_infos();
+[[nodiscard]] std::string_view layout_name(Layout layout);
+
+/// The plans that conversions by budget choose from: gqa takes uniform ones, which need no padding.
+[[nodiscard]] PlanShape preferred_plans(Layout layout);
 
 struct ExportOptions {
   Layout layout = Layout::gqa;
@@ -40,7 +53,13 @@ struct ExportSummary {
   std::uint64_t buffer_bytes = 0;    ///< memory needed above the mapped input
   int shards = 0;
   int heads_before = 0, heads_after = 0;  ///< KV heads over all layers (stored ones, for the layout)
+  int query_heads_before = 0, query_heads_after = 0;  ///< over all layers; more after than before: padding
+  std::int64_t padding_parameters = 0;  ///< zeros that stand for no weight of the input
+  std::string written_as{};             ///< the model class, when it is not the input's own
 };
+
+/// What padding costs, in one line; empty without padding.
+[[nodiscard]] std::string padding_note(const ExportSummary& summary, std::int64_t parameters);
 
 /// @throws Error(unsupported) with the layers that stand in the way and what would work instead
 void require_expressible(const Model& model, const Plan& plan, Layout layout);
