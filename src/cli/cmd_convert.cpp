@@ -60,7 +60,7 @@ Report search_for_groups(const ConvertCommand& command, const Model& model, Card
 int run(const ConvertCommand& command) {
   check_choice_of_plan(command);
   const int threads = command.common.apply_threads();
-  const ExportOptions options = command.output.resolve();
+  (void)command.output.resolve();
   const Cardinality cardinality = parse_choice(std::span<const Choice<Cardinality>>(kCardinalities), command.cardinality, "--cardinality");
   Console console = command.common.console();
   const Model model = Model::open(command.model);
@@ -77,7 +77,7 @@ int run(const ConvertCommand& command) {
     plan = command.point_option->count() > 0
                ? plan_for_point(report.search, command.point)
                : plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
-                                   preferred_plans(options.layout));
+                                   command.output.plans());
   }
   export_step(model, plan, std::move(report), command.output, console);
   return kOk;

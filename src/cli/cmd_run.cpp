@@ -59,7 +59,7 @@ int run(const RunCommand& command) {
   const Model model = Model::open(command.model);
   console.note(preamble(model, "run"));
   check_output(model, command.output);
-  require_layout(model, output.layout);
+  if (!command.output.automatic_for()) require_layout(model, output.layout, output.format);
   // Read before the search, so that a mistake in it shows at once.
   std::optional<EvaluationText> text;
   if (command.text.given()) text = read_text(model, command.text);
@@ -70,7 +70,7 @@ int run(const RunCommand& command) {
   Report report = search_model(model, options, device, console, state);
   if (!command.common.quiet) std::printf("%s", search_summary(report).c_str());
   const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
-                                      preferred_plans(output.layout));
+                                      command.output.plans());
   report.plan = plan;
   export_step(model, plan, report, command.output, console);
   if (command.output.dry_run) return kOk;

@@ -41,6 +41,12 @@ void check_output(const Model& model, const ExportFlags& flags) {
 
 void export_step(const Model& model, const Plan& plan, Report report, const ExportFlags& flags, Console& console) {
   ExportOptions options = flags.resolve();
+  if (const auto target = flags.automatic_for()) {
+    const LayoutChoice choice = choose_layout(model, plan, *target);
+    options.layout = choice.layout;
+    options.format = choice.format;
+    console.note("Layout " + std::string(layout_name(choice.layout)) + ": " + choice.why);
+  }
   report.plan = plan;
   options.report = to_json(report).dump(1) + "\n";
   if (flags.dry_run) {

@@ -55,6 +55,21 @@ const std::vector<Choice<Layout>>& layout_choices() {
   return kLayouts;
 }
 
+const std::vector<Choice<Target>>& target_choices() {
+  static const std::vector<Choice<Target>> kTargets = [] {
+    std::vector<Choice<Target>> choices;
+    for (const TargetInfo& info : target_infos()) choices.push_back({info.name, info.target, info.help});
+    return choices;
+  }();
+  return kTargets;
+}
+
+constexpr std::array<Choice<Format>, 2> kFormats = {{
+    {"safetensors", Format::safetensors, "a complete model folder"},
+    {"gguf", Format::gguf, "one file with the tokenizer inside, for llama.cpp"},
+}};
+constexpr std::string_view kAutoLayout = "auto";
+
 std::string& stored_command_line() {
   static std::string line;
   return line;
@@ -135,7 +150,13 @@ SearchOptions SearchFlags::resolve(int threads) const {
 void ExportFlags::add_to(CLI::App& command) {
   const std::string group = "Output";
   command.add_option("-o,--output", output, "New folder for the converted model")->required()->group(group);
-  command.add_option("--layout", layout, "How it is written: " + describe_choices(std::span(layout_choices())))->group(group)->capture_default_str();
+  layout_option = command.add_option("--layout", layout,
+                                     "How it is written: " + describe_choices(std::span(layout_choices())) +
+                                         ", auto (chosen for the plan and --target; the default with --target or --format gguf)");
+  layout_option->group(group)->capture_default_str();
+  command.add_option("--format", format, "Kind of file: " + describe_choices(rows(kFormats)))->group(group)->capture_default_str();
+  command.add_option("--target", target, "Runtime to choose a layout for: " + describe_choices(std::span(target_choices())))
+      ->group(group);
   command.add_option("--dtype", dtype, "Type of all floating-point tensors: " + describe_choices(rows(kDtypes)))
       ->group(group)->capture_default_str();
   command.add_option("--max-shard-size", max_shard_size, "Tensor bytes per file, such as 5GB or 500MB")->group(group)->capture_default_str();
@@ -145,11 +166,35 @@ void ExportFlags::add_to(CLI::App& command) {
 
 ExportOptions ExportFlags::resolve() const {
   ExportOptions options;
-  options.layout = parse_choice(std::span(layout_choices()), layout, "--layout");
+  options.format = parse_choice(rows(kFormats), format, "--format");
+  if (!automatic_for()) options.layout = parse_choice(std::span(layout_choices()), layout, "--layout");
   options.dtype = parse_choice(rows(kDtypes), dtype, "--dtype");
   options.writer.max_shard_bytes = parse_size(max_shard_size, "--max-shard-size");
   options.command = command_line();
   return options;
+}
+
+std::optional<Target> ExportFlags::automatic_for() const {
+  const bool gguf = parse_choice(rows(kFormats), format, "--format") == Format::gguf;
+  const bool given = layout_option && layout_option->count() > 0 && layout != kAutoLayout;
+  if (!target.empty()) {
+    if (given) {
+      throw Error(ErrorKind::invalid_argument, "--target", "chooses the layout, so none can be given", "--layout " + layout,
+                  "Give one of the two.");
+    }
+    const Target wanted = parse_choice(std::span(target_choices()), target, "--target");
+    if (gguf && wanted != Target::llama_cpp) {
+      throw Error(ErrorKind::invalid_argument, "--target", "only llama.cpp reads --format gguf", target);
+    }
+    return wanted;
+  }
+  if (gguf && !given) return Target::llama_cpp;
+  if (layout == kAutoLayout) throw Error(ErrorKind::invalid_argument, "--layout auto", "needs --target, the runtime to choose for", "none");
+  return std::nullopt;
+}
+
+PlanShape ExportFlags::plans() const {
+  return automatic_for() ? PlanShape::any : preferred_plans(resolve().layout);
 }
 
 std::uint64_t parse_size(const std::string& text, const std::string& option) {

@@ -43,7 +43,9 @@ struct SearchFlags {
 /// Options of writing a checkpoint.
 struct ExportFlags {
   std::string output;
-  std::string layout = "gqa";
+  std::string layout = "gqa";  ///< or "auto"
+  std::string format = "safetensors", target;
+  CLI::Option* layout_option = nullptr;
   std::string dtype = "keep";
   std::string max_shard_size = "5GB";
   bool force = false, dry_run = false;
@@ -51,6 +53,10 @@ struct ExportFlags {
   void add_to(CLI::App& command);
   /// @throws Error(invalid_argument)
   [[nodiscard]] ExportOptions resolve() const;
+  /// The runtime to choose a layout for once the plan is known; nothing when the layout is given.
+  [[nodiscard]] std::optional<Target> automatic_for() const;
+  /// The plans that a budget chooses from.
+  [[nodiscard]] PlanShape plans() const;
   [[nodiscard]] Overwrite overwrite() const { return force ? Overwrite::replace : Overwrite::refuse; }
 };
 

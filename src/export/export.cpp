@@ -1,6 +1,7 @@
 #include "qcqa/export/export.hpp"
 
 #include <algorithm>
+#include <memory>
 
 #include "export/layout.hpp"
 #include "export/side_files.hpp"
@@ -51,13 +52,19 @@ std::int64_t padding_of(const OutputTensor& tensor) {
 }
 
 ExportSummary summarise(const Model& model, const Blueprint& blueprint, const ExportOptions& options) {
-  const ShardPlan shards = plan_shards(specs_of(blueprint.tensors), options.writer);
   ExportSummary summary;
-  summary.shards = static_cast<int>(shards.shards.size());
   summary.tensor_bytes_before = model.checkpoint().total_bytes();
-  summary.tensor_bytes_after = shards.tensor_bytes;
-  summary.file_bytes = shards.total_file_bytes + options.report.size();
-  for (const fs::path& file : side_files(model.path())) summary.file_bytes += fs::file_size(file);
+  for (const OutputTensor& tensor : blueprint.tensors) summary.tensor_bytes_after += tensor.byte_count();
+  summary.file_bytes = options.report.size();
+  if (options.format == Format::gguf) {
+    summary.shards = 1;
+    summary.file_bytes += lay_out_gguf(blueprint.gguf, specs_of(blueprint.tensors)).file_bytes;
+  } else {
+    const ShardPlan shards = plan_shards(specs_of(blueprint.tensors), options.writer);
+    summary.shards = static_cast<int>(shards.shards.size());
+    summary.file_bytes += shards.total_file_bytes;
+    for (const fs::path& file : side_files(model.path())) summary.file_bytes += fs::file_size(file);
+  }
   for (const auto& [name, content] : blueprint.files) summary.file_bytes += content.size();
   summary.buffer_bytes = kExportBufferBytes;
   summary.heads_before = model.total_kv_heads();
@@ -75,6 +82,24 @@ ExportSummary summarise(const Model& model, const Blueprint& blueprint, const Ex
   return summary;
 }
 
+std::unique_ptr<TensorSink> open_writer(const fs::path& folder, const Blueprint& blueprint, const ExportOptions& options) {
+  if (options.format == Format::gguf) {
+    return std::make_unique<GgufWriter>(folder / kGgufFile, blueprint.gguf, specs_of(blueprint.tensors));
+  }
+  return std::make_unique<CheckpointWriter>(folder, specs_of(blueprint.tensors), options.writer);
+}
+
+/// A file that no reader checked would be believed until it is served.
+void require_read_back(const fs::path& file, const Blueprint& blueprint) {
+  const GgufFile read = read_gguf(file);
+  bool same = read.metadata == blueprint.gguf && read.tensors.size() == blueprint.tensors.size();
+  for (std::size_t i = 0; same && i < read.tensors.size(); ++i) {
+    const TensorSpec& spec = blueprint.tensors[i].spec;
+    same = read.tensors[i].name == spec.name && read.tensors[i].dtype == spec.dtype && read.tensors[i].shape == spec.shape;
+  }
+  if (!same) throw Error(ErrorKind::internal, file.string(), "must read back as it was written");
+}
+
 void copy_side_file(const fs::path& from, const fs::path& to) {
   std::error_code error;
   fs::copy_file(from, to, error);
@@ -84,12 +109,12 @@ void copy_side_file(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-void require_expressible(const Model& model, const Plan& plan, Layout layout) {
+void require_expressible(const Model& model, const Plan& plan, Layout layout, Format format) {
   require_plan_fits(model, plan);
-  describe_layout(layout).require_plan(model, plan);
+  layout_format(layout, format).require_plan(model, plan);
 }
 
-void require_layout(const Model& model, Layout layout) { describe_layout(layout).require_model(model); }
+void require_layout(const Model& model, Layout layout, Format format) { layout_format(layout, format).require_model(model); }
 
 void require_writable_target(const Model& model, const fs::path& target, Overwrite overwrite) {
   const fs::path source = fs::weakly_canonical(model.path());
@@ -110,33 +135,37 @@ void require_writable_target(const Model& model, const fs::path& target, Overwri
 }
 
 ExportSummary preview_export(const Model& model, const Plan& plan, const ExportOptions& options) {
-  require_expressible(model, plan, options.layout);
-  return summarise(model, describe_layout(options.layout).build(model, plan, options), options);
+  require_expressible(model, plan, options.layout, options.format);
+  return summarise(model, layout_format(options.layout, options.format).build(model, plan, options), options);
 }
 
 ExportSummary export_model(const Model& model, const Plan& plan, const ExportOptions& options, const fs::path& target,
                            Overwrite overwrite, const ProgressFn& progress) {
-  require_expressible(model, plan, options.layout);
+  require_expressible(model, plan, options.layout, options.format);
   require_writable_target(model, target, overwrite);
-  const Blueprint blueprint = describe_layout(options.layout).build(model, plan, options);
+  const Blueprint blueprint = layout_format(options.layout, options.format).build(model, plan, options);
   const ExportSummary summary = summarise(model, blueprint, options);
 
   StagedFolder folder(target, overwrite);
   require_free_space(folder.path(), summary.file_bytes);
-  CheckpointWriter writer(folder.path(), specs_of(blueprint.tensors), options.writer);
+  const auto writer = open_writer(folder.path(), blueprint, options);
   std::vector<std::byte> buffer;
   std::int64_t done = 0;
   for (const OutputTensor& tensor : blueprint.tensors) {
-    write_tensor(tensor, writer, buffer);
+    write_tensor(tensor, *writer, buffer);
     done += static_cast<std::int64_t>(tensor.byte_count());
     if (progress && !progress({"convert", done, static_cast<std::int64_t>(summary.tensor_bytes_after)})) {
       throw Error(ErrorKind::interrupted, target.string(), "interrupted, nothing was written");
     }
   }
-  writer.finish();
-  for (const fs::path& file : side_files(model.path())) copy_side_file(file, folder.path() / file.filename());
+  writer->finish();
+  if (options.format == Format::gguf) {
+    require_read_back(folder.path() / kGgufFile, blueprint);
+  } else {
+    for (const fs::path& file : side_files(model.path())) copy_side_file(file, folder.path() / file.filename());
+    write_file_atomically(folder.path() / "config.json", blueprint.config.dump(2) + "\n");
+  }
   for (const auto& [name, content] : blueprint.files) write_file_atomically(folder.path() / name, content);
-  write_file_atomically(folder.path() / "config.json", blueprint.config.dump(2) + "\n");
   write_file_atomically(folder.path() / "README.md", model_card(model, plan, options, summary));
   if (!options.report.empty()) write_file_atomically(folder.path() / kReportFile, options.report);
   folder.commit();

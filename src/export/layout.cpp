@@ -24,13 +24,22 @@ std::string_view config_name(Dtype dtype) {
 }  // namespace
 
 std::span<const LayoutDescription> layout_descriptions() {
-  static const std::vector<LayoutDescription> kRows = {gqa_layout(), expanded_layout()};
+  static const std::vector<LayoutDescription> kRows = {gqa_layout(), expanded_layout(), deci_layout()};
   return kRows;
 }
 
 const LayoutDescription& describe_layout(Layout layout) {
   const auto rows = layout_descriptions();
   return *std::ranges::find(rows, layout, [](const LayoutDescription& row) { return row.info.layout; });
+}
+
+const LayoutFormat& layout_format(Layout layout, Format format) {
+  const LayoutDescription& row = describe_layout(layout);
+  const std::optional<LayoutFormat>& form = format == Format::gguf ? row.gguf : row.safetensors;
+  if (form) return *form;
+  throw Error(ErrorKind::invalid_argument, "--layout " + std::string(row.info.name),
+              format == Format::gguf ? "has no form as GGUF" : "is for --format gguf", "another format",
+              format == Format::gguf ? "Use --layout auto." : "Add --format gguf.");
 }
 
 std::span<const LayoutInfo> layout_infos() {
@@ -59,6 +68,31 @@ std::string layers_in_the_way(const Plan& plan) {
   if (!other.empty())
     text += (text.empty() ? "" : "; ") + std::string("another group count than layer 0 in layers ") + other;
   return text;
+}
+
+std::vector<LayerHeads> heads_per_layer(const Model& model, const Plan& plan) {
+  std::vector<LayerHeads> heads;
+  for (const AttentionLayer& layer : model.layers()) {
+    const Grouping& grouping = plan.layers[static_cast<std::size_t>(layer.layer)];
+    heads.push_back(grouped_heads(layer, grouping, largest_group(layer, grouping)));
+  }
+  return heads;
+}
+
+std::vector<LayerHeads> heads_alike(const Model& model, const Plan& plan, int group_places) {
+  std::vector<LayerHeads> heads;
+  for (const AttentionLayer& layer : model.layers()) {
+    heads.push_back(grouped_heads(layer, plan.layers[static_cast<std::size_t>(layer.layer)], group_places));
+  }
+  return heads;
+}
+
+int largest_group(const Model& model, const Plan& plan) {
+  int places = 1;
+  for (const AttentionLayer& layer : model.layers()) {
+    places = std::max(places, largest_group(layer, plan.layers[static_cast<std::size_t>(layer.layer)]));
+  }
+  return places;
 }
 
 nlohmann::ordered_json base_config(const Model& model, std::optional<Dtype> dtype) {

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "checkpoint/gguf.hpp"
 #include "export/output_tensors.hpp"
 
 namespace qcqa {
@@ -13,14 +14,13 @@ struct Blueprint {
   std::vector<LayerHeads> heads;  ///< one per layer, as stored
   std::vector<OutputTensor> tensors;
   nlohmann::ordered_json config;                             ///< config.json
+  GgufMetadata gguf{};                                      ///< for Format::gguf, in place of config.json
   std::vector<std::pair<std::string, std::string>> files{};  ///< more files: name, content
   std::string written_as{};                                  ///< the model class, when it is not the input's own
 };
 
-/// One layout: its row of the table, and what it can do. Each is implemented in a file of its own.
-struct LayoutDescription {
-  LayoutInfo info;
-  PlanShape preferred;
+/// What a layout can do in one kind of file.
+struct LayoutFormat {
   /// Throws Error(unsupported) when no plan of this model can be written so.
   void (*require_model)(const Model& model);
   /// Throws Error(unsupported) with the layers that stand in the way and what would work instead.
@@ -28,12 +28,29 @@ struct LayoutDescription {
   Blueprint (*build)(const Model& model, const Plan& plan, const ExportOptions& options);
 };
 
+/// One layout: its row of the table, and what it can do. Each is implemented in a file of its own.
+struct LayoutDescription {
+  LayoutInfo info;
+  PlanShape preferred;
+  std::optional<LayoutFormat> safetensors, gguf{};
+};
+
 [[nodiscard]] std::span<const LayoutDescription> layout_descriptions();
 [[nodiscard]] const LayoutDescription& describe_layout(Layout layout);
+/// @throws Error(invalid_argument) when the layout has no such form
+[[nodiscard]] const LayoutFormat& layout_format(Layout layout, Format format);
 
 // The rows, in the order of the help text.
 [[nodiscard]] const LayoutDescription& gqa_layout();
 [[nodiscard]] const LayoutDescription& expanded_layout();
+[[nodiscard]] const LayoutDescription& deci_layout();
+
+/// One KV head per group, every group padded to the largest of its layer.
+[[nodiscard]] std::vector<LayerHeads> heads_per_layer(const Model& model, const Plan& plan);
+/// ... to the largest of the model, or more.
+[[nodiscard]] std::vector<LayerHeads> heads_alike(const Model& model, const Plan& plan, int group_places);
+/// Query heads of the largest group of the model.
+[[nodiscard]] int largest_group(const Model& model, const Plan& plan);
 
 /// "unequal groups in layers 1, 2; another group count than layer 0 in layers 3"
 [[nodiscard]] std::string layers_in_the_way(const Plan& plan);

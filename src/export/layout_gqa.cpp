@@ -1,20 +1,10 @@
-#include <algorithm>
-
+#include "export/gguf_model.hpp"
 #include "export/layout.hpp"
 #include "export/stock_class.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
 namespace {
-
-/// Query heads of a group, all groups of the model padded to the largest.
-int group_places(const Model& model, const Plan& plan) {
-  int places = 1;
-  for (const AttentionLayer& layer : model.layers()) {
-    places = std::max(places, largest_group(layer, plan.layers[static_cast<std::size_t>(layer.layer)]));
-  }
-  return places;
-}
 
 void require_model(const Model& model) {
   const Architecture& architecture = model.architecture();
@@ -24,43 +14,40 @@ void require_model(const Model& model) {
               "Use --layout expanded.");
 }
 
+void require_one_count(const Plan& plan) {
+  if (plan.has_one_group_count()) return;
+  throw Error(ErrorKind::unsupported, "--layout gqa", "stock model classes need one group count for all layers",
+              layers_in_the_way(plan),
+              "Use --groups, or --kv without --point, or a layout for other plans (see --layout in --help).");
+}
+
 void require_plan(const Model& model, const Plan& plan) {
   if (plan.is_identity()) return;
-  if (!plan.has_one_group_count()) {
-    throw Error(ErrorKind::unsupported, "--layout gqa", "stock model classes need one group count for all layers",
-                layers_in_the_way(plan),
-                "Use --groups, or --kv without --point, or a layout for other plans (expanded).");
-  }
+  require_one_count(plan);
   require_model(model);
-  (void)stock_class(model, plan.layers.front().groups(), group_places(model, plan));
+  (void)stock_class(model, plan.layers.front().groups(), largest_group(model, plan));
 }
 
 /// A bias of zeros for every output projection.
 void add_output_biases(const Model& model, std::optional<Dtype> dtype, std::vector<OutputTensor>& tensors) {
   for (const AttentionLayer& layer : model.layers()) {
-    tensors.push_back(gather_ranges(model.architecture().tensor_name(layer.layer, model.architecture().output, ".bias"),
-                                    {{nullptr, 0, layer.hidden_size}}, {layer.hidden_size},
-                                    dtype.value_or(layer.output->dtype)));
+    tensors.push_back(gather_ranges(
+        model.architecture().tensor_name(layer.layer, model.architecture().output, ".bias"),
+        {{nullptr, 0, layer.hidden_size}}, {layer.hidden_size}, dtype.value_or(layer.output->dtype)));
   }
 }
 
 Blueprint build(const Model& model, const Plan& plan, const ExportOptions& options) {
+  const Architecture& architecture = model.architecture();
+  // Without a setting for KV heads only the identity comes here, which every class can hold.
+  if (architecture.kv_heads_key.empty()) {
+    return layout_format(Layout::expanded, Format::safetensors).build(model, plan, options);
+  }
   Blueprint blueprint;
   blueprint.config = base_config(model, options.dtype);
-  const Architecture& architecture = model.architecture();
-  if (architecture.kv_heads_key.empty()) {  // the identity, which every class can hold
-    for (const AttentionLayer& layer : model.layers()) {
-      blueprint.heads.push_back(expanded_heads(layer, plan.layers[static_cast<std::size_t>(layer.layer)]));
-    }
-    blueprint.tensors = replace_heads(model, blueprint.heads, options.dtype);
-    return blueprint;
-  }
   const int groups = plan.layers.front().groups();
-  const StockClass stock = stock_class(model, groups, group_places(model, plan));
-  for (const AttentionLayer& layer : model.layers()) {
-    blueprint.heads.push_back(
-        grouped_heads(layer, plan.layers[static_cast<std::size_t>(layer.layer)], stock.group_places));
-  }
+  const StockClass stock = stock_class(model, groups, largest_group(model, plan));
+  blueprint.heads = heads_alike(model, plan, stock.group_places);
   blueprint.tensors = replace_heads(model, blueprint.heads, options.dtype);
   if (stock.needs_output_bias) add_output_biases(model, options.dtype, blueprint.tensors);
   rewrite_config(stock, model, blueprint.config);
@@ -74,17 +61,22 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   return blueprint;
 }
 
+void require_plan_gguf(const Model&, const Plan& plan) { require_one_count(plan); }
+
+Blueprint build_as_gguf(const Model& model, const Plan& plan, const ExportOptions& options) {
+  return build_gguf(model, heads_alike(model, plan, largest_group(model, plan)), options);
+}
+
 }  // namespace
 
 const LayoutDescription& gqa_layout() {
-  static const LayoutDescription kRow = {{Layout::gqa, "gqa",
-                                          "the model's own class with fewer KV heads, for stock runtimes: one group "
-                                          "count for all layers; unequal groups are "
-                                          "padded with zero query heads"},
-                                         PlanShape::uniform,
-                                         require_model,
-                                         require_plan,
-                                         build};
+  static const LayoutDescription kRow = {
+      {Layout::gqa, "gqa",
+       "the model's own class with fewer KV heads, for stock runtimes: one group count for all layers; unequal groups "
+       "are padded with zero query heads"},
+      PlanShape::uniform,
+      LayoutFormat{require_model, require_plan, build},
+      LayoutFormat{require_gguf, require_plan_gguf, build_as_gguf}};
   return kRow;
 }
 

@@ -32,7 +32,7 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
   const std::string name = std::filesystem::weakly_canonical(model.path()).filename().string();
   const bool compact = options.layout != Layout::expanded;
   std::string card =
-      "---\nlibrary_name: transformers\nbase_model: " + name + "\ntags:\n- qcqa\n- grouped-query-attention\n---\n\n";
+      "---\nlibrary_name: " + std::string(options.format == Format::gguf ? "gguf" : "transformers") + "\nbase_model: " + name + "\ntags:\n- qcqa\n- grouped-query-attention\n---\n\n";
   card += "# " + name + (compact ? ", with fewer key/value heads\n\n" : ", with merged key/value heads (expanded)\n\n");
   card += "Made from `" + name + "` (" + model.architecture().family + ") by qcqa " + std::string(version()) +
           " (commit " + std::string(commit()) +
@@ -47,7 +47,9 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
   card += "| weights | " + std::to_string(summary.tensor_bytes_before) + " bytes | " +
           std::to_string(summary.tensor_bytes_after) + " bytes |\n\n";
   if (const std::string note = padding_note(summary, model.parameter_count()); !note.empty()) card += note + "\n\n";
-  if (!summary.written_as.empty()) {
+  if (options.format == Format::gguf) {
+    card += "`" + std::string(kGgufFile) + "` is for llama.cpp (" + summary.written_as + ").\n\n";
+  } else if (!summary.written_as.empty()) {
     card +=
         "It is written as `" + summary.written_as + "`, which computes the same and knows a head size of its own.\n\n";
   }

@@ -20,11 +20,28 @@ namespace qcqa {
 /// The report inside an output folder.
 inline constexpr const char* kReportFile = "qcqa-report.json";
 
+/// The weights inside an output folder of Format::gguf.
+inline constexpr const char* kGgufFile = "model.gguf";
+
 /// How a plan is written down. What each can express, and which runtimes load it: layout_infos().
 enum class Layout {
   gqa,       ///< the family's own class with fewer KV heads
   expanded,  ///< the shape of the original, merged heads copied to every member; any plan, saves no memory
+  deci,      ///< GGUF with head counts per layer
 };
+
+/// The kind of file.
+enum class Format { safetensors, gguf };
+
+/// A runtime to write for.
+enum class Target { transformers, vllm, llama_cpp, mlx };
+
+struct TargetInfo {
+  Target target{};
+  std::string_view name;
+  std::string_view help;
+};
+[[nodiscard]] std::span<const TargetInfo> target_infos();
 
 /// A row of the table that names, help texts and errors come from.
 struct LayoutInfo {
@@ -40,6 +57,7 @@ struct LayoutInfo {
 
 struct ExportOptions {
   Layout layout = Layout::gqa;
+  Format format = Format::safetensors;
   std::optional<Dtype> dtype{};  ///< of all floating-point tensors; nothing keeps each tensor's own
   WriterOptions writer{};
   std::string command{};         ///< for the model card
@@ -62,10 +80,19 @@ struct ExportSummary {
 [[nodiscard]] std::string padding_note(const ExportSummary& summary, std::int64_t parameters);
 
 /// @throws Error(unsupported) with the layers that stand in the way and what would work instead
-void require_expressible(const Model& model, const Plan& plan, Layout layout);
+void require_expressible(const Model& model, const Plan& plan, Layout layout, Format format = Format::safetensors);
 
 /// Throws Error(unsupported) when the model's family cannot be written in this layout at all, whatever the plan.
-void require_layout(const Model& model, Layout layout);
+void require_layout(const Model& model, Layout layout, Format format = Format::safetensors);
+
+/// The layout for a plan in a runtime.
+struct LayoutChoice {
+  Layout layout{};
+  Format format{};
+  std::string why;
+};
+/// @throws Error(unsupported) when the runtime has none for it, with what stands in the way of each and what could be done
+[[nodiscard]] LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target);
 
 /// Throws unless export_model could begin to write: not in place, nothing there to lose.
 void require_writable_target(const Model& model, const std::filesystem::path& target, Overwrite overwrite);
