@@ -133,6 +133,7 @@ class Evaluator {
       }
       score(hidden, reference_hidden, predictions_of(windows_, turn), meter);
       meter.add(turn_tokens);
+      (void)meter.report(0);
     }
     return std::move(scores_);
   }
@@ -147,6 +148,7 @@ class Evaluator {
     if (reference_) reference_->load_head();
     BatchProgress progress(meter.layers());
     for_each_batch(model_.runtime(), pieces, [&](std::size_t piece) {
+      progress.throw_if_stopped();
       const std::size_t begin = piece * step;
       const std::span<const Prediction> some =
           std::span(predictions).subspan(begin, std::min(step, predictions.size() - begin));

@@ -11,9 +11,9 @@ namespace qcqa {
 struct AttentionOptions {
   int head_dim = 0;
   double scale = 1;
-  double softcap = 0;           ///< 0: none
-  int window = 0;               ///< tokens a query sees, itself included; 0: all
-  std::vector<int> kv_head_of;  ///< per query head; groups may be unequal
+  double softcap = 0;             ///< 0: none
+  int window = 0;                 ///< tokens a query sees, itself included; 0: all
+  std::vector<int> kv_head_of{};  ///< per query head; groups may be unequal
 };
 
 /// One sequence: its rows of `queries` and its rows of `keys` and `values`. The last query is at the position of the

@@ -26,6 +26,10 @@ void for_each_batch(const Runtime& runtime, std::size_t count, const std::functi
 void BatchProgress::add(std::int64_t units) {
   const std::int64_t done = done_ += units;
   if (report_ && omp_get_thread_num() == 0 && !report_(done)) stopped_ = true;
+  throw_if_stopped();
+}
+
+void BatchProgress::throw_if_stopped() const {
   if (stopped_) throw Error(ErrorKind::interrupted, "forward pass", "interrupted");
 }
 

@@ -1,5 +1,6 @@
 #include "forward/forward_spec.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <string_view>
@@ -100,7 +101,8 @@ ForwardSpec read_forward_spec(const Model& model) {
   refuse_bidirectional(model);
   const ForwardDescription& names = *architecture.forward;
   ForwardSpec spec{.names = &names};
-  spec.max_positions = static_cast<int>(config_value(model, Setting<double>{"max_position_embeddings", 0}));
+  spec.max_positions =
+      static_cast<int>(std::clamp(config_value(model, Setting<double>{"max_position_embeddings", 0}), 0.0, 1e9));
   spec.embedding_multiplier = config_value(model, names.embedding_multiplier);
   if (names.embedding_times_root) spec.embedding_multiplier *= std::sqrt(model.layers().front().hidden_size);
   spec.norm_epsilon = config_value(model, names.norm_epsilon);

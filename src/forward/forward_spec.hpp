@@ -19,10 +19,10 @@ struct ForwardSpec {
   double norm_epsilon = 0;
   bool parallel = false;
   double residual_multiplier = 1;
-  RotarySpec rotary;
+  RotarySpec rotary{};
   double attention_scale = 1;
   double attention_softcap = 0;  ///< 0: none
-  std::vector<int> windows;      ///< per layer; 0: none
+  std::vector<int> windows{};    ///< per layer; 0: none
   bool head_norm = false;
   Activation activation{};
   bool tied = false;

@@ -13,13 +13,13 @@ struct NormWeights {
 /// Everything one layer computes with, in memory.
 struct LayerWeights {
   int query_heads = 0, kv_heads = 0, head_dim = 0;
-  std::vector<int> kv_head_of;  ///< per query head
+  std::vector<int> kv_head_of{};  ///< per query head
 
-  NormWeights attention_norm, attention_post_norm, mlp_norm, mlp_post_norm, query_norm, key_norm;
-  Linear query_key_value;  ///< outputs: query heads, key heads, value heads
-  Linear output;
-  Linear gate_up;  ///< gate rows (none for a plain MLP), then up rows
-  Linear down;
+  NormWeights attention_norm{}, attention_post_norm{}, mlp_norm{}, mlp_post_norm{}, query_norm{}, key_norm{};
+  Linear query_key_value{};  ///< outputs: query heads, key heads, value heads
+  Linear output{};
+  Linear gate_up{};  ///< gate rows (none for a plain MLP), then up rows
+  Linear down{};
   bool gated = false;
 };
 

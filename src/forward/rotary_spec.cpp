@@ -145,7 +145,7 @@ void scale_longrope(const RopeKeys& keys, RotarySpec& rotary) {
   rotary.magnitude = factor <= 1 ? 1 : std::sqrt(1 + std::log(factor) / std::log(positions));
   rotary.magnitude = keys.number("attention_factor", rotary.magnitude);
   rotary.kind = RotarySpec::Kind::longrope;
-  rotary.switch_length = static_cast<int>(positions);
+  rotary.switch_length = static_cast<int>(std::min(positions, 1e9));
   const auto long_factors = keys.numbers("long_factor", planes);
   const auto short_factors = keys.numbers("short_factor", planes);
   rotary.long_frequencies = rotary.frequencies;
@@ -183,7 +183,7 @@ RotarySpec read_rotary_spec(const Model& model) {
     scale_longrope(keys, rotary);
   } else if (kind == "dynamic") {
     rotary.kind = RotarySpec::Kind::dynamic;
-    rotary.switch_length = static_cast<int>(keys.max_positions());
+    rotary.switch_length = static_cast<int>(std::min(keys.max_positions(), 1e9));
   } else if (kind != "default") {
     keys.unsupported("the rotary scalings default, linear, dynamic, llama3, yarn and longrope", kind);
   }

@@ -87,6 +87,7 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
       prefetch_layer(*model_, layers_[static_cast<std::size_t>(layer) + 1], spec_);
     const AttentionOptions options = attention_options(weights, layer);
     for_each_batch(runtime_, batches.size(), [&](std::size_t i) {
+      meter.throw_if_stopped();
       const SequenceBatch& batch = batches[i];
       const Attend own_sequences = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
         return attend(queries, keys, values, batch.spans, options);

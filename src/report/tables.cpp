@@ -148,6 +148,25 @@ std::string plan_section(const Report& report) {
   return text + table.str();
 }
 
+std::string evaluation_section(const Report& report) {
+  if (!report.evaluation) return "Evaluation\n  none: `qcqa run --text FILE` makes one\n";
+  const Evaluation& evaluation = *report.evaluation;
+  TextTable table({"<model", "perplexity", "cross-entropy", "KL mean", "KL p99", "same likeliest token"});
+  const auto number = [](double value) { return format_number("%.4f", value); };
+  const auto& reference = evaluation.reference;
+  table.add({"converted", format_number("%.4g", evaluation.perplexity),
+             number(evaluation.cross_entropy) + " +/- " + number(evaluation.standard_error),
+             reference ? number(reference->kl_mean) : "-", reference ? number(reference->kl_p99) : "-",
+             reference ? format_number("%.2f %%", 100 * reference->top1_agreement) : "-"});
+  if (reference) {
+    table.add({"original", format_number("%.4g", reference->perplexity), number(reference->cross_entropy), "-", "-", "-"});
+    table.add({"difference", format_number("%+.2f %%", 100 * evaluation.perplexity_increase()),
+               format_number("%+.4f", reference->difference) + " +/- " + number(reference->difference_error), "-", "-", "-"});
+  }
+  return "Evaluation on " + std::to_string(evaluation.tokens) + " tokens of " + std::to_string(evaluation.documents) +
+         " document(s)\n" + table.str();
+}
+
 std::string timings_section(const Report& report) {
   TextTable table({"<step", "seconds"});
   for (const auto& [name, seconds] : report.timings) table.add({name, format_number("%.3f", seconds)});
@@ -162,7 +181,8 @@ struct Section {
 constexpr std::array kSections = {
     Section{"model", model_section},        Section{"front", front_section},     Section{"uniform", uniform_section},
     Section{"baselines", baseline_section}, Section{"layers", layers_section},   Section{"bounds", bounds_section},
-    Section{"plan", plan_section},          Section{"timings", timings_section},
+    Section{"plan", plan_section},          Section{"evaluation", evaluation_section},
+    Section{"timings", timings_section},
 };
 
 }  // namespace
@@ -183,7 +203,7 @@ std::string report_tables(const Report& report, const std::vector<std::string>& 
   }
   std::string text;
   for (const Section& section : kSections) {
-    const bool chosen = sections.empty() ? section.name != "plan" || report.plan.has_value()
+    const bool chosen = sections.empty() ? (section.name != "plan" || report.plan) && (section.name != "evaluation" || report.evaluation)
                                          : std::ranges::find(sections, section.name) != sections.end();
     if (chosen) text += (text.empty() ? "" : "\n") + section.text(report);
   }

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Writes a random bf16 checkpoint of Llama-2-7B's shape: what the speed and memory of qcqa are measured on.
+"""Writes a random bf16 checkpoint of Llama-2-7B's shape, or of 1.1B parameters: what the speed and memory of qcqa are
+measured on.
 
     make_model.py FOLDER                               the whole model, 13.5 GB in three shards
     make_model.py FOLDER --attention-only              4.3 GB: no MLP, embeddings of 32 tokens
     make_model.py FOLDER --layers 4 --attention-only   0.5 GB
+    make_model.py FOLDER --shape 1b                    2.5 GB: 22 layers of 32 heads of 64, hidden size 2048
 
 Values are normal with standard deviation 0.02, the same for every run and machine. Needs numpy only.
 """
@@ -16,25 +18,26 @@ import pathlib
 
 import numpy
 
-HIDDEN, HEADS, HEAD_DIM, INTERMEDIATE, VOCABULARY = 4096, 32, 128, 11008, 32000
+HEADS, VOCABULARY = 32, 32000
+SHAPES = {"7b": (32, 128, 11008), "1b": (22, 64, 5632)}  # layers, head_dim, intermediate size
 PIECE = 1 << 22  # values made at a time: small enough for the cache, large enough for the interpreter
 
 
-def shapes(layers, vocabulary, mlp):
-    """(name, shape) in the order in which the official files hold them."""
-    yield "model.embed_tokens.weight", (vocabulary, HIDDEN)
+def shapes(layers, hidden, intermediate, vocabulary):
+    """(name, shape) in the order in which the official files hold them; intermediate 0: no MLP."""
+    yield "model.embed_tokens.weight", (vocabulary, hidden)
     for layer in range(layers):
         prefix = f"model.layers.{layer}."
-        yield prefix + "input_layernorm.weight", (HIDDEN,)
-        if mlp:
-            yield prefix + "mlp.down_proj.weight", (HIDDEN, INTERMEDIATE)
-            yield prefix + "mlp.gate_proj.weight", (INTERMEDIATE, HIDDEN)
-            yield prefix + "mlp.up_proj.weight", (INTERMEDIATE, HIDDEN)
-        yield prefix + "post_attention_layernorm.weight", (HIDDEN,)
+        yield prefix + "input_layernorm.weight", (hidden,)
+        if intermediate:
+            yield prefix + "mlp.down_proj.weight", (hidden, intermediate)
+            yield prefix + "mlp.gate_proj.weight", (intermediate, hidden)
+            yield prefix + "mlp.up_proj.weight", (intermediate, hidden)
+        yield prefix + "post_attention_layernorm.weight", (hidden,)
         for name in ("k_proj", "o_proj", "q_proj", "v_proj"):
-            yield f"{prefix}self_attn.{name}.weight", (HEADS * HEAD_DIM, HIDDEN)
-    yield "model.norm.weight", (HIDDEN,)
-    yield "lm_head.weight", (vocabulary, HIDDEN)
+            yield f"{prefix}self_attn.{name}.weight", (hidden, hidden)
+    yield "model.norm.weight", (hidden,)
+    yield "lm_head.weight", (vocabulary, hidden)
 
 
 def bytes_of(shape):
@@ -83,19 +86,22 @@ def write_shard(path, shard, first_seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="7b")
+    parser.add_argument("--layers", type=int, help="instead of the shape's own")
     parser.add_argument("--attention-only", action="store_true")
     parser.add_argument("--max-shard-size", type=int, default=5_000_000_000)
     options = parser.parse_args()
 
     vocabulary = 32 if options.attention_only else VOCABULARY
-    tensors = list(shapes(options.layers, vocabulary, mlp=not options.attention_only))
+    layers, head_dim, intermediate = SHAPES[options.shape]
+    layers, hidden = options.layers or layers, HEADS * head_dim
+    tensors = list(shapes(layers, hidden, 0 if options.attention_only else intermediate, vocabulary))
     shards = split(tensors, options.max_shard_size)
     options.folder.mkdir(parents=True)
     config = {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN,
-        "num_hidden_layers": options.layers, "num_attention_heads": HEADS, "num_key_value_heads": HEADS,
-        "intermediate_size": INTERMEDIATE, "vocab_size": vocabulary, "hidden_act": "silu", "rms_norm_eps": 1e-5,
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden,
+        "num_hidden_layers": layers, "num_attention_heads": HEADS, "num_key_value_heads": HEADS,
+        "intermediate_size": intermediate, "vocab_size": vocabulary, "hidden_act": "silu", "rms_norm_eps": 1e-5,
         "rope_theta": 10000.0, "max_position_embeddings": 4096, "bos_token_id": 1, "eos_token_id": 2,
         "tie_word_embeddings": False, "torch_dtype": "bfloat16",
     }

@@ -6,6 +6,8 @@
 #   tests/bench/run.sh --attention-only         4.3 GB (and 13 GB of disk)
 #   tests/bench/run.sh --layers 4 ...           smaller
 #
+# Then evaluation beside transformers, on a random model of 1.1B parameters and on stories15M where it is.
+#
 # Then NSGA-II beside that of pagmo2 and of pymoo, on what of the shared data (QCQA_SHARED_DIR, else ../shared) is there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -34,6 +36,18 @@ say
 build/release/tests/bench/qcqa_bench --benchmark_min_time=0.2
 
 shared=${QCQA_SHARED_DIR:-../shared}
+environment=$(python_environment tests/interop/requirements.txt)
+if [[ ! -e build/bench/random-1b/config.json ]]; then
+  step "make the model of 1.1B parameters" /usr/bin/python3 tests/bench/make_model.py build/bench/random-1b --shape 1b
+fi
+for threads in 1 "$(nproc)"; do
+  say
+  "$environment/bin/python" tests/bench/evaluate.py build/bench/random-1b --threads "$threads" --documents 12
+  if [[ -e $shared/models/stories15M ]]; then
+    "$environment/bin/python" tests/bench/evaluate.py "$shared/models/stories15M" --threads "$threads"
+  fi
+done
+
 instances=()
 for instance in "$shared/data/codellama-13b-head-distances.json" "$shared/models/stories15M"; do
   if [[ -e $instance ]]; then instances+=("$instance"); else say "No $instance: NSGA-II is not compared on it."; fi

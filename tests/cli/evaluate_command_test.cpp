@@ -145,8 +145,8 @@ TEST_F(EvaluateCommand, RunFailsWhenTheLimitIsMissed) {
 
 TEST_F(EvaluateCommand, MistakesAreOneLine) {
   write_pico_model(*folder_ / "bare", {});
-  write_pico_model(*folder_ / "pico", {.head_dim = 4, .mlp_size = 8});
-  std::filesystem::remove(*folder_ / "pico/tokenizer.json");
+  write_pico_model(*folder_ / "mute", {.head_dim = 4, .mlp_size = 8});
+  std::filesystem::remove(*folder_ / "mute/tokenizer.json");
   const std::string empty = folder_->write("empty.txt", "");
   const std::string ids = folder_->write("outside.jsonl", "[1, 2, 480]\n");
   const std::vector<std::pair<std::vector<std::string>, std::string>> mistakes = {
@@ -163,8 +163,8 @@ TEST_F(EvaluateCommand, MistakesAreOneLine) {
       {{kModel, "--text", kText, "--compute", "bf16", "--device", "cpu"}, "bf16 needs a GPU"},
       {{kModel, "--sample", "x", "--sample-tokens", "0"}, "--sample-tokens"},
       {{kModel, "--sample", "x", "--temperature", "-1"}, "--temperature"},
-      {{*folder_ / "pico", "--text", kText}, "--token-ids"},
-      {{*folder_ / "pico", "--sample", "x"}, "tokenizer"},
+      {{*folder_ / "mute", "--text", kText}, "--token-ids"},
+      {{*folder_ / "mute", "--sample", "x"}, "tokenizer"},
       {{*folder_ / "bare", "--token-ids", ids}, ""},
   };
   for (const auto& [arguments, part] : mistakes) {

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 
+import jsonschema
 import pytest
 import safetensors.torch
 import torch
@@ -168,6 +169,50 @@ def test_limit_on_the_increase(qcqa, built, tmp_path):
     missed = qcqa.run(*options, better, "--max-perplexity-increase", "0.5%", expect=1)
     assert "0.5%" in missed.stderr
     qcqa.run(*options, better, "--max-perplexity-increase", "1000")
+
+
+def test_run_puts_the_evaluation_into_the_report(qcqa, built, tmp_path):
+    source = built(Variant(family("llama")))
+    rows = documents(VOCABULARY)
+    ids = write_ids(tmp_path / "ids.jsonl", rows)
+    qcqa.run("run", source, "--kv", 0.5, "-o", tmp_path / "out", "--generations", 10, "--token-ids", ids)
+    report = json.loads((tmp_path / "out/qcqa-report.json").read_text())
+    jsonschema.validate(report, qcqa.json("report", "--schema"))
+    losses = torch.cat(cross_entropy(expected_logits(reference.load(tmp_path / "out"), rows), rows))
+    assert report["evaluation"]["cross_entropy"] == pytest.approx(float(losses.mean()), rel=1e-5)
+    original = torch.cat(cross_entropy(expected_logits(reference.load(source), rows), rows))
+    assert report["evaluation"]["reference"]["perplexity"] == pytest.approx(math.exp(float(original.mean())), rel=1e-5)
+
+
+def test_real_model_gives_the_known_perplexities(qcqa, shared, tmp_path):
+    """First 120 documents of the development text, 23,269 predicted tokens; measured with transformers."""
+    model, text = shared / "models/stories15M", shared / "data/tinystories_dev.jsonl"
+    for needed in (model, text):
+        if not needed.exists():
+            pytest.skip(f"no {needed}")
+
+    def perplexity(folder):
+        result = qcqa.json("evaluate", folder, "--text", text, "--context", 256, "--truncate", "--max-documents", 120,
+                           "--json", "-", "-q")
+        assert (result["tokens"], result["documents"]) == (23269, 120)
+        return result["perplexity"]
+
+    assert perplexity(model) == pytest.approx(2.885, abs=6e-4)
+    known = {(3, "contiguous"): 132.8, (3, "equal"): 71.8, (3, "arbitrary"): 60.7,
+             (2, "contiguous"): 481.9, (2, "equal"): 456.4, (2, "arbitrary"): 324.6}
+    for (groups, cardinality), expected in known.items():
+        out = tmp_path / f"{groups}-{cardinality}"
+        qcqa.convert(model, out, "--groups", groups, "--cardinality", cardinality, "--layout", "expanded")
+        assert perplexity(out) == pytest.approx(expected, abs=0.06)
+
+
+def test_real_model_gives_the_logits_of_transformers(qcqa, shared, tmp_path):
+    model = shared / "models/stories15M"
+    if not model.exists():
+        pytest.skip(f"no {model}")
+    rows = documents(32000, lengths=(256, 31, 2))
+    _, found = dumped_logits(qcqa, model, rows, tmp_path)
+    assert reference.largest_difference(found, expected_logits(reference.load(model), rows)) <= TOLERANCE
 
 
 def test_unknown_mlp_is_one_clear_line(qcqa, built, tmp_path):
