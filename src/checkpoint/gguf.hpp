@@ -57,7 +57,8 @@ struct GgufFile {
   [[nodiscard]] const GgufValue* find(std::string_view key) const;
 };
 
-/// Reads and checks a file: magic, version, counts, types, alignment, tensors inside the file and apart from each other.
+/// Reads and checks a file: magic, version, counts, types, alignment, tensors inside the file and apart from each
+/// other.
 /// @throws Error(corrupt, unsupported, not_found, io)
 [[nodiscard]] GgufFile read_gguf(const std::filesystem::path& file);
 

@@ -15,8 +15,7 @@ constexpr std::uint32_t kMaxDimensions = 4;  // ggml's limit
 
 class Reader {
  public:
-  explicit Reader(const MappedFile& file)
-      : file_(file), where_(file.path().string()), bytes_(file.bytes(), where_) {}
+  explicit Reader(const MappedFile& file) : file_(file), where_(file.path().string()), bytes_(file.bytes(), where_) {}
 
   void read(GgufFile& out) {
     if (bytes_.number<std::uint32_t>() != kGgufMagic) refuse("must begin with GGUF");
@@ -57,17 +56,28 @@ class Reader {
 
   GgufValue value() {
     switch (const auto type = bytes_.number<std::uint32_t>(); static_cast<GgufType>(type)) {
-      case GgufType::u8: return std::uint32_t{bytes_.number<std::uint8_t>()};
-      case GgufType::u16: return std::uint32_t{bytes_.number<std::uint16_t>()};
-      case GgufType::u32: return bytes_.number<std::uint32_t>();
-      case GgufType::i8: return std::int32_t{bytes_.number<std::int8_t>()};
-      case GgufType::i16: return std::int32_t{bytes_.number<std::int16_t>()};
-      case GgufType::i32: return bytes_.number<std::int32_t>();
-      case GgufType::f32: return real();
-      case GgufType::boolean: return bytes_.number<std::uint8_t>() != 0;
-      case GgufType::string: return std::string(string());
-      case GgufType::array: return array();
-      default: throw Error(ErrorKind::unsupported, where_, "metadata type", std::to_string(type));
+      case GgufType::u8:
+        return std::uint32_t{bytes_.number<std::uint8_t>()};
+      case GgufType::u16:
+        return std::uint32_t{bytes_.number<std::uint16_t>()};
+      case GgufType::u32:
+        return bytes_.number<std::uint32_t>();
+      case GgufType::i8:
+        return std::int32_t{bytes_.number<std::int8_t>()};
+      case GgufType::i16:
+        return std::int32_t{bytes_.number<std::int16_t>()};
+      case GgufType::i32:
+        return bytes_.number<std::int32_t>();
+      case GgufType::f32:
+        return real();
+      case GgufType::boolean:
+        return bytes_.number<std::uint8_t>() != 0;
+      case GgufType::string:
+        return std::string(string());
+      case GgufType::array:
+        return array();
+      default:
+        throw Error(ErrorKind::unsupported, where_, "metadata type", std::to_string(type));
     }
   }
 
@@ -81,9 +91,12 @@ class Reader {
     switch (static_cast<GgufType>(type)) {
       case GgufType::i32:
         return fill(std::vector<std::int32_t>(), [this] { return bytes_.number<std::int32_t>(); });
-      case GgufType::f32: return fill(std::vector<float>(), [this] { return real(); });
-      case GgufType::string: return fill(std::vector<std::string>(), [this] { return std::string(string()); });
-      default: throw Error(ErrorKind::unsupported, where_, "arrays of metadata type", std::to_string(type));
+      case GgufType::f32:
+        return fill(std::vector<float>(), [this] { return real(); });
+      case GgufType::string:
+        return fill(std::vector<std::string>(), [this] { return std::string(string()); });
+      default:
+        throw Error(ErrorKind::unsupported, where_, "arrays of metadata type", std::to_string(type));
     }
   }
 
@@ -100,7 +113,8 @@ class Reader {
     const auto code = bytes_.number<std::uint32_t>();
     const auto row = std::ranges::find(kGgufTensorTypes, code, &GgufTensorType::code);
     if (row == kGgufTensorTypes.end()) {
-      throw Error(ErrorKind::unsupported, where_ + ": " + view.name, "is of a type that qcqa does not read", std::to_string(code));
+      throw Error(ErrorKind::unsupported, where_ + ": " + view.name, "is of a type that qcqa does not read",
+                  std::to_string(code));
     }
     view.dtype = row->dtype;
     view.file = file_.path();
@@ -116,7 +130,8 @@ class Reader {
       for (const std::int64_t extent : view.shape) {
         if (size) size = checked_multiply(*size, static_cast<std::uint64_t>(extent));
       }
-      if (view.file_offset % kGgufAlignment != 0) throw Error(ErrorKind::corrupt, where, "must lie at a multiple of 32");
+      if (view.file_offset % kGgufAlignment != 0)
+        throw Error(ErrorKind::corrupt, where, "must lie at a multiple of 32");
       if (view.file_offset < free_from) throw Error(ErrorKind::corrupt, where, "must not overlap the tensor before it");
       const auto begin = checked_add(data, view.file_offset);
       const auto end = begin && size ? checked_add(*begin, *size) : std::nullopt;

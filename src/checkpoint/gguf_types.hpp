@@ -18,6 +18,7 @@ struct GgufTensorType {
   Dtype dtype;
   std::uint32_t code;
 };
-inline constexpr std::array<GgufTensorType, 3> kGgufTensorTypes = {{{Dtype::f32, 0}, {Dtype::f16, 1}, {Dtype::bf16, 30}}};
+inline constexpr std::array<GgufTensorType, 3> kGgufTensorTypes = {
+    {{Dtype::f32, 0}, {Dtype::f16, 1}, {Dtype::bf16, 30}}};
 
 }  // namespace qcqa

@@ -118,7 +118,8 @@ GgufLayout lay_out_gguf(const GgufMetadata& metadata, std::span<const TensorSpec
   return layout;
 }
 
-GgufWriter::GgufWriter(const std::filesystem::path& file, const GgufMetadata& metadata, std::span<const TensorSpec> specs)
+GgufWriter::GgufWriter(const std::filesystem::path& file, const GgufMetadata& metadata,
+                       std::span<const TensorSpec> specs)
     : file_(FileHandle::create(file)) {
   const GgufLayout layout = lay_out_gguf(metadata, specs);
   file_.reserve(layout.file_bytes);

@@ -69,8 +69,7 @@ int run(const RunCommand& command) {
   const SearchState state{folder.string() + ".search-state", command.resume};
   Report report = search_model(model, options, device, console, state);
   if (!command.common.quiet) std::printf("%s", search_summary(report).c_str());
-  const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
-                                      command.output.plans());
+  const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv, command.output.plans());
   report.plan = plan;
   export_step(model, plan, report, command.output, console);
   if (command.output.dry_run) return kOk;

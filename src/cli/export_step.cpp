@@ -18,7 +18,8 @@ std::string kv_change(const ExportSummary& summary) {
 }
 
 void print_cost_of_shape(const Model& model, const ExportSummary& summary) {
-  if (const std::string note = padding_note(summary, model.parameter_count()); !note.empty()) std::printf("%s\n", note.c_str());
+  if (const std::string note = padding_note(summary, model.parameter_count()); !note.empty())
+    std::printf("%s\n", note.c_str());
   if (!summary.written_as.empty()) std::printf("Written as %s, which computes the same.\n", summary.written_as.c_str());
 }
 
@@ -30,7 +31,8 @@ void print_preview(const Model& model, const ExportSummary& summary, Report& rep
               human_bytes(static_cast<double>(summary.file_bytes)).c_str(),
               human_bytes(static_cast<double>(summary.tensor_bytes_before)).c_str());
   std::printf("Needs %s of free disk and about %s of memory above the mapped input. Nothing was written (--dry-run).\n",
-              human_bytes(static_cast<double>(summary.file_bytes)).c_str(), human_bytes(static_cast<double>(summary.buffer_bytes)).c_str());
+              human_bytes(static_cast<double>(summary.file_bytes)).c_str(),
+              human_bytes(static_cast<double>(summary.buffer_bytes)).c_str());
 }
 
 }  // namespace
@@ -55,11 +57,12 @@ void export_step(const Model& model, const Plan& plan, Report report, const Expo
   }
   const ExportSummary summary = export_model(model, plan, options, flags.output, flags.overwrite(), console.progress());
   std::printf("%s: %s, cost %s, %s of weights, %.1f s\n", flags.output.c_str(), kv_change(summary).c_str(),
-              format_number("%.5g", plan.cost).c_str(), human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(),
-              console.seconds());
+              format_number("%.5g", plan.cost).c_str(),
+              human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(), console.seconds());
   print_cost_of_shape(model, summary);
   if (options.layout == Layout::expanded) {
-    std::printf("Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");
+    std::printf(
+        "Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");
   }
 }
 

@@ -82,7 +82,8 @@ ExportSummary summarise(const Model& model, const Blueprint& blueprint, const Ex
   return summary;
 }
 
-std::unique_ptr<TensorSink> open_writer(const fs::path& folder, const Blueprint& blueprint, const ExportOptions& options) {
+std::unique_ptr<TensorSink> open_writer(const fs::path& folder, const Blueprint& blueprint,
+                                        const ExportOptions& options) {
   if (options.format == Format::gguf) {
     return std::make_unique<GgufWriter>(folder / kGgufFile, blueprint.gguf, specs_of(blueprint.tensors));
   }
@@ -95,7 +96,8 @@ void require_read_back(const fs::path& file, const Blueprint& blueprint) {
   bool same = read.metadata == blueprint.gguf && read.tensors.size() == blueprint.tensors.size();
   for (std::size_t i = 0; same && i < read.tensors.size(); ++i) {
     const TensorSpec& spec = blueprint.tensors[i].spec;
-    same = read.tensors[i].name == spec.name && read.tensors[i].dtype == spec.dtype && read.tensors[i].shape == spec.shape;
+    same =
+        read.tensors[i].name == spec.name && read.tensors[i].dtype == spec.dtype && read.tensors[i].shape == spec.shape;
   }
   if (!same) throw Error(ErrorKind::internal, file.string(), "must read back as it was written");
 }
@@ -114,7 +116,9 @@ void require_expressible(const Model& model, const Plan& plan, Layout layout, Fo
   layout_format(layout, format).require_plan(model, plan);
 }
 
-void require_layout(const Model& model, Layout layout, Format format) { layout_format(layout, format).require_model(model); }
+void require_layout(const Model& model, Layout layout, Format format) {
+  layout_format(layout, format).require_model(model);
+}
 
 void require_writable_target(const Model& model, const fs::path& target, Overwrite overwrite) {
   const fs::path source = fs::weakly_canonical(model.path());

@@ -28,19 +28,22 @@ bool is_uniform(const std::vector<LayerHeads>& heads) {
   });
 }
 
-GgufArchitecture choose_architecture(const Model& model, const LlamaParts& parts, const std::vector<LayerHeads>& heads) {
+GgufArchitecture choose_architecture(const Model& model, const LlamaParts& parts,
+                                     const std::vector<LayerHeads>& heads) {
   const std::string& family = model.architecture().family;
   const bool uniform = is_uniform(heads);
   if (family == "qwen3") {
     if (uniform) return {"qwen3", false};
-    throw Error(ErrorKind::unsupported, "--format gguf",
-                "only plans with one group count for all layers: no architecture of llama.cpp has norms of query and key heads "
-                "and a head count per layer",
-                "qwen3", "Use a uniform plan (--uniform, or --groups).");
+    throw Error(
+        ErrorKind::unsupported, "--format gguf",
+        "only plans with one group count for all layers: no architecture of llama.cpp has norms of query and key heads "
+        "and a head count per layer",
+        "qwen3", "Use a uniform plan (--uniform, or --groups).");
   }
   if (!uniform) return {"deci", true};
   // qwen2 computes the same as llama with biases, but takes neither other frequencies nor another head count.
-  const bool own = family == "qwen2" && parts.rotary_factors.empty() && heads.front().query_heads() == heads.front().layer->query_heads;
+  const bool own = family == "qwen2" && parts.rotary_factors.empty() &&
+                   heads.front().query_heads() == heads.front().layer->query_heads;
   return own ? GgufArchitecture{"qwen2", false} : GgufArchitecture{"llama", true};
 }
 
@@ -152,10 +155,11 @@ class TensorList {
       const char* name;
       HeadRole role;
     };
-    static constexpr Role kRoles[] = {{"attn_q", HeadRole::query}, {"attn_k", HeadRole::key}, {"attn_v", HeadRole::value}};
+    static constexpr Role kRoles[] = {
+        {"attn_q", HeadRole::query}, {"attn_k", HeadRole::key}, {"attn_v", HeadRole::value}};
     for (const Role& role : kRoles) {
-      OutputTensor tensor = gather_heads(prefix + role.name + (bias ? ".bias" : ".weight"), heads, {&role.role, 1}, bias,
-                                         bias ? Dtype::f32 : matrix_type(heads.layer->dtype));
+      OutputTensor tensor = gather_heads(prefix + role.name + (bias ? ".bias" : ".weight"), heads, {&role.role, 1},
+                                         bias, bias ? Dtype::f32 : matrix_type(heads.layer->dtype));
       tensor.rotary_neighbours = architecture_.rotary_neighbours && role.role != HeadRole::value;
       tensors_.push_back(std::move(tensor));
     }
@@ -169,7 +173,10 @@ class TensorList {
 
 }  // namespace
 
-void require_gguf(const Model& model) { (void)read_parts(model); }
+void require_gguf(const Model& model) {
+  const LlamaParts parts = read_parts(model);
+  (void)gguf_tokenizer(model, parts.vocabulary());
+}
 
 Blueprint build_gguf(const Model& model, std::vector<LayerHeads> heads, const ExportOptions& options) {
   const LlamaParts parts = read_parts(model);

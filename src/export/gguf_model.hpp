@@ -4,7 +4,8 @@
 
 namespace qcqa {
 
-/// A GGUF file that holds these heads: architecture "llama" or the family's own when all layers are alike, "deci" when not.
+/// A GGUF file that holds these heads: architecture "llama" or the family's own when all layers are alike, "deci" when
+/// not.
 /// @throws Error(unsupported) for models that these architectures cannot compute
 [[nodiscard]] Blueprint build_gguf(const Model& model, std::vector<LayerHeads> heads, const ExportOptions& options);
 

@@ -47,8 +47,8 @@ struct PreTokenizerName {
   std::string_view name;
   std::string_view steps;  ///< as spell_steps writes them
 };
-#define QCQA_WORDS(digits)                                                                        \
-  "Split (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                      \
+#define QCQA_WORDS(digits)                                                   \
+  "Split (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits \
   "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+\nByteLevel\n"
 constexpr std::array<PreTokenizerName, 5> kPreTokenizers = {{
     {"gpt-2", "ByteLevel words\n"},
@@ -118,7 +118,8 @@ std::pair<std::string, std::string> merge_parts(const JsonView& merge) {
 Vocabulary json_vocabulary(const JsonView& root) {
   Vocabulary vocabulary;
   for (const auto& [token, id] : root.at("model").at("vocab").value().items()) {
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > 16'777'215) root.corrupt("ids are small integers", id.dump());
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > 16'777'215)
+      root.corrupt("ids are small integers", id.dump());
     vocabulary.set(id.get<std::size_t>(), token, 0, TokenKind::normal);
   }
   return vocabulary;
@@ -166,7 +167,9 @@ void add_byte_fallback(GgufMetadata& keys, const JsonView& root, std::int64_t ro
     const bool byte = token.size() == 6 && token.starts_with("<0x") && token.ends_with('>');
     if (vocabulary.kinds[id] != static_cast<std::int32_t>(TokenKind::normal)) continue;
     vocabulary.scores[id] = rank != ranks.end() ? rank->second : lowest;
-    vocabulary.kinds[id] = static_cast<std::int32_t>(byte ? TokenKind::byte : token == unknown ? TokenKind::unknown : TokenKind::normal);
+    vocabulary.kinds[id] = static_cast<std::int32_t>(byte               ? TokenKind::byte
+                                                     : token == unknown ? TokenKind::unknown
+                                                                        : TokenKind::normal);
     if (token == unknown) keys.emplace_back("tokenizer.ggml.unknown_token_id", static_cast<std::uint32_t>(id));
   }
   add_added_tokens(root, vocabulary);
@@ -180,7 +183,8 @@ void add_byte_fallback(GgufMetadata& keys, const JsonView& root, std::int64_t ro
 void add_sentencepiece(GgufMetadata& keys, const fs::path& file, std::int64_t rows) {
   const SentencePieceModel pieces = read_sentencepiece_model(file);
   if (pieces.algorithm != SentencePieceModel::Algorithm::bpe) {
-    throw Error(ErrorKind::unsupported, file.string(), "--format gguf takes SentencePiece models of the kind BPE", "unigram");
+    throw Error(ErrorKind::unsupported, file.string(), "--format gguf takes SentencePiece models of the kind BPE",
+                "unigram");
   }
   if (pieces.remove_extra_spaces) {
     throw Error(ErrorKind::unsupported, file.string(), "--format gguf takes SentencePiece models that keep all spaces",
@@ -212,7 +216,8 @@ std::optional<TokenId> main_end(const Model& model, const SpecialTokens& special
 void add_special(GgufMetadata& keys, const Model& model) {
   const SpecialTokens special = Tokenizer::open(model.path()).special();
   if (special.bos) keys.emplace_back("tokenizer.ggml.bos_token_id", static_cast<std::uint32_t>(*special.bos));
-  if (const auto end = main_end(model, special)) keys.emplace_back("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(*end));
+  if (const auto end = main_end(model, special))
+    keys.emplace_back("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(*end));
   keys.emplace_back("tokenizer.ggml.add_bos_token", special.adds_bos);
   keys.emplace_back("tokenizer.ggml.add_eos_token", false);
 }

@@ -14,7 +14,7 @@ struct Blueprint {
   std::vector<LayerHeads> heads;  ///< one per layer, as stored
   std::vector<OutputTensor> tensors;
   nlohmann::ordered_json config;                             ///< config.json
-  GgufMetadata gguf{};                                      ///< for Format::gguf, in place of config.json
+  GgufMetadata gguf{};                                       ///< for Format::gguf, in place of config.json
   std::vector<std::pair<std::string, std::string>> files{};  ///< more files: name, content
   std::string written_as{};                                  ///< the model class, when it is not the input's own
 };

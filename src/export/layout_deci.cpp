@@ -9,7 +9,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
 }
 
 void require_plan(const Model& model, const Plan& plan) {
-  (void)build(model, plan, {.layout = Layout::deci, .format = Format::gguf});
+  (void)build(model, plan, {.layout = Layout::deci, .format = Format::gguf});  // reads no tensor
 }
 
 }  // namespace
@@ -18,7 +18,9 @@ const LayoutDescription& deci_layout() {
   static const LayoutDescription kRow = {
       {Layout::deci, "deci",
        "with --format gguf, for llama.cpp: head counts per layer, unequal groups padded to the largest of their layer"},
-      PlanShape::any, std::nullopt, LayoutFormat{require_gguf, require_plan, build}};
+      PlanShape::any,
+      std::nullopt,
+      LayoutFormat{require_gguf, require_plan, build}};
   return kRow;
 }
 

@@ -33,7 +33,7 @@ const LayoutDescription& expanded_layout() {
       {Layout::expanded, "expanded", "the original shape with merged heads copied back: any grouping, saves no memory"},
       PlanShape::any,
       LayoutFormat{[](const Model&) {}, any_plan, build},
-      LayoutFormat{require_gguf, any_plan, build_as_gguf}};
+      LayoutFormat{require_gguf, [](const Model& model, const Plan&) { require_gguf(model); }, build_as_gguf}};
   return kRow;
 }
 

@@ -31,9 +31,9 @@ void require_plan(const Model& model, const Plan& plan) {
 /// A bias of zeros for every output projection.
 void add_output_biases(const Model& model, std::optional<Dtype> dtype, std::vector<OutputTensor>& tensors) {
   for (const AttentionLayer& layer : model.layers()) {
-    tensors.push_back(gather_ranges(
-        model.architecture().tensor_name(layer.layer, model.architecture().output, ".bias"),
-        {{nullptr, 0, layer.hidden_size}}, {layer.hidden_size}, dtype.value_or(layer.output->dtype)));
+    tensors.push_back(gather_ranges(model.architecture().tensor_name(layer.layer, model.architecture().output, ".bias"),
+                                    {{nullptr, 0, layer.hidden_size}}, {layer.hidden_size},
+                                    dtype.value_or(layer.output->dtype)));
   }
 }
 
@@ -61,7 +61,10 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   return blueprint;
 }
 
-void require_plan_gguf(const Model&, const Plan& plan) { require_one_count(plan); }
+void require_plan_gguf(const Model& model, const Plan& plan) {
+  require_one_count(plan);
+  require_gguf(model);
+}
 
 Blueprint build_as_gguf(const Model& model, const Plan& plan, const ExportOptions& options) {
   return build_gguf(model, heads_alike(model, plan, largest_group(model, plan)), options);

@@ -68,7 +68,8 @@ bool has_bias(const LlamaParts::Layer& layer) {
 double rotary_theta(const Model& model, const ForwardDescription& names) {
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     const auto it = model.config().find(key);
-    if (it != model.config().end() && it->is_object() && it->contains("rope_theta")) return it->at("rope_theta").get<double>();
+    if (it != model.config().end() && it->is_object() && it->contains("rope_theta"))
+      return it->at("rope_theta").get<double>();
   }
   return config_value(model, names.rotary_theta);
 }
@@ -92,10 +93,12 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what, const Lla
   const int head_dim = model.layers().front().head_dim;
   Differences differences;
   differences.add(names.norm_kind != NormKind::rms || names.norm_offset != 0, "other norms");
-  differences.add(names.mlp_norm.empty() || !names.attention_post_norm.empty() || !names.mlp_post_norm.empty(), "other places of norms");
+  differences.add(names.mlp_norm.empty() || !names.attention_post_norm.empty() || !names.mlp_post_norm.empty(),
+                  "other places of norms");
   differences.add(spec.parallel, "parallel blocks");
   differences.add(names.mlp_gate.empty() || spec.activation != Activation::silu, "another MLP");
-  differences.add(spec.embedding_multiplier != 1 || spec.residual_multiplier != 1 || spec.logit_divisor != 1, "multipliers");
+  differences.add(spec.embedding_multiplier != 1 || spec.residual_multiplier != 1 || spec.logit_divisor != 1,
+                  "multipliers");
   differences.add(std::abs(spec.attention_scale * std::sqrt(head_dim) - 1) > 1e-6, "another attention scale");
   differences.add(spec.attention_softcap > 0 || spec.logit_softcap > 0, "soft caps");
   differences.add(spec.rotary.dim != head_dim, "partly rotated heads");

@@ -31,8 +31,8 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
                        const ExportSummary& summary) {
   const std::string name = std::filesystem::weakly_canonical(model.path()).filename().string();
   const bool compact = options.layout != Layout::expanded;
-  std::string card =
-      "---\nlibrary_name: " + std::string(options.format == Format::gguf ? "gguf" : "transformers") + "\nbase_model: " + name + "\ntags:\n- qcqa\n- grouped-query-attention\n---\n\n";
+  std::string card = "---\nlibrary_name: " + std::string(options.format == Format::gguf ? "gguf" : "transformers") +
+                     "\nbase_model: " + name + "\ntags:\n- qcqa\n- grouped-query-attention\n---\n\n";
   card += "# " + name + (compact ? ", with fewer key/value heads\n\n" : ", with merged key/value heads (expanded)\n\n");
   card += "Made from `" + name + "` (" + model.architecture().family + ") by qcqa " + std::string(version()) +
           " (commit " + std::string(commit()) +

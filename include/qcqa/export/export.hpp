@@ -60,20 +60,20 @@ struct ExportOptions {
   Format format = Format::safetensors;
   std::optional<Dtype> dtype{};  ///< of all floating-point tensors; nothing keeps each tensor's own
   WriterOptions writer{};
-  std::string command{};         ///< for the model card
-  std::string report{};          ///< JSON text to write as qcqa-report.json
+  std::string command{};  ///< for the model card
+  std::string report{};   ///< JSON text to write as qcqa-report.json
 };
 
 struct ExportSummary {
   std::int64_t kv_bytes_per_token_before = 0, kv_bytes_per_token_after = 0;
   std::uint64_t tensor_bytes_before = 0, tensor_bytes_after = 0;
-  std::uint64_t file_bytes = 0;      ///< of the weights and all side files
-  std::uint64_t buffer_bytes = 0;    ///< memory needed above the mapped input
+  std::uint64_t file_bytes = 0;    ///< of the weights and all side files
+  std::uint64_t buffer_bytes = 0;  ///< memory needed above the mapped input
   int shards = 0;
-  int heads_before = 0, heads_after = 0;  ///< KV heads over all layers (stored ones, for the layout)
+  int heads_before = 0, heads_after = 0;              ///< KV heads over all layers (stored ones, for the layout)
   int query_heads_before = 0, query_heads_after = 0;  ///< over all layers; more after than before: padding
-  std::int64_t padding_parameters = 0;  ///< zeros that stand for no weight of the input
-  std::string written_as{};             ///< the model class, when it is not the input's own
+  std::int64_t padding_parameters = 0;                ///< zeros that stand for no weight of the input
+  std::string written_as{};                           ///< the model class, when it is not the input's own
 };
 
 /// What padding costs, in one line; empty without padding.
@@ -91,7 +91,8 @@ struct LayoutChoice {
   Format format{};
   std::string why;
 };
-/// @throws Error(unsupported) when the runtime has none for it, with what stands in the way of each and what could be done
+/// @throws Error(unsupported) when the runtime has none for it, with what stands in the way of each and what could be
+/// done
 [[nodiscard]] LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target);
 
 /// Throws unless export_model could begin to write: not in place, nothing there to lose.
@@ -100,8 +101,8 @@ void require_writable_target(const Model& model, const std::filesystem::path& ta
 /// What export_model would write. Touches no tensor byte and no disk.
 [[nodiscard]] ExportSummary preview_export(const Model& model, const Plan& plan, const ExportOptions& options);
 
-/// Writes a complete folder: weights, edited config.json, tokenizer and side files, model card, report. The folder appears
-/// whole or not at all.
+/// Writes a complete folder: weights, edited config.json, tokenizer and side files, model card, report. The folder
+/// appears whole or not at all.
 /// @throws Error(invalid_argument) when `target` is the model's own folder or not empty (see StagedFolder);
 ///         Error(io) when the disk is too small or a write fails; Error(interrupted) when progress asks to stop
 ExportSummary export_model(const Model& model, const Plan& plan, const ExportOptions& options,
