@@ -24,8 +24,8 @@ struct LlamaParts {
   int max_positions = 0;  ///< the model's, or its sliding window: within it, a window changes nothing
   int mlp_width = 0;
   const TensorView *embedding = nullptr, *final_norm = nullptr, *head = nullptr;  ///< no head: tied
-  std::vector<Layer> layers;
-  std::vector<double> rotary_factors;  ///< by which plain frequencies are divided; empty: all 1
+  std::vector<Layer> layers{};
+  std::vector<double> rotary_factors{};  ///< by which plain frequencies are divided; empty: all 1
   double rotary_theta = 0;
 
   [[nodiscard]] std::int64_t vocabulary() const { return embedding->shape.front(); }

@@ -207,7 +207,7 @@ TEST(ExportGguf, UnknownPreTokenizersAreRefused) {
                                  {{{"type", "Digits"}, {"individual_digits", false}},
                                   {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}}}}};
   const Source source(llama(), tokenizer);
-  expect_error(ErrorKind::unsupported, "needs one that llama.cpp has",
+  expect_error(ErrorKind::unsupported, "needs a pre_tokenizer that llama.cpp has",
                [&] { (void)source.convert(kUniform, Layout::gqa); });
 }
 

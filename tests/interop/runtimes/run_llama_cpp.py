@@ -2,7 +2,8 @@
 `run_llama_cpp.py REQUEST.json RESULT.npz`.
 
 Request: {"model": file, "rows": [[token id, ...], ...], "context": cells of the KV cache, "cache": "f32" | "f16",
-"texts": [text, ...], "generate": {"prompt": [id, ...], "tokens": n}}. All but "model" may be missing. The result holds
+"flash_attention": false, "texts": [text, ...],
+"special": whether texts may hold special tokens, "generate": {"prompt": [id, ...], "tokens": n}}. All but "model" may be missing. The result holds
 `logits` (positions of all rows, vocabulary), `ids` and `lengths` of the texts, `generated`, `cache_bytes` as llama.cpp
 reports them, `log` (JSON lines).
 """
@@ -25,8 +26,11 @@ def remember(level, text, user_data):
 
 def open_context(model, request):
     options = lib.llama_context_default_params()
-    options.n_ctx = options.n_batch = options.n_ubatch = request.get("context", 256)
-    options.n_seq_max, options.n_threads, options.n_threads_batch = 1, 2, 2
+    options.n_ctx = request.get("context", 256)
+    options.n_batch = options.n_ubatch = min(options.n_ctx, 512)
+    # Flash attention, which is on by default, rounds to half precision. Off, values are padded to the largest layer.
+    options.flash_attn_type = -1 if request.get("flash_attention", True) else 0
+    options.n_seq_max = options.n_threads = options.n_threads_batch = 1
     options.type_k = options.type_v = {"f32": 0, "f16": 1}[request.get("cache", "f32")]
     context = lib.llama_init_from_model(model, options)
     assert context, "".join(LOG)
@@ -59,10 +63,10 @@ def generate(context, prompt, count, vocabulary):
     return tokens[len(prompt):]
 
 
-def tokenize(vocabulary, text):
+def tokenize(vocabulary, text, special):
     data = text.encode()
     ids = (lib.llama_token * (len(data) + 16))()
-    count = lib.llama_tokenize(vocabulary, data, len(data), ids, len(ids), False, False)
+    count = lib.llama_tokenize(vocabulary, data, len(data), ids, len(ids), False, special)
     assert count >= 0
     return list(ids[:count])
 
@@ -78,7 +82,7 @@ def main(request_file, result_file):
     vocabulary = lib.llama_model_get_vocab(model)
     size = lib.llama_vocab_n_tokens(vocabulary)
     if "texts" in request:
-        ids = [tokenize(vocabulary, text) for text in request["texts"]]
+        ids = [tokenize(vocabulary, text, request.get("special", False)) for text in request["texts"]]
         result["lengths"] = np.array([len(row) for row in ids])
         result["ids"] = np.array([token for row in ids for token in row], np.int64)
     if "rows" in request or "generate" in request:
