@@ -72,6 +72,7 @@ Report search_costs(const std::vector<const GroupCost*>& costs, const SearchOpti
 
 Report search_model(const Model& model, const SearchOptions& options, const Device& device, Console& console,
                     const std::optional<SearchState>& state) {
+  require_unconverted(model);
   const ProgressFn progress = console.progress();
   const auto total = static_cast<std::int64_t>(model.layers().size());
   const double start = console.seconds();

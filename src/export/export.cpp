@@ -111,12 +111,20 @@ void copy_side_file(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
+void require_unconverted(const Model& model) {
+  if (!model.has_heads_per_layer()) return;
+  throw Error(ErrorKind::unsupported, model.path().string(), "has been converted already, with head counts per layer",
+              std::string(kKvHeadsPerLayer) + " in config.json", "Search and convert the model it was made from.");
+}
+
 void require_expressible(const Model& model, const Plan& plan, Layout layout, Format format) {
+  require_unconverted(model);
   require_plan_fits(model, plan);
   layout_format(layout, format).require_plan(model, plan);
 }
 
 void require_layout(const Model& model, Layout layout, Format format) {
+  require_unconverted(model);
   layout_format(layout, format).require_model(model);
 }
 

@@ -24,7 +24,8 @@ std::string_view config_name(Dtype dtype) {
 }  // namespace
 
 std::span<const LayoutDescription> layout_descriptions() {
-  static const std::vector<LayoutDescription> kRows = {gqa_layout(), expanded_layout(), deci_layout()};
+  static const std::vector<LayoutDescription> kRows = {gqa_layout(), expanded_layout(), remote_code_layout(),
+                                                       deci_layout()};
   return kRows;
 }
 

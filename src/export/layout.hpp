@@ -43,6 +43,7 @@ struct LayoutDescription {
 // The rows, in the order of the help text.
 [[nodiscard]] const LayoutDescription& gqa_layout();
 [[nodiscard]] const LayoutDescription& expanded_layout();
+[[nodiscard]] const LayoutDescription& remote_code_layout();
 [[nodiscard]] const LayoutDescription& deci_layout();
 
 /// One KV head per group, every group padded to the largest of its layer.

@@ -22,7 +22,10 @@ struct TargetRow {
 const std::vector<TargetRow>& targets() {
   static const std::vector<TargetRow> kRows = {
       {{Target::transformers, "transformers", "Hugging Face transformers"},
-       {{Layout::gqa, Format::safetensors, false, kOwnClass}}},
+       {{Layout::gqa, Format::safetensors, false, kOwnClass},
+        {Layout::remote_code, Format::safetensors, false,
+         "head counts per layer, which no class of transformers has: the folder carries a modeling file, loaded with "
+         "trust_remote_code=True"}}},
       {{Target::vllm, "vllm", "vLLM"}, {{Layout::gqa, Format::safetensors, false, kOwnClass}}},
       {{Target::llama_cpp, "llama.cpp", "llama.cpp, as GGUF"},
        {{Layout::gqa, Format::gguf, true, "equal groups, one count for all layers, which llama.cpp holds as it is"},

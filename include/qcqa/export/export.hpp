@@ -25,9 +25,12 @@ inline constexpr const char* kGgufFile = "model.gguf";
 
 /// How a plan is written down. What each can express, and which runtimes load it: layout_infos().
 enum class Layout {
-  gqa,       ///< the family's own class with fewer KV heads
-  expanded,  ///< the shape of the original, merged heads copied to every member; any plan, saves no memory
-  deci,      ///< GGUF with head counts per layer
+  gqa,           ///< the family's own class with fewer KV heads
+  expanded,      ///< the shape of the original, merged heads copied to every member; any plan, saves no memory
+  remote_code,   ///< transformers: the family's own class with head counts per layer
+  nemotron_nas,  ///< vLLM's class for Nemotron-NAS models, head counts per layer
+  openelm,       ///< mlx-lm's class for OpenELM, head counts per layer
+  deci,          ///< GGUF with head counts per layer
 };
 
 /// The kind of file.
@@ -81,6 +84,9 @@ struct ExportSummary {
 
 /// @throws Error(unsupported) with the layers that stand in the way and what would work instead
 void require_expressible(const Model& model, const Plan& plan, Layout layout, Format format = Format::safetensors);
+
+/// Throws Error(unsupported) for a model that a conversion has given head counts per layer.
+void require_unconverted(const Model& model);
 
 /// Throws Error(unsupported) when the model's family cannot be written in this layout at all, whatever the plan.
 void require_layout(const Model& model, Layout layout, Format format = Format::safetensors);
