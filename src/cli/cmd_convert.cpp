@@ -79,7 +79,7 @@ int run(const ConvertCommand& command) {
     require_same_model(report, model, command.report);
     plan = command.point_option->count() > 0
                ? plan_for_point(report.search, command.point)
-               : plan_for_fraction(report.search, model.total_kv_heads(), command.kv, command.output.plans());
+               : plan_for_fraction(report.search, model.total_kv_heads(), command.kv, command.output.plans(model));
   }
   export_step(model, plan, std::move(report), command.output, console);
   return kOk;

@@ -52,14 +52,18 @@ void check(const RunCommand& command) {
 int run(const RunCommand& command) {
   check(command);
   const int threads = command.common.apply_threads();
-  const SearchOptions options = command.search.resolve(threads);
+  SearchOptions options = command.search.resolve(threads);
   const ExportOptions output = command.output.resolve();
   const Device device = parse_device(command.common.device);
   Console console = command.common.console();
   const Model model = Model::open(command.model);
   console.note(preamble(model, "run"));
   check_output(model, command.output);
-  if (!command.output.automatic_for()) require_layout(model, output.layout, output.format);
+  if (const auto target = command.output.automatic_for()) {
+    apply_target(model, *target, options);
+  } else {
+    require_layout(model, output.layout, output.format);
+  }
   // Read before the search, so that a mistake in it shows at once.
   std::optional<EvaluationText> text;
   if (command.text.given()) text = read_text(model, command.text);
@@ -69,7 +73,7 @@ int run(const RunCommand& command) {
   const SearchState state{folder.string() + ".search-state", command.resume};
   Report report = search_model(model, options, device, console, state);
   if (!command.common.quiet) std::printf("%s", search_summary(report).c_str());
-  const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv, command.output.plans());
+  const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv, command.output.plans(model));
   report.plan = plan;
   export_step(model, plan, report, command.output, console);
   if (command.output.dry_run) return kOk;

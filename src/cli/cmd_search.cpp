@@ -12,7 +12,7 @@ namespace qcqa::cli {
 namespace {
 
 struct SearchCommand {
-  std::string model, distances, output;
+  std::string model, distances, output, target;
   bool resume = false, force = false;
   CommonFlags common;
   SearchFlags search;
@@ -20,16 +20,18 @@ struct SearchCommand {
 
 int run(const SearchCommand& command) {
   const bool to_stdout = command.output == "-";
-  const SearchOptions options = command.search.resolve(command.common.apply_threads());
+  SearchOptions options = command.search.resolve(command.common.apply_threads());
   const Device device = parse_device(command.common.device);
   if (!to_stdout && !command.force && std::filesystem::exists(command.output)) {
-    throw Error(ErrorKind::invalid_argument, command.output, "the report must not exist yet", "a file", "Use --force to replace it.");
+    throw Error(ErrorKind::invalid_argument, command.output, "the report must not exist yet", "a file",
+                "Use --force to replace it.");
   }
   if (to_stdout && command.resume) {
     throw Error(ErrorKind::invalid_argument, "--resume", "needs a report file to resume", "-o -");
   }
   Console console = command.common.console();
-  console.detail("seed " + std::to_string(options.layer.seed) + ", " + std::to_string(options.threads) + " threads, " + device.name());
+  console.detail("seed " + std::to_string(options.layer.seed) + ", " + std::to_string(options.threads) + " threads, " +
+                 device.name());
 
   std::optional<SearchState> state;
   if (!to_stdout) state = SearchState{command.output + ".state", command.resume};
@@ -37,6 +39,7 @@ int run(const SearchCommand& command) {
     if (!command.distances.empty()) return search_distances(command.distances, options, console, state);
     const Model model = Model::open(command.model);
     console.note(preamble(model, "search"));
+    if (!command.target.empty()) apply_target(model, parse_target(command.target), options);
     return search_model(model, options, device, console, state);
   }();
   const std::string document = to_json(report).dump(1) + "\n";
@@ -71,6 +74,8 @@ void add_search(CLI::App& app, Action& action) {
   sub->add_option("-o,--output", command->output, "Report file, JSON; - for stdout")->required();
   sub->add_flag("--resume", command->resume, "Go on with an interrupted search of the same output");
   sub->add_flag("--force", command->force, "Replace the report if it exists");
+  sub->add_option("--target", command->target, "Only plans that this runtime can run: " + describe_targets())
+      ->excludes(distances);
   command->search.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action, model, distances] {

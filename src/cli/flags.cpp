@@ -134,6 +134,17 @@ void SearchFlags::add_to(CLI::App& command) {
   number("--seed", options.layer.seed, "Seed of everything random; the same seed gives the same result");
 }
 
+Target parse_target(const std::string& name) { return parse_choice(std::span(target_choices()), name, "--target"); }
+
+std::string describe_targets() { return describe_choices(std::span(target_choices())); }
+
+void apply_target(const Model& model, Target target, SearchOptions& options) {
+  const PlanLimits limits = limits_for(model, target);
+  options.uniform = options.uniform || limits == PlanLimits::uniform;
+  options.divisors = limits == PlanLimits::divisors || limits == PlanLimits::equal_divisors;
+  if (limits == PlanLimits::equal_divisors) options.arbitrary = false;
+}
+
 std::string_view strategy_name(Strategy strategy) {
   for (const auto& choice : kStrategies) {
     if (choice.value == strategy) return choice.name;
@@ -165,10 +176,7 @@ void ExportFlags::add_to(CLI::App& command) {
   command.add_option("--format", format, "Kind of file: " + describe_choices(rows(kFormats)))
       ->group(group)
       ->capture_default_str();
-  command
-      .add_option("--target", target,
-                  "Runtime to choose a layout for: " + describe_choices(std::span(target_choices())))
-      ->group(group);
+  command.add_option("--target", target, "Runtime to choose a layout for: " + describe_targets())->group(group);
   command.add_option("--dtype", dtype, "Type of all floating-point tensors: " + describe_choices(rows(kDtypes)))
       ->group(group)
       ->capture_default_str();
@@ -197,7 +205,7 @@ std::optional<Target> ExportFlags::automatic_for() const {
       throw Error(ErrorKind::invalid_argument, "--target", "chooses the layout, so none can be given",
                   "--layout " + layout, "Give one of the two.");
     }
-    const Target wanted = parse_choice(std::span(target_choices()), target, "--target");
+    const Target wanted = parse_target(target);
     if (gguf && wanted != Target::llama_cpp) {
       throw Error(ErrorKind::invalid_argument, "--target", "only llama.cpp reads --format gguf", target);
     }
@@ -209,7 +217,11 @@ std::optional<Target> ExportFlags::automatic_for() const {
   return std::nullopt;
 }
 
-PlanShape ExportFlags::plans() const { return automatic_for() ? PlanShape::any : preferred_plans(resolve().layout); }
+PlanShape ExportFlags::plans(const Model& model) const {
+  const auto wanted = automatic_for();
+  if (!wanted) return preferred_plans(resolve().layout);
+  return limits_for(model, *wanted) == PlanLimits::uniform ? PlanShape::uniform : PlanShape::any;
+}
 
 std::uint64_t parse_size(const std::string& text, const std::string& option) {
   struct Unit {

@@ -37,6 +37,13 @@ struct SearchFlags {
   [[nodiscard]] SearchOptions resolve(int threads) const;
 };
 
+/// --target as typed. @throws Error(invalid_argument)
+[[nodiscard]] Target parse_target(const std::string& name);
+[[nodiscard]] std::string describe_targets();
+
+/// Restricts a search to the plans that `target` can run.
+void apply_target(const Model& model, Target target, SearchOptions& options);
+
 /// As --strategy spells it.
 [[nodiscard]] std::string_view strategy_name(Strategy strategy);
 
@@ -56,7 +63,7 @@ struct ExportFlags {
   /// The runtime to choose a layout for once the plan is known; nothing when the layout is given.
   [[nodiscard]] std::optional<Target> automatic_for() const;
   /// The plans that a budget chooses from.
-  [[nodiscard]] PlanShape plans() const;
+  [[nodiscard]] PlanShape plans(const Model& model) const;
   [[nodiscard]] Overwrite overwrite() const { return force ? Overwrite::replace : Overwrite::refuse; }
 };
 

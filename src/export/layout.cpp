@@ -24,8 +24,8 @@ std::string_view config_name(Dtype dtype) {
 }  // namespace
 
 std::span<const LayoutDescription> layout_descriptions() {
-  static const std::vector<LayoutDescription> kRows = {gqa_layout(), expanded_layout(), remote_code_layout(),
-                                                       deci_layout()};
+  static const std::vector<LayoutDescription> kRows = {gqa_layout(),          expanded_layout(), remote_code_layout(),
+                                                       nemotron_nas_layout(), openelm_layout(),  deci_layout()};
   return kRows;
 }
 
@@ -100,6 +100,14 @@ nlohmann::ordered_json base_config(const Model& model, std::optional<Dtype> dtyp
   nlohmann::ordered_json config = model.config();
   if (dtype) config[config.contains("dtype") ? "dtype" : "torch_dtype"] = config_name(*dtype);
   return config;
+}
+
+void copy_common_keys(const Model& model, std::optional<Dtype> dtype, nlohmann::ordered_json& config) {
+  const nlohmann::ordered_json base = base_config(model, dtype);
+  for (const char* key :
+       {"bos_token_id", "eos_token_id", "pad_token_id", "initializer_range", "use_cache", "dtype", "torch_dtype"}) {
+    if (const auto it = base.find(key); it != base.end()) config[key] = *it;
+  }
 }
 
 std::string padding_note(const ExportSummary& summary, std::int64_t parameters) {

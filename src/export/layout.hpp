@@ -44,6 +44,8 @@ struct LayoutDescription {
 [[nodiscard]] const LayoutDescription& gqa_layout();
 [[nodiscard]] const LayoutDescription& expanded_layout();
 [[nodiscard]] const LayoutDescription& remote_code_layout();
+[[nodiscard]] const LayoutDescription& nemotron_nas_layout();
+[[nodiscard]] const LayoutDescription& openelm_layout();
 [[nodiscard]] const LayoutDescription& deci_layout();
 
 /// One KV head per group, every group padded to the largest of its layer.
@@ -58,5 +60,8 @@ struct LayoutDescription {
 
 /// config.json of the input with what holds for every layout: the type of the weights.
 [[nodiscard]] nlohmann::ordered_json base_config(const Model& model, std::optional<Dtype> dtype);
+
+/// What every class reads, into a config.json that is written anew: special tokens, type of the weights.
+void copy_common_keys(const Model& model, std::optional<Dtype> dtype, nlohmann::ordered_json& config);
 
 }  // namespace qcqa

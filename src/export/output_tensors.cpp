@@ -137,6 +137,27 @@ OutputTensor gather_columns(std::string name, const LayerHeads& heads, Dtype dty
   tensor.source = heads.layer->output;
   tensor.layer = heads.layer;
   tensor.column_order = heads.query;
+  tensor.column_block = heads.layer->head_dim;
+  return tensor;
+}
+
+OutputTensor copy_tensor(std::string name, const TensorView& source, Dtype dtype) {
+  OutputTensor tensor;
+  tensor.spec = {std::move(name), dtype, source.shape};
+  tensor.source = &source;
+  return tensor;
+}
+
+OutputTensor pad_columns(std::string name, const TensorView& source, std::int64_t columns, Dtype dtype) {
+  OutputTensor tensor = copy_tensor(std::move(name), source, dtype);
+  const std::int64_t own = source.shape.back();
+  if (columns == own) return tensor;
+  tensor.kind = OutputTensor::Kind::columns;
+  tensor.spec.shape.back() = columns;
+  const std::int64_t block = std::gcd(own, columns);
+  tensor.column_block = static_cast<int>(block);
+  tensor.column_order.assign(static_cast<std::size_t>(columns / block), kZeroHead);
+  std::iota(tensor.column_order.begin(), tensor.column_order.begin() + own / block, 0);
   return tensor;
 }
 

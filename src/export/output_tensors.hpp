@@ -39,7 +39,7 @@ struct OutputTensor {
   enum class Kind {
     copy,     ///< as `source` (the type may change)
     heads,    ///< rows (or bias elements) gathered head by head
-    columns,  ///< output projection `source` with its blocks of head_dim columns reordered
+    columns,  ///< `source` with its blocks of columns reordered, such as the output projection's of each head
     ranges,   ///< rows of several tensors, one after another
     values,   ///< numbers that are not in the input
   };
@@ -53,7 +53,8 @@ struct OutputTensor {
   /// Kind::heads: in every head, row 2i is the input's row i and row 2i + 1 its row i + head_dim/2, so that the two
   /// dimensions that a rotary embedding turns together are neighbours.
   bool rotary_neighbours = false;
-  std::vector<int> column_order;  ///< Kind::columns: the query head at each place, or kZeroHead
+  std::vector<int> column_order;  ///< Kind::columns: the query head (or block) at each place, or kZeroHead
+  int column_block = 0;           ///< Kind::columns: columns of one place
   std::vector<RowRange> ranges;   ///< Kind::ranges
   std::vector<double> values;     ///< Kind::values
 
@@ -83,6 +84,12 @@ struct OutputTensor {
 
 /// The output projection (hidden_size, places * head_dim).
 [[nodiscard]] OutputTensor gather_columns(std::string name, const LayerHeads& heads, Dtype dtype);
+
+/// A tensor as it is, but for its name and type.
+[[nodiscard]] OutputTensor copy_tensor(std::string name, const TensorView& source, Dtype dtype);
+
+/// A matrix with columns of zeros after its own, up to `columns`.
+[[nodiscard]] OutputTensor pad_columns(std::string name, const TensorView& source, std::int64_t columns, Dtype dtype);
 
 /// Rows of tensors of the same width, one after another.
 [[nodiscard]] OutputTensor gather_ranges(std::string name, std::vector<RowRange> ranges,

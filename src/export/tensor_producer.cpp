@@ -102,8 +102,8 @@ void write_columns(Output& output) {
   const Dtype from = tensor.source->dtype;
   const auto rows = static_cast<std::size_t>(tensor.spec.shape[0]);
   const std::size_t in_row = tensor.source->bytes.size() / rows;
-  const std::size_t in_block = static_cast<std::size_t>(tensor.layer->head_dim) * size_of(from);
-  const std::size_t out_block = static_cast<std::size_t>(tensor.layer->head_dim) * size_of(tensor.spec.dtype);
+  const std::size_t in_block = static_cast<std::size_t>(tensor.column_block) * size_of(from);
+  const std::size_t out_block = static_cast<std::size_t>(tensor.column_block) * size_of(tensor.spec.dtype);
   output.write_units(rows, tensor.column_order.size() * out_block, [&](std::size_t row, std::span<std::byte> out) {
     const auto source = tensor.source->bytes.subspan(row * in_row, in_row);
     for (std::size_t i = 0; i < tensor.column_order.size(); ++i) {

@@ -15,7 +15,9 @@ from architectures import VOCABULARY
 PLANS = {
     "uniform": ["--groups", 4, "--cardinality", "equal"],
     "unequal": ["--groups", 3, "--cardinality", "arbitrary"],
+    "unequal-two": ["--groups", 2, "--cardinality", "arbitrary"],  # 2 x places divides every hidden size here
     "per-layer": ["--kv", 0.6],
+    "equal-per-layer": ["--kv", 0.6],  # of a search among equal groups
 }
 
 
@@ -32,14 +34,15 @@ def without_tokenizer(source, folder):
     return folder
 
 
-def convert(qcqa, source, out, plan, *options):
+def convert(qcqa, source, out, plan, *options, expect=0):
     arguments = list(PLANS[plan])
     if "--kv" in arguments:
-        report = source.parent / f"{source.name}.report.json"
+        report = out.parent / f"{plan}.report.json"
         if not report.exists():
-            qcqa.run("search", source, "-o", report, "-q")
+            kind = "equal" if plan.startswith("equal") else "both"
+            qcqa.run("search", source, "-o", report, "--cardinality", kind, "-q")
         arguments += ["--report", report]
-    return qcqa.run("convert", source, "-o", out, *arguments, *options)
+    return qcqa.run("convert", source, "-o", out, *arguments, *options, expect=expect)
 
 
 def claimed_kv_bytes(folder):

@@ -101,6 +101,15 @@ struct LayoutChoice {
 /// done
 [[nodiscard]] LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target);
 
+/// Which plans a search for a runtime should offer, so that choose_layout finds a layout for each.
+enum class PlanLimits {
+  none,
+  divisors,  ///< group counts that divide the number of KV heads, so that one number of query heads suits all layers
+  equal_divisors,  ///< the same, and groups of equal size
+  uniform,         ///< one group count for all layers, equal groups
+};
+[[nodiscard]] PlanLimits limits_for(const Model& model, Target target);
+
 /// Throws unless export_model could begin to write: not in place, nothing there to lose.
 void require_writable_target(const Model& model, const std::filesystem::path& target, Overwrite overwrite);
 

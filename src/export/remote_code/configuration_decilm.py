@@ -28,6 +28,9 @@ class DeciLMConfig(LlamaConfig):
         super().__post_init__(**kwargs)
         self.block_configs = [Block(**block) if isinstance(block, dict) else block for block in block_configs or []]
 
+    def validate_architecture(self):
+        """Any number of query heads goes with any hidden size: the head size is stated."""
+
     def to_dict(self):
         values = super().to_dict()
         values["block_configs"] = [block.to_dict() for block in self.block_configs]
