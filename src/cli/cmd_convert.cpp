@@ -81,7 +81,7 @@ int run(const ConvertCommand& command) {
                ? plan_for_point(report.search, command.point)
                : plan_for_fraction(report.search, model.total_kv_heads(), command.kv, command.output.plans(model));
   }
-  export_step(model, plan, std::move(report), command.output, console);
+  (void)export_step(model, plan, std::move(report), command.output, console);
   return kOk;
 }
 

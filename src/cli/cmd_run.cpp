@@ -28,11 +28,21 @@ struct RunCommand {
 
 /// The last step: the new model beside the one it was made from, for people and into the report beside it.
 Evaluation evaluate_output(const RunCommand& command, const std::filesystem::path& folder, const Model& model,
-                           const EvaluationText& text, Report report, Console& console) {
+                           const ExportOptions& written, const EvaluationText& text, Report report, Console& console) {
   const double start = console.seconds();
-  const Model converted = Model::open(folder);
+  // What only another runtime reads is evaluated in the expanded layout, which holds the same heads.
+  std::optional<StagedFolder> scratch;
+  std::filesystem::path evaluated = folder;
+  if (!opens_again(written.layout, written.format)) {
+    scratch.emplace(folder.string() + ".evaluation", Overwrite::refuse);
+    evaluated = scratch->path() / "expanded";
+    const ExportOptions expanded{.layout = Layout::expanded, .dtype = written.dtype};
+    (void)export_model(model, *report.plan, expanded, evaluated, Overwrite::refuse, console.progress());
+  }
+  const Model converted = Model::open(evaluated);
   const EvaluateOptions options{.forward = command.compute.resolve(command.common.device), .layers = {}};
   report.evaluation = evaluate(converted, &model, text.windows, options, console.progress());
+  report.evaluation->kv_bytes_per_token = preview_export(model, *report.plan, written).kv_bytes_per_token_after;
   report.timings["evaluate"] = console.seconds() - start;
   write_file_atomically(folder / kReportFile, to_json(report).dump(1) + "\n");
   std::printf("%s", evaluation_summary(*report.evaluation, text).c_str());
@@ -75,14 +85,14 @@ int run(const RunCommand& command) {
   if (!command.common.quiet) std::printf("%s", search_summary(report).c_str());
   const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv, command.output.plans(model));
   report.plan = plan;
-  export_step(model, plan, report, command.output, console);
+  const ExportOptions written = export_step(model, plan, report, command.output, console);
   if (command.output.dry_run) return kOk;
   std::error_code ignored;
   std::filesystem::remove(state.file, ignored);
   if (!text) return kOk;
   prepare_forward(threads);
-  return check_increase(evaluate_output(command, folder, model, *text, std::move(report), console), command.limit,
-                        console);
+  return check_increase(evaluate_output(command, folder, model, written, *text, std::move(report), console),
+                        command.limit, console);
 }
 
 }  // namespace

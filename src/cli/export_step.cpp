@@ -41,7 +41,8 @@ void check_output(const Model& model, const ExportFlags& flags) {
   require_writable_target(model, flags.output, flags.overwrite());
 }
 
-void export_step(const Model& model, const Plan& plan, Report report, const ExportFlags& flags, Console& console) {
+ExportOptions export_step(const Model& model, const Plan& plan, Report report, const ExportFlags& flags,
+                          Console& console) {
   ExportOptions options = flags.resolve();
   if (const auto target = flags.automatic_for()) {
     const LayoutChoice choice = choose_layout(model, plan, *target);
@@ -53,7 +54,7 @@ void export_step(const Model& model, const Plan& plan, Report report, const Expo
   options.report = to_json(report).dump(1) + "\n";
   if (flags.dry_run) {
     print_preview(model, preview_export(model, plan, options), report);
-    return;
+    return options;
   }
   const ExportSummary summary = export_model(model, plan, options, flags.output, flags.overwrite(), console.progress());
   std::printf("%s: %s, cost %s, %s of weights, %.1f s\n", flags.output.c_str(), kv_change(summary).c_str(),
@@ -64,6 +65,7 @@ void export_step(const Model& model, const Plan& plan, Report report, const Expo
     std::printf(
         "Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");
   }
+  return options;
 }
 
 }  // namespace qcqa::cli

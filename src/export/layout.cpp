@@ -54,6 +54,11 @@ std::span<const LayoutInfo> layout_infos() {
 
 std::string_view layout_name(Layout layout) { return describe_layout(layout).info.name; }
 
+bool opens_again(Layout layout, Format format) {
+  return format == Format::safetensors &&
+         (layout == Layout::gqa || layout == Layout::expanded || layout == Layout::remote_code);
+}
+
 PlanShape preferred_plans(Layout layout) { return describe_layout(layout).preferred; }
 
 std::string layers_in_the_way(const Plan& plan) {

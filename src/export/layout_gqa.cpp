@@ -18,7 +18,7 @@ void require_one_count(const Plan& plan) {
   if (plan.has_one_group_count()) return;
   throw Error(ErrorKind::unsupported, "--layout gqa", "stock model classes need one group count for all layers",
               layers_in_the_way(plan),
-              "Use --groups, or --kv without --point, or a layout for other plans (see --layout in --help).");
+              "Use --groups, or --kv without --point, or --target RUNTIME, or --layout expanded.");
 }
 
 void require_plan(const Model& model, const Plan& plan) {

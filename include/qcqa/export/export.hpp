@@ -55,6 +55,9 @@ struct LayoutInfo {
 [[nodiscard]] std::span<const LayoutInfo> layout_infos();
 [[nodiscard]] std::string_view layout_name(Layout layout);
 
+/// Whether Model::open reads what this layout writes.
+[[nodiscard]] bool opens_again(Layout layout, Format format);
+
 /// The plans that conversions by budget choose from: gqa takes uniform ones, which need no padding.
 [[nodiscard]] PlanShape preferred_plans(Layout layout);
 
