@@ -38,11 +38,9 @@ class Adapter final : public nlohmann::json_sax<json> {
   bool key(string_t& name) override { return events_.key(name), true; }
   bool end_object() override { return events_.close(), true; }
   bool end_array() override { return events_.close(), true; }
-  bool parse_error(std::size_t position, const std::string&,
-                   const json::exception& error) override {
+  bool parse_error(std::size_t position, const std::string&, const json::exception& error) override {
     throw Error(ErrorKind::corrupt, where_, "must be valid UTF-8 JSON",
-                json_reason(error) + " (byte " + std::to_string(position) + ")",
-                "Download the file again.");
+                json_reason(error) + " (byte " + std::to_string(position) + ")", "Download the file again.");
   }
 
  private:

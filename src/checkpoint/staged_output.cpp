@@ -143,6 +143,13 @@ void StagedFolder::commit() {
   }
 }
 
+void require_folder_for(const fs::path& file) {
+  std::error_code error;
+  const fs::path parent = file.has_parent_path() ? file.parent_path() : fs::path(".");
+  if (fs::is_directory(parent, error)) return;
+  throw Error(ErrorKind::io, parent.string(), "the folder to write in must exist", {}, "Create it first.");
+}
+
 void write_file_atomically(const fs::path& path, std::string_view content) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);

@@ -31,6 +31,7 @@ struct Result {
   std::optional<Sample> sample, reference_sample;
 };
 
+/// What can be found wrong before anything is computed.
 void check(const EvaluateCommand& command) {
   if (!command.text.given() && !command.sample.given()) {
     throw Error(ErrorKind::invalid_argument, "evaluate", "needs --text, --token-ids or --sample", "none of them");
@@ -39,6 +40,8 @@ void check(const EvaluateCommand& command) {
     throw Error(ErrorKind::invalid_argument, "--max-perplexity-increase",
                 "needs --reference, the model to compare with, and a text");
   }
+  command.sample.check();
+  if (!command.json.empty() && command.json != "-") require_folder_for(command.json);
 }
 
 nlohmann::ordered_json result_json(const Result& result) {
@@ -70,7 +73,10 @@ int run(const EvaluateCommand& command) {
   const Model model = Model::open(command.model);
   (void)require_runnable(model);
   std::optional<Model> reference;
-  if (!command.reference.empty()) reference = Model::open(command.reference);
+  if (!command.reference.empty()) {
+    reference = Model::open(command.reference);
+    (void)require_runnable(*reference);
+  }
   console.note("qcqa evaluate: " + command.model + ", " + model.architecture().family + ", " + command.compute.compute +
                " on " + options.forward.device.name());
   Result result;

@@ -20,6 +20,16 @@ std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::s
   return ids;
 }
 
+/// The prompt and what follows it. Decoded together: a tokenizer drops the space before the first word of a text, and
+/// the continuation alone would be one.
+std::string continued(const Tokenizer& tokenizer, const std::string& prompt, std::vector<std::int32_t> ids,
+                      const std::vector<std::int32_t>& more) {
+  const std::string before = tokenizer.decode(ids);
+  ids.insert(ids.end(), more.begin(), more.end());
+  const std::string whole = tokenizer.decode(ids);
+  return whole.starts_with(before) ? prompt + whole.substr(before.size()) : whole;
+}
+
 }  // namespace
 
 void SampleFlags::add_to(CLI::App& command) {
@@ -33,6 +43,15 @@ void SampleFlags::add_to(CLI::App& command) {
   command.add_option("--seed", options.seed, "Seed of a sample with a temperature")
       ->group(group)
       ->capture_default_str();
+}
+
+void SampleFlags::check() const {
+  if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
+    throw Error(ErrorKind::invalid_argument, "--temperature", "must be 0 or more", std::to_string(options.temperature));
+  }
+  if (options.max_tokens < 1)
+    throw Error(ErrorKind::invalid_argument, "--sample-tokens", "must be at least 1",
+                std::to_string(options.max_tokens));
 }
 
 Sample sample(const Model& model, const SampleFlags& flags, const std::string& bos, const ForwardOptions& forward,
@@ -49,18 +68,14 @@ Sample sample(const Model& model, const SampleFlags& flags, const std::string& b
                   "must be shorter than the model's " + std::to_string(runnable.max_positions) + " positions",
                   std::to_string(prompts.front().size()) + " tokens");
     }
-    options.max_tokens = static_cast<int>(std::min<std::size_t>(
-        static_cast<std::size_t>(std::max(0, options.max_tokens)), runnable.max_positions - prompts.front().size()));
+    options.max_tokens = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(options.max_tokens),
+                                                                runnable.max_positions - prompts.front().size()));
   }
-  if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
-    throw Error(ErrorKind::invalid_argument, "--temperature", "must be 0 or more", std::to_string(options.temperature));
-  }
-  if (options.max_tokens < 1) throw Error(ErrorKind::invalid_argument, "--sample-tokens", "must be at least 1");
   const Generation generation = generate(model, prompts, options, {}, [&, progress = console.progress()](int tokens) {
     return progress({"sample", tokens, options.max_tokens});
   });
   const std::vector<std::int32_t>& tokens = generation.tokens.front();
-  return {.text = flags.prompt + tokenizer.decode(tokens),
+  return {.text = continued(tokenizer, flags.prompt, prompts.front(), tokens),
           .tokens = static_cast<std::int64_t>(tokens.size()),
           .kv_cache_bytes = generation.kv_cache_bytes,
           .kv_cache_positions = generation.kv_cache_positions,

@@ -17,6 +17,8 @@ struct SampleFlags {
 
   void add_to(CLI::App& command);
   [[nodiscard]] bool given() const { return !prompt.empty(); }
+  /// @throws Error(invalid_argument) for numbers out of their range
+  void check() const;
 };
 
 /// One model's continuation of the prompt.

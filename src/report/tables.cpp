@@ -159,9 +159,11 @@ std::string evaluation_section(const Report& report) {
              reference ? number(reference->kl_mean) : "-", reference ? number(reference->kl_p99) : "-",
              reference ? format_number("%.2f %%", 100 * reference->top1_agreement) : "-"});
   if (reference) {
-    table.add({"original", format_number("%.4g", reference->perplexity), number(reference->cross_entropy), "-", "-", "-"});
+    table.add(
+        {"original", format_number("%.4g", reference->perplexity), number(reference->cross_entropy), "-", "-", "-"});
     table.add({"difference", format_number("%+.2f %%", 100 * evaluation.perplexity_increase()),
-               format_number("%+.4f", reference->difference) + " +/- " + number(reference->difference_error), "-", "-", "-"});
+               format_number("%+.4f", reference->difference) + " +/- " + number(reference->difference_error), "-", "-",
+               "-"});
   }
   return "Evaluation on " + std::to_string(evaluation.tokens) + " tokens of " + std::to_string(evaluation.documents) +
          " document(s)\n" + table.str();
@@ -179,9 +181,10 @@ struct Section {
 };
 
 constexpr std::array kSections = {
-    Section{"model", model_section},        Section{"front", front_section},     Section{"uniform", uniform_section},
-    Section{"baselines", baseline_section}, Section{"layers", layers_section},   Section{"bounds", bounds_section},
-    Section{"plan", plan_section},          Section{"evaluation", evaluation_section},
+    Section{"model", model_section},     Section{"front", front_section},
+    Section{"uniform", uniform_section}, Section{"baselines", baseline_section},
+    Section{"layers", layers_section},   Section{"bounds", bounds_section},
+    Section{"plan", plan_section},       Section{"evaluation", evaluation_section},
     Section{"timings", timings_section},
 };
 
@@ -203,7 +206,8 @@ std::string report_tables(const Report& report, const std::vector<std::string>& 
   }
   std::string text;
   for (const Section& section : kSections) {
-    const bool chosen = sections.empty() ? (section.name != "plan" || report.plan) && (section.name != "evaluation" || report.evaluation)
+    const bool chosen = sections.empty() ? (section.name != "plan" || report.plan) &&
+                                               (section.name != "evaluation" || report.evaluation)
                                          : std::ranges::find(sections, section.name) != sections.end();
     if (chosen) text += (text.empty() ? "" : "\n") + section.text(report);
   }

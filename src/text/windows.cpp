@@ -1,7 +1,6 @@
 #include "qcqa/text/windows.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "qcqa/support/error.hpp"
 
@@ -36,23 +35,6 @@ std::size_t cut_windows(std::size_t document, std::size_t ids, const WindowOptio
     predicted = end;
   }
   return wanted;
-}
-
-std::vector<Batch> make_batches(std::span<const Window> windows, std::size_t max_tokens) {
-  std::vector<std::size_t> order(windows.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, std::greater{}, [&](std::size_t index) { return windows[index].length; });
-  std::vector<Batch> batches;
-  std::size_t room = 0;  // windows that still fit into the last batch
-  for (const std::size_t index : order) {
-    if (room == 0) {
-      batches.emplace_back();
-      room = std::max<std::size_t>(1, max_tokens / windows[index].length);
-    }
-    batches.back().push_back(index);
-    --room;
-  }
-  return batches;
 }
 
 }  // namespace qcqa

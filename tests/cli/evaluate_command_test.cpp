@@ -143,6 +143,16 @@ TEST_F(EvaluateCommand, RunFailsWhenTheLimitIsMissed) {
   EXPECT_TRUE(std::filesystem::exists(out + "/config.json")) << "what was written stays";
 }
 
+TEST_F(EvaluateCommand, MistakesShowBeforeTheTextIsRead) {
+  const std::string text = *folder_ / "none.jsonl";
+  expect_failure({"evaluate", kModel, "-q", "--text", text, "--sample", "x", "--sample-tokens", "0"}, 2,
+                 "--sample-tokens: must be at least 1; found 0");
+  expect_failure({"evaluate", kModel, "-q", "--text", text, "--json", *folder_ / "nowhere/x.json"}, 3,
+                 "the folder to write in must exist");
+  write_pico_model(*folder_ / "headless", {.head_dim = 4});
+  expect_failure({"evaluate", kModel, "-q", "--text", text, "--reference", *folder_ / "headless"}, 2, "lm_head.weight");
+}
+
 TEST_F(EvaluateCommand, MistakesAreOneLine) {
   write_pico_model(*folder_ / "bare", {});
   write_pico_model(*folder_ / "mute", {.head_dim = 4, .mlp_size = 8});

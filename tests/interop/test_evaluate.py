@@ -7,6 +7,7 @@ import math
 import jsonschema
 import pytest
 import safetensors.torch
+import sentencepiece
 import torch
 
 import reference
@@ -213,6 +214,21 @@ def test_real_model_gives_the_logits_of_transformers(qcqa, shared, tmp_path):
     rows = documents(32000, lengths=(256, 31, 2))
     _, found = dumped_logits(qcqa, model, rows, tmp_path)
     assert reference.largest_difference(found, expected_logits(reference.load(model), rows)) <= TOLERANCE
+
+
+def test_real_model_says_what_transformers_says(qcqa, shared):
+    """Greedy, token by token; "Once" must be followed by the space that its next token begins with."""
+    model = shared / "models/stories15M"
+    if not model.exists():
+        pytest.skip(f"no {model}")
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(model / "tokenizer.model"))
+    prompt = torch.tensor([[pieces.bos_id(), *pieces.encode("Once")]])
+    expected = reference.load(model).generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=40,
+                                              do_sample=False)
+    sample = qcqa.json("evaluate", model, "--sample", "Once", "--sample-tokens", 40, "--json", "-", "-q")["sample"]
+    assert sample["text"] == pieces.decode(expected[0].tolist())
+    assert sample["kv_cache_positions"] == prompt.shape[1] + 40
+    assert sample["kv_cache_bytes"] == sample["kv_cache_positions"] * 6 * 2 * 6 * 48 * 4  # layers, K and V, heads, dim, float32
 
 
 def test_unknown_mlp_is_one_clear_line(qcqa, built, tmp_path):

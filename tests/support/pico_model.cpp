@@ -20,7 +20,8 @@ void add_forward_tensors(std::vector<TensorSpec>& specs, const PicoModel& pico, 
   for (int layer = 0; layer < pico.layers; ++layer) {
     std::string prefix = names.layer_prefix;
     prefix.replace(prefix.find("{layer}"), 7, std::to_string(layer));
-    for (const std::string& norm : {names.attention_norm, names.mlp_norm, names.attention_post_norm, names.mlp_post_norm})
+    for (const std::string& norm :
+         {names.attention_norm, names.mlp_norm, names.attention_post_norm, names.mlp_post_norm})
       if (!norm.empty()) add(prefix + norm, {pico.hidden_size});
     if (!names.mlp_gate.empty()) add(prefix + names.mlp_gate, {pico.mlp_size, pico.hidden_size});
     add(prefix + names.mlp_up, {pico.mlp_size, pico.hidden_size});

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <set>
 
 #include "support/expect_error.hpp"
 
@@ -56,24 +55,6 @@ TEST(Windows, RefuseContextAndStrideOutOfRange) {
   expect_error(ErrorKind::invalid_argument, "--stride: must be from 1 to 7", [&] {
     cut_windows(0, 9, {8, 8, LongDocuments::windows}, kAll, windows);
   });
-}
-
-TEST(Batches, GroupLikeLengthsLongestFirst) {
-  std::vector<Window> windows;
-  for (const std::size_t length : {5, 30, 7, 100, 6, 28}) windows.push_back({0, 0, length, 1});
-  const std::vector<Batch> batches = make_batches(windows, 60);
-  EXPECT_EQ(batches, (std::vector<Batch>{{3}, {1, 5}, {2, 4, 0}}));
-}
-
-TEST(Batches, HaveEveryWindowOnce) {
-  std::vector<Window> windows;
-  for (std::size_t i = 0; i < 50; ++i) windows.push_back({0, 0, 2 + i * 7 % 31, 1});
-  std::set<std::size_t> seen;
-  for (const Batch& batch : make_batches(windows, 64)) {
-    EXPECT_LE(batch.size() * windows[batch[0]].length, 64u);
-    for (const std::size_t index : batch) EXPECT_TRUE(seen.insert(index).second);
-  }
-  EXPECT_EQ(seen.size(), windows.size());
 }
 
 }  // namespace

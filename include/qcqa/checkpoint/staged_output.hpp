@@ -37,6 +37,10 @@ class StagedFolder {
 /// @throws Error(io)
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
+/// Whether write_file_atomically() has a folder to write this file in: asked before work whose result it is to hold.
+/// @throws Error(io)
+void require_folder_for(const std::filesystem::path& file);
+
 /// The whole file as a string. @throws Error(not_found, io); Error(corrupt) when larger than max_bytes
 [[nodiscard]] std::string read_text_file(const std::filesystem::path& path, std::size_t max_bytes = 256u << 20);
 

@@ -41,7 +41,8 @@ struct AttentionLayer {
 
   /// The KV head that a query head attends with.
   [[nodiscard]] int kv_head_of(int query_head) const noexcept {
-    return kv_heads_by_query.empty() ? query_head / (query_heads / kv_heads) : kv_heads_by_query[static_cast<std::size_t>(query_head)];
+    return kv_heads_by_query.empty() ? query_head / (query_heads / kv_heads)
+                                     : kv_heads_by_query[static_cast<std::size_t>(query_head)];
   }
   [[nodiscard]] std::int64_t kv_bytes_per_token() const noexcept {
     return std::int64_t{2} * kv_heads * head_dim * dtype_bits(dtype) / 8;

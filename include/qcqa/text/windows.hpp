@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -47,12 +46,5 @@ struct Window {
 /// @throws Error(invalid_argument) for a context or stride out of range
 std::size_t cut_windows(std::size_t document, std::size_t ids, const WindowOptions& options, std::size_t max_targets,
                         std::vector<Window>& windows);
-
-/// Windows to run together, as indices.
-using Batch = std::vector<std::size_t>;
-
-/// Groups windows of like length, longest first, so that little is padded and memory runs out at the beginning or not
-/// at all. A batch has at most `max_tokens` ids after padding to its longest window, but always one window.
-[[nodiscard]] std::vector<Batch> make_batches(std::span<const Window> windows, std::size_t max_tokens);
 
 }  // namespace qcqa
