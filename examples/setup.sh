@@ -61,6 +61,7 @@ python_environment() {
   key=$({ cat "$requirements"; "$python" -VV; } | sha256sum | cut -c1-12)
   folder=$cache/venv-$key
   mkdir -p "$cache"
+  # A lock of its own: one environment may compile for minutes while another is made.
   # Chained with &&: a caller that tests the result switches `set -e` off in here.
   (
     flock 9 && {
@@ -71,7 +72,7 @@ python_environment() {
             --requirement "$requirements" >&2
       }
     } && touch "$folder/complete"
-  ) 9>"$cache/lock" || return
+  ) 9>"$folder.lock" || return
   # An environment is about 6 GB: drop those that no checkout used for a month.
   find "$cache" -maxdepth 2 -path "$cache/venv-*/complete" -mtime +30 -printf '%h\0' | xargs -0 -r rm -rf
   printf '%s\n' "$folder"

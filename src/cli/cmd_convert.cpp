@@ -43,7 +43,8 @@ void check_choice_of_plan(const ConvertCommand& command) {
              : ways != 0 || command.groups_option->count() == 0) {
     throw Error(ErrorKind::invalid_argument, "convert",
                 "needs either --report with one of --kv and --point, or --groups with --cardinality",
-                report ? "--report with " + std::to_string(ways) + " of --kv and --point" : "no --report", "See `qcqa convert --help`.");
+                report ? "--report with " + std::to_string(ways) + " of --kv and --point" : "no --report",
+                "See `qcqa convert --help`.");
   }
 }
 
@@ -52,8 +53,8 @@ Report search_for_groups(const ConvertCommand& command, const Model& model, cons
                          const MergeOptions& merge, Cardinality cardinality, int threads, Console& console) {
   const int heads = model.layers().front().kv_heads;
   if (command.groups < 1 || command.groups > heads) {
-    throw Error(ErrorKind::invalid_argument, "--groups", "must be from 1 to the number of KV heads, " + std::to_string(heads),
-                std::to_string(command.groups));
+    throw Error(ErrorKind::invalid_argument, "--groups",
+                "must be from 1 to the number of KV heads, " + std::to_string(heads), std::to_string(command.groups));
   }
   SearchOptions options;
   options.layer.seed = command.merge.seed;
@@ -71,9 +72,10 @@ Report search_for_groups(const ConvertCommand& command, const Model& model, cons
 int run(const ConvertCommand& command) {
   check_choice_of_plan(command);
   const int threads = command.common.apply_threads();
-  const ExportOptions options = command.output.resolve();
+  (void)command.output.resolve();
   const MergeOptions merge = command.merge.resolve(command.compute.resolve(command.common.device));
-  const Cardinality cardinality = parse_choice(std::span<const Choice<Cardinality>>(kCardinalities), command.cardinality, "--cardinality");
+  const Cardinality cardinality =
+      parse_choice(std::span<const Choice<Cardinality>>(kCardinalities), command.cardinality, "--cardinality");
   Console console = command.common.console();
   const Model model = Model::open(command.model);
   console.note(preamble(model, "convert"));
@@ -97,12 +99,11 @@ int run(const ConvertCommand& command) {
     require_same_model(report, model, command.report);
     plan = command.point_option->count() > 0
                ? plan_for_point(report.search, command.point)
-               : plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
-                                   options.layout == Layout::gqa ? PlanShape::uniform : PlanShape::any);
+               : plan_for_fraction(report.search, model.total_kv_heads(), command.kv, command.output.plans(model));
   }
   const MergeStep merged(model, plan, calibration, merge, command.output, command.resume, console);
   report.merge = merged.summary();
-  export_step(merged.model(), plan, std::move(report), command.output, console);
+  (void)export_step(merged.model(), plan, std::move(report), command.output, console);
   if (merge.kind != MergeKind::reconstruct && !command.common.quiet) {
     const std::string hint = reconstruct_hint(model, command.merge, merge.forward);
     if (!hint.empty()) std::printf("%s\n", hint.c_str());
@@ -118,14 +119,23 @@ void add_convert(CLI::App& app, Action& action) {
   sub->add_option("MODEL", command->model, "Model folder")->required();
   const std::string group = "Plan (a report, or a number of groups)";
   sub->add_option("--report", command->report, "Report of `qcqa search` on this model")->group(group);
-  command->kv_option = sub->add_option("--kv", command->kv, "With --report: the best plan with at most this fraction of the KV cache, such as 0.5, that the layout can express")->group(group);
-  command->point_option = sub->add_option("--point", command->point, "With --report: this point of the front")->group(group);
-  command->groups_option = sub->add_option("--groups", command->groups, "Without a report: groups (KV heads) in every layer")->group(group);
+  command->kv_option = sub->add_option("--kv", command->kv,
+                                       "With --report: the best plan with at most this fraction of the KV cache, such "
+                                       "as 0.5, that the layout can express")
+                           ->group(group);
+  command->point_option =
+      sub->add_option("--point", command->point, "With --report: this point of the front")->group(group);
+  command->groups_option =
+      sub->add_option("--groups", command->groups, "Without a report: groups (KV heads) in every layer")->group(group);
   command->cardinality_option =
-      sub->add_option("--cardinality", command->cardinality, "With --groups: " + describe_choices(std::span<const Choice<Cardinality>>(kCardinalities)))->group(group)->capture_default_str();
+      sub->add_option("--cardinality", command->cardinality,
+                      "With --groups: " + describe_choices(std::span<const Choice<Cardinality>>(kCardinalities)))
+          ->group(group)
+          ->capture_default_str();
   sub->add_option("--seed", command->merge.seed, "Seed of everything random")->group(group)->capture_default_str();
   command->fitness.add_to(*sub);
-  sub->add_flag("--resume", command->resume, "Go on with the layers that an interrupted conversion to the same output has merged");
+  sub->add_flag("--resume", command->resume,
+                "Go on with the layers that an interrupted conversion to the same output has merged");
   command->merge.add_to(*sub, false);
   command->output.add_to(*sub);
   command->compute.add_to(*sub);

@@ -32,11 +32,21 @@ struct RunCommand {
 
 /// The last step: the new model beside the one it was made from, for people and into the report beside it.
 Evaluation evaluate_output(const RunCommand& command, const std::filesystem::path& folder, const Model& model,
-                           const EvaluationText& text, Report report, Console& console) {
+                           const ExportOptions& written, const EvaluationText& text, Report report, Console& console) {
   const double start = console.seconds();
-  const Model converted = Model::open(folder);
+  // What only another runtime reads is evaluated in the expanded layout, which holds the same heads.
+  std::optional<StagedFolder> scratch;
+  std::filesystem::path evaluated = folder;
+  if (!opens_again(written.layout, written.format)) {
+    scratch.emplace(folder.string() + ".evaluation", Overwrite::refuse);
+    evaluated = scratch->path() / "expanded";
+    const ExportOptions expanded{.layout = Layout::expanded, .dtype = written.dtype};
+    (void)export_model(model, *report.plan, expanded, evaluated, Overwrite::refuse, console.progress());
+  }
+  const Model converted = Model::open(evaluated);
   const EvaluateOptions options{.forward = command.compute.resolve(command.common.device), .layers = {}};
   report.evaluation = evaluate(converted, &model, text.windows, options, console.progress());
+  report.evaluation->kv_bytes_per_token = preview_export(model, *report.plan, written).kv_bytes_per_token_after;
   report.timings["evaluate"] = console.seconds() - start;
   write_file_atomically(folder / kReportFile, to_json(report).dump(1) + "\n");
   std::printf("%s", evaluation_summary(*report.evaluation, text).c_str());
@@ -66,7 +76,7 @@ SearchState search_state(const RunCommand& command) {
 int run(const RunCommand& command) {
   check(command);
   const int threads = command.common.apply_threads();
-  const SearchOptions options = command.search.resolve(threads);
+  SearchOptions options = command.search.resolve(threads);
   const ExportOptions output = command.output.resolve();
   const ForwardOptions forward = command.compute.resolve(command.common.device);
   MergeFlags merge_flags = command.merge;
@@ -77,7 +87,11 @@ int run(const RunCommand& command) {
   const Model model = Model::open(command.model);
   console.note(preamble(model, "run"));
   check_output(model, command.output);
-  require_layout(model, output.layout);
+  if (const auto target = command.output.automatic_for()) {
+    apply_target(model, *target, options);
+  } else {
+    require_layout(model, output.layout, output.format);
+  }
   // Read before the search, so that a mistake in it shows at once.
   std::optional<EvaluationText> text;
   if (command.text.given()) text = read_text(model, command.text);
@@ -103,23 +117,23 @@ int run(const RunCommand& command) {
       compute_costs(model, command.fitness.resolve(merge.kind), calibration, merge.forward, device, console);
   Report report = search_model(model, costs, options, device, console, state);
   if (!command.common.quiet) std::printf("%s", search_summary(report).c_str());
-  const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv,
-                                      output.layout == Layout::gqa ? PlanShape::uniform : PlanShape::any);
+  const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv, command.output.plans(model));
   report.plan = plan;
+  ExportOptions written;
   {
     const MergeStep merged(model, plan, calibration, merge, command.output, command.resume, console);
     report.merge = merged.summary();
     if (!merged.scratch().empty() && !(text ? text->windows : held_windows).empty()) {
       report.merge->ladder = climb_ladder(model, plan, calibration, text ? text->windows : held_windows, merged, merge, console);
     }
-    export_step(merged.model(), plan, report, command.output, console);
+    written = export_step(merged.model(), plan, report, command.output, console);
   }
   if (command.output.dry_run) return kOk;
   std::error_code ignored;
   std::filesystem::remove(state.file, ignored);
   if (!text) return kOk;
-  return check_increase(evaluate_output(command, folder, model, *text, std::move(report), console), command.limit,
-                        console);
+  return check_increase(evaluate_output(command, folder, model, written, *text, std::move(report), console),
+                        command.limit, console);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace qcqa::cli {
 namespace {
 
 struct SearchCommand {
-  std::string model, distances, output;
+  std::string model, distances, output, target;
   bool resume = false, force = false;
   CommonFlags common;
   SearchFlags search;
@@ -23,12 +23,13 @@ struct SearchCommand {
   ComputeFlags compute;
 };
 
-Report search_checkpoint(const SearchCommand& command, const SearchOptions& options, Fitness fitness,
+Report search_checkpoint(const SearchCommand& command, SearchOptions options, Fitness fitness,
                          const std::optional<SearchState>& state, Console& console) {
   const Device device = parse_device(command.common.device);
   const ForwardOptions forward = command.compute.resolve(command.common.device);
   const Model model = Model::open(command.model);
   console.note(preamble(model, "search"));
+  if (!command.target.empty()) apply_target(model, parse_target(command.target), options);
   if (command.calibration.given()) prepare_forward(options.threads);
   const Calibration calibration =
       collect_calibration(model, command.calibration, options.layer.seed, forward, console);
@@ -54,13 +55,15 @@ int run(const SearchCommand& command) {
   const Fitness fitness = command.fitness.resolve();
   check_calibration(command, fitness);
   if (!to_stdout && !command.force && std::filesystem::exists(command.output)) {
-    throw Error(ErrorKind::invalid_argument, command.output, "the report must not exist yet", "a file", "Use --force to replace it.");
+    throw Error(ErrorKind::invalid_argument, command.output, "the report must not exist yet", "a file",
+                "Use --force to replace it.");
   }
   if (to_stdout && command.resume) {
     throw Error(ErrorKind::invalid_argument, "--resume", "needs a report file to resume", "-o -");
   }
   Console console = command.common.console();
-  console.detail("seed " + std::to_string(options.layer.seed) + ", " + std::to_string(options.threads) + " threads, " + device.name());
+  console.detail("seed " + std::to_string(options.layer.seed) + ", " + std::to_string(options.threads) + " threads, " +
+                 device.name());
 
   std::optional<SearchState> state;
   if (!to_stdout) state = SearchState{command.output + ".state", command.resume};
@@ -101,6 +104,8 @@ void add_search(CLI::App& app, Action& action) {
   sub->add_flag("--resume", command->resume, "Go on with an interrupted search of the same output");
   sub->add_flag("--force", command->force, "Replace the report if it exists");
   command->fitness.add_to(*sub);
+  sub->add_option("--target", command->target, "Only plans that this runtime can run: " + describe_targets())
+      ->excludes(distances);
   command->search.add_to(*sub);
   command->calibration.add_to(*sub);
   command->compute.add_to(*sub);

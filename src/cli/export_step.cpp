@@ -17,14 +17,22 @@ std::string kv_change(const ExportSummary& summary) {
          "), KV heads " + std::to_string(summary.heads_before) + " -> " + std::to_string(summary.heads_after);
 }
 
-void print_preview(const ExportSummary& summary, Report& report) {
+void print_cost_of_shape(const Model& model, const ExportSummary& summary) {
+  if (const std::string note = padding_note(summary, model.parameter_count()); !note.empty())
+    std::printf("%s\n", note.c_str());
+  if (!summary.written_as.empty()) std::printf("Written as %s, which computes the same.\n", summary.written_as.c_str());
+}
+
+void print_preview(const Model& model, const ExportSummary& summary, Report& report) {
   std::printf("%s\n%s\n", report_tables(report, {"plan"}).c_str(), kv_change(summary).c_str());
+  print_cost_of_shape(model, summary);
   std::printf("Output: %s of weights in %d file(s), %s in all; input: %s of weights\n",
               human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(), summary.shards,
               human_bytes(static_cast<double>(summary.file_bytes)).c_str(),
               human_bytes(static_cast<double>(summary.tensor_bytes_before)).c_str());
   std::printf("Needs %s of free disk and about %s of memory above the mapped input. Nothing was written (--dry-run).\n",
-              human_bytes(static_cast<double>(summary.file_bytes)).c_str(), human_bytes(static_cast<double>(summary.buffer_bytes)).c_str());
+              human_bytes(static_cast<double>(summary.file_bytes)).c_str(),
+              human_bytes(static_cast<double>(summary.buffer_bytes)).c_str());
 }
 
 }  // namespace
@@ -33,22 +41,32 @@ void check_output(const Model& model, const ExportFlags& flags) {
   require_writable_target(model, flags.output, flags.overwrite());
 }
 
-void export_step(const Model& model, const Plan& plan, Report report, const ExportFlags& flags, Console& console) {
+ExportOptions export_step(const Model& model, const Plan& plan, Report report, const ExportFlags& flags,
+                          Console& console) {
   ExportOptions options = flags.resolve();
+  if (const auto target = flags.automatic_for()) {
+    const LayoutChoice choice = choose_layout(model, plan, *target);
+    options.layout = choice.layout;
+    options.format = choice.format;
+    console.note("Layout " + std::string(layout_name(choice.layout)) + ": " + choice.why);
+  }
   report.plan = plan;
   if (report.merge) options.merge = report.merge->kind;
   options.report = to_json(report).dump(1) + "\n";
   if (flags.dry_run) {
-    print_preview(preview_export(model, plan, options), report);
-    return;
+    print_preview(model, preview_export(model, plan, options), report);
+    return options;
   }
   const ExportSummary summary = export_model(model, plan, options, flags.output, flags.overwrite(), console.progress());
   std::printf("%s: %s, cost %s, %s of weights, %.1f s\n", flags.output.c_str(), kv_change(summary).c_str(),
-              format_number("%.5g", plan.cost).c_str(), human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(),
-              console.seconds());
+              format_number("%.5g", plan.cost).c_str(),
+              human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(), console.seconds());
+  print_cost_of_shape(model, summary);
   if (options.layout == Layout::expanded) {
-    std::printf("Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");
+    std::printf(
+        "Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");
   }
+  return options;
 }
 
 }  // namespace qcqa::cli

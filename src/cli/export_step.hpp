@@ -9,7 +9,9 @@ namespace qcqa::cli {
 /// Fails before any work when the output cannot be written where the user wants it.
 void check_output(const Model& model, const ExportFlags& flags);
 
-/// Writes (or, with --dry-run, describes) the converted model; prints the closing line.
-void export_step(const Model& model, const Plan& plan, Report report, const ExportFlags& flags, Console& console);
+/// Writes (or, with --dry-run, describes) the converted model; prints the closing line. Returns the options with the
+/// layout that was chosen.
+ExportOptions export_step(const Model& model, const Plan& plan, Report report, const ExportFlags& flags,
+                          Console& console);
 
 }  // namespace qcqa::cli

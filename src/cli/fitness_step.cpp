@@ -4,6 +4,7 @@
 #include <array>
 
 #include "cli/choice.hpp"
+#include "qcqa/export/export.hpp"
 #include "qcqa/fitness/head_gram.hpp"
 #include "qcqa/merge/measured_costs.hpp"
 #include "qcqa/merge/sharing_costs.hpp"
@@ -87,6 +88,7 @@ std::vector<const GroupCost*> LayerCosts::pointers() const {
 
 LayerCosts compute_costs(const Model& model, Fitness fitness, const Calibration& calibration,
                          const ForwardOptions& forward, const Device& device, Console& console) {
+  require_unconverted(model);
   const double start = console.seconds();
   const ProgressFn progress = console.progress();
   LayerCosts result;

@@ -33,11 +33,6 @@ constexpr std::array<Choice<Strategy>, 5> kStrategies = {{
     {"kdgqa", Strategy::kdgqa, "contiguous groups, sizes by key norms, no search"},
 }};
 
-constexpr std::array<Choice<Layout>, 2> kLayouts = {{
-    {"gqa", Layout::gqa, "fewer KV heads, for stock runtimes: equal groups, one group count"},
-    {"expanded", Layout::expanded, "the original shape with merged heads copied back: any grouping, saves no memory"},
-}};
-
 constexpr std::array<Choice<std::optional<Dtype>>, 5> kDtypes = {{
     {"keep", std::nullopt, "each tensor's own"},
     {"f32", Dtype::f32, ""},
@@ -51,6 +46,30 @@ std::span<const Choice<T>> rows(const std::array<Choice<T>, N>& choices) {
   return choices;
 }
 
+const std::vector<Choice<Layout>>& layout_choices() {
+  static const std::vector<Choice<Layout>> kLayouts = [] {
+    std::vector<Choice<Layout>> choices;
+    for (const LayoutInfo& info : layout_infos()) choices.push_back({info.name, info.layout, info.help});
+    return choices;
+  }();
+  return kLayouts;
+}
+
+const std::vector<Choice<Target>>& target_choices() {
+  static const std::vector<Choice<Target>> kTargets = [] {
+    std::vector<Choice<Target>> choices;
+    for (const TargetInfo& info : target_infos()) choices.push_back({info.name, info.target, info.help});
+    return choices;
+  }();
+  return kTargets;
+}
+
+constexpr std::array<Choice<Format>, 2> kFormats = {{
+    {"safetensors", Format::safetensors, "a complete model folder"},
+    {"gguf", Format::gguf, "one file with the tokenizer inside, for llama.cpp"},
+}};
+constexpr std::string_view kAutoLayout = "auto";
+
 std::string& stored_command_line() {
   static std::string line;
   return line;
@@ -61,7 +80,8 @@ std::string& stored_command_line() {
 void CommonFlags::add_to(CLI::App& command) {
   command.add_flag("-q,--quiet", quiet, "Print errors and the result only");
   command.add_flag("-v,--verbose", verbose, "Print more");
-  command.add_option("-j,--threads", threads, "Threads; 0 = all cores. Never changes the result")->capture_default_str();
+  command.add_option("-j,--threads", threads, "Threads; 0 = all cores. Never changes the result")
+      ->capture_default_str();
   command.add_option("--device", device, "auto, cpu, cuda or cuda:N")->capture_default_str();
 }
 
@@ -72,7 +92,8 @@ Console CommonFlags::console() const {
 int CommonFlags::apply_threads() const {
   static constexpr int kMostThreads = 4096;
   if (threads < 0 || threads > kMostThreads) {
-    throw Error(ErrorKind::invalid_argument, "--threads", "must be from 0 to " + std::to_string(kMostThreads), std::to_string(threads));
+    throw Error(ErrorKind::invalid_argument, "--threads", "must be from 0 to " + std::to_string(kMostThreads),
+                std::to_string(threads));
   }
   if (threads > 0) omp_set_num_threads(threads);
   return omp_get_max_threads();
@@ -84,7 +105,8 @@ void SearchFlags::add_to(CLI::App& command) {
     command.add_option(name, value, help)->group(group)->capture_default_str();
   };
   command.add_option("--cardinality", cardinality, "Kinds of groups: " + describe_choices(rows(kCardinalities)))
-      ->group(group)->capture_default_str();
+      ->group(group)
+      ->capture_default_str();
   command.add_option("--strategy", strategy, "How to search: " + describe_choices(rows(kStrategies)))
       ->group(group)
       ->capture_default_str();
@@ -101,11 +123,26 @@ void SearchFlags::add_to(CLI::App& command) {
   number("--generations", options.layer.nsga2.generations, "NSGA-II generations, each layer");
   number("--model-population", options.model_nsga2.population, "The same, over layers (stage 2)");
   number("--model-generations", options.model_nsga2.generations, "The same, over layers (stage 2)");
-  number("--crossover-probability", options.layer.nsga2.crossover_probability, "Chance that two parents are recombined");
+  number("--crossover-probability", options.layer.nsga2.crossover_probability,
+         "Chance that two parents are recombined");
   number("--mutation-probability", options.layer.nsga2.mutation_probability, "Chance that a child is mutated");
-  command.add_option("--stage2", stage2, "What a layer may become: " + describe_choices(rows(kStage2)))->group(group)->capture_default_str();
-  number("--binary-groups", options.binary_groups, "Groups of a grouped layer with --stage2 binary; 0 = half the heads");
+  command.add_option("--stage2", stage2, "What a layer may become: " + describe_choices(rows(kStage2)))
+      ->group(group)
+      ->capture_default_str();
+  number("--binary-groups", options.binary_groups,
+         "Groups of a grouped layer with --stage2 binary; 0 = half the heads");
   number("--seed", options.layer.seed, "Seed of everything random; the same seed gives the same result");
+}
+
+Target parse_target(const std::string& name) { return parse_choice(std::span(target_choices()), name, "--target"); }
+
+std::string describe_targets() { return describe_choices(std::span(target_choices())); }
+
+void apply_target(const Model& model, Target target, SearchOptions& options) {
+  const PlanLimits limits = limits_for(model, target);
+  options.uniform = options.uniform || limits == PlanLimits::uniform;
+  options.divisors = limits == PlanLimits::divisors || limits == PlanLimits::equal_divisors;
+  if (limits == PlanLimits::equal_divisors) options.arbitrary = false;
 }
 
 std::string_view strategy_name(Strategy strategy) {
@@ -131,10 +168,21 @@ SearchOptions SearchFlags::resolve(int threads) const {
 void ExportFlags::add_to(CLI::App& command) {
   const std::string group = "Output";
   command.add_option("-o,--output", output, "New folder for the converted model")->required()->group(group);
-  command.add_option("--layout", layout, "How it is written: " + describe_choices(rows(kLayouts)))->group(group)->capture_default_str();
+  layout_option =
+      command.add_option("--layout", layout,
+                         "How it is written: " + describe_choices(std::span(layout_choices())) +
+                             ", auto (chosen for the plan and --target; the default with --target or --format gguf)");
+  layout_option->group(group)->capture_default_str();
+  command.add_option("--format", format, "Kind of file: " + describe_choices(rows(kFormats)))
+      ->group(group)
+      ->capture_default_str();
+  command.add_option("--target", target, "Runtime to choose a layout for: " + describe_targets())->group(group);
   command.add_option("--dtype", dtype, "Type of all floating-point tensors: " + describe_choices(rows(kDtypes)))
-      ->group(group)->capture_default_str();
-  command.add_option("--max-shard-size", max_shard_size, "Tensor bytes per file, such as 5GB or 500MB")->group(group)->capture_default_str();
+      ->group(group)
+      ->capture_default_str();
+  command.add_option("--max-shard-size", max_shard_size, "Tensor bytes per file, such as 5GB or 500MB")
+      ->group(group)
+      ->capture_default_str();
   command.add_flag("--force", force, "Replace the output if it exists")->group(group);
   command.add_flag("--dry-run", dry_run, "Show the plan, sizes and memory needed; write nothing")->group(group);
 }
@@ -146,11 +194,38 @@ std::filesystem::path ExportFlags::folder() const {
 
 ExportOptions ExportFlags::resolve() const {
   ExportOptions options;
-  options.layout = parse_choice(rows(kLayouts), layout, "--layout");
+  options.format = parse_choice(rows(kFormats), format, "--format");
+  if (!automatic_for()) options.layout = parse_choice(std::span(layout_choices()), layout, "--layout");
   options.dtype = parse_choice(rows(kDtypes), dtype, "--dtype");
   options.writer.max_shard_bytes = parse_size(max_shard_size, "--max-shard-size");
   options.command = command_line();
   return options;
+}
+
+std::optional<Target> ExportFlags::automatic_for() const {
+  const bool gguf = parse_choice(rows(kFormats), format, "--format") == Format::gguf;
+  const bool given = layout_option && layout_option->count() > 0 && layout != kAutoLayout;
+  if (!target.empty()) {
+    if (given) {
+      throw Error(ErrorKind::invalid_argument, "--target", "chooses the layout, so none can be given",
+                  "--layout " + layout, "Give one of the two.");
+    }
+    const Target wanted = parse_target(target);
+    if (gguf && wanted != Target::llama_cpp) {
+      throw Error(ErrorKind::invalid_argument, "--target", "only llama.cpp reads --format gguf", target);
+    }
+    return wanted;
+  }
+  if (gguf && !given) return Target::llama_cpp;
+  if (layout == kAutoLayout)
+    throw Error(ErrorKind::invalid_argument, "--layout auto", "needs --target, the runtime to choose for", "none");
+  return std::nullopt;
+}
+
+PlanShape ExportFlags::plans(const Model& model) const {
+  const auto wanted = automatic_for();
+  if (!wanted) return preferred_plans(resolve().layout);
+  return limits_for(model, *wanted) == PlanLimits::uniform ? PlanShape::uniform : PlanShape::any;
 }
 
 std::uint64_t parse_size(const std::string& text, const std::string& option) {
@@ -158,8 +233,16 @@ std::uint64_t parse_size(const std::string& text, const std::string& option) {
     std::string_view name;
     double bytes;
   };
-  static constexpr std::array kUnits = {Unit{"", 1},      Unit{"B", 1},        Unit{"KB", 1e3},      Unit{"MB", 1e6},        Unit{"GB", 1e9},
-                                        Unit{"TB", 1e12}, Unit{"KiB", 1024.0}, Unit{"MiB", 1048576.0}, Unit{"GiB", 1073741824.0}, Unit{"TiB", 1099511627776.0}};
+  static constexpr std::array kUnits = {Unit{"", 1},
+                                        Unit{"B", 1},
+                                        Unit{"KB", 1e3},
+                                        Unit{"MB", 1e6},
+                                        Unit{"GB", 1e9},
+                                        Unit{"TB", 1e12},
+                                        Unit{"KiB", 1024.0},
+                                        Unit{"MiB", 1048576.0},
+                                        Unit{"GiB", 1073741824.0},
+                                        Unit{"TiB", 1099511627776.0}};
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
@@ -170,7 +253,8 @@ std::uint64_t parse_size(const std::string& text, const std::string& option) {
     if (!(bytes >= 1 && bytes < 9e18)) break;
     return static_cast<std::uint64_t>(bytes);
   }
-  throw Error(ErrorKind::invalid_argument, option, "must be a size of at least one byte such as 5GB, 500MB or 2GiB", text);
+  throw Error(ErrorKind::invalid_argument, option, "must be a size of at least one byte such as 5GB, 500MB or 2GiB",
+              text);
 }
 
 void remember_command_line(int argc, const char* const* argv) {

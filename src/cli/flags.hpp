@@ -37,13 +37,22 @@ struct SearchFlags {
   [[nodiscard]] SearchOptions resolve(int threads) const;
 };
 
+/// --target as typed. @throws Error(invalid_argument)
+[[nodiscard]] Target parse_target(const std::string& name);
+[[nodiscard]] std::string describe_targets();
+
+/// Restricts a search to the plans that `target` can run.
+void apply_target(const Model& model, Target target, SearchOptions& options);
+
 /// As --strategy spells it.
 [[nodiscard]] std::string_view strategy_name(Strategy strategy);
 
 /// Options of writing a checkpoint.
 struct ExportFlags {
   std::string output;
-  std::string layout = "gqa";
+  std::string layout = "gqa";  ///< or "auto"
+  std::string format = "safetensors", target;
+  CLI::Option* layout_option = nullptr;
   std::string dtype = "keep";
   std::string max_shard_size = "5GB";
   bool force = false, dry_run = false;
@@ -53,6 +62,10 @@ struct ExportFlags {
   [[nodiscard]] ExportOptions resolve() const;
   /// `output` without a slash at its end.
   [[nodiscard]] std::filesystem::path folder() const;
+  /// The runtime to choose a layout for once the plan is known; nothing when the layout is given.
+  [[nodiscard]] std::optional<Target> automatic_for() const;
+  /// The plans that a budget chooses from.
+  [[nodiscard]] PlanShape plans(const Model& model) const;
   [[nodiscard]] Overwrite overwrite() const { return force ? Overwrite::replace : Overwrite::refuse; }
 };
 

@@ -25,6 +25,7 @@ nlohmann::ordered_json options_json(const SearchOptions& options, const Device& 
           {"strategy", strategy_name(options.strategy)},
           {"warm_start", options.warm_start},
           {"uniform", options.uniform},
+          {"divisors", options.divisors},
           {"keep_layers", options.keep_layers},
           {"cardinality", options.arbitrary && options.equal ? "both"
                           : options.arbitrary                ? "arbitrary"

@@ -1,8 +1,9 @@
 #include "qcqa/export/export.hpp"
 
 #include <algorithm>
+#include <memory>
 
-#include "export/output_tensors.hpp"
+#include "export/layout.hpp"
 #include "export/side_files.hpp"
 #include "export/tensor_producer.hpp"
 #include "qcqa/support/error.hpp"
@@ -17,23 +18,9 @@ void require_plan_fits(const Model& model, const Plan& plan) {
   bool fits = plan.layers.size() == layers.size();
   for (std::size_t i = 0; fits && i < layers.size(); ++i) fits = plan.layers[i].heads() == layers[i].kv_heads;
   if (!fits) {
-    throw Error(ErrorKind::invalid_argument, model.path().string(), "the plan must have one label per KV head of the model",
-                "a plan for another shape");
+    throw Error(ErrorKind::invalid_argument, model.path().string(),
+                "the plan must have one label per KV head of the model", "a plan for another shape");
   }
-}
-
-std::string layers_in_the_way(const Plan& plan) {
-  std::string unequal;
-  std::string other;
-  const int common = plan.layers.front().groups();
-  for (std::size_t i = 0; i < plan.layers.size(); ++i) {
-    if (!plan.layers[i].has_equal_groups()) unequal += (unequal.empty() ? "" : ", ") + std::to_string(i);
-    if (plan.layers[i].groups() != common) other += (other.empty() ? "" : ", ") + std::to_string(i);
-  }
-  std::string text;
-  if (!unequal.empty()) text = "unequal groups in layers " + unequal;
-  if (!other.empty()) text += (text.empty() ? "" : "; ") + std::string("another group count than layer 0 in layers ") + other;
-  return text;
 }
 
 std::vector<TensorSpec> specs_of(const std::vector<OutputTensor>& tensors) {
@@ -43,24 +30,76 @@ std::vector<TensorSpec> specs_of(const std::vector<OutputTensor>& tensors) {
   return specs;
 }
 
-ExportSummary summarise(const Model& model, const Plan& plan, const ExportOptions& options,
-                        const std::vector<OutputTensor>& tensors) {
-  const ShardPlan shards = plan_shards(specs_of(tensors), options.writer);
+std::int64_t elements_of(const OutputTensor& tensor) {
+  return static_cast<std::int64_t>(tensor.byte_count() * 8 / static_cast<std::uint64_t>(dtype_bits(tensor.spec.dtype)));
+}
+
+/// Zeros that padding added to a tensor.
+std::int64_t padding_of(const OutputTensor& tensor) {
+  if (tensor.kind == OutputTensor::Kind::ranges) {
+    std::int64_t zero_rows = 0;
+    for (const RowRange& range : tensor.ranges) zero_rows += range.source ? 0 : range.count;
+    return tensor.spec.shape[0] == 0 ? 0 : elements_of(tensor) / tensor.spec.shape[0] * zero_rows;
+  }
+  const auto zero_row = [](const RowSource& row) { return row.role == HeadRole::query && row.query_head == kZeroHead; };
+  if (tensor.kind == OutputTensor::Kind::heads) {
+    return elements_of(tensor) / static_cast<std::int64_t>(tensor.rows.size()) *
+           std::ranges::count_if(tensor.rows, zero_row);
+  }
+  if (tensor.kind != OutputTensor::Kind::columns) return 0;
+  return elements_of(tensor) / static_cast<std::int64_t>(tensor.column_order.size()) *
+         std::ranges::count(tensor.column_order, kZeroHead);
+}
+
+ExportSummary summarise(const Model& model, const Blueprint& blueprint, const ExportOptions& options) {
   ExportSummary summary;
-  summary.shards = static_cast<int>(shards.shards.size());
   summary.tensor_bytes_before = model.checkpoint().total_bytes();
-  summary.tensor_bytes_after = shards.tensor_bytes;
-  summary.file_bytes = shards.total_file_bytes + options.report.size();
-  for (const fs::path& file : side_files(model.path())) summary.file_bytes += fs::file_size(file);
+  for (const OutputTensor& tensor : blueprint.tensors) summary.tensor_bytes_after += tensor.byte_count();
+  summary.file_bytes = options.report.size();
+  if (options.format == Format::gguf) {
+    summary.shards = 1;
+    summary.file_bytes += lay_out_gguf(blueprint.gguf, specs_of(blueprint.tensors)).file_bytes;
+  } else {
+    const ShardPlan shards = plan_shards(specs_of(blueprint.tensors), options.writer);
+    summary.shards = static_cast<int>(shards.shards.size());
+    summary.file_bytes += shards.total_file_bytes;
+    for (const fs::path& file : side_files(model.path())) summary.file_bytes += fs::file_size(file);
+  }
+  for (const auto& [name, content] : blueprint.files) summary.file_bytes += content.size();
   summary.buffer_bytes = kExportBufferBytes;
   summary.heads_before = model.total_kv_heads();
-  summary.heads_after = options.layout == Layout::gqa ? plan.kv_heads() : summary.heads_before;
   summary.kv_bytes_per_token_before = model.kv_bytes_per_token();
-  for (const AttentionLayer& layer : model.layers()) {
-    const int heads = options.layout == Layout::gqa ? plan.layers[static_cast<std::size_t>(layer.layer)].groups() : layer.kv_heads;
-    summary.kv_bytes_per_token_after += std::int64_t{2} * heads * layer.head_dim * dtype_bits(options.dtype.value_or(layer.dtype)) / 8;
+  for (const LayerHeads& heads : blueprint.heads) {
+    const AttentionLayer& layer = *heads.layer;
+    summary.heads_after += heads.kv_heads();
+    summary.query_heads_before += layer.query_heads;
+    summary.query_heads_after += heads.query_heads();
+    summary.kv_bytes_per_token_after +=
+        std::int64_t{2} * heads.kv_heads() * layer.head_dim * dtype_bits(options.dtype.value_or(layer.dtype)) / 8;
   }
+  for (const OutputTensor& tensor : blueprint.tensors) summary.padding_parameters += padding_of(tensor);
+  summary.written_as = blueprint.written_as;
   return summary;
+}
+
+std::unique_ptr<TensorSink> open_writer(const fs::path& folder, const Blueprint& blueprint,
+                                        const ExportOptions& options) {
+  if (options.format == Format::gguf) {
+    return std::make_unique<GgufWriter>(folder / kGgufFile, blueprint.gguf, specs_of(blueprint.tensors));
+  }
+  return std::make_unique<CheckpointWriter>(folder, specs_of(blueprint.tensors), options.writer);
+}
+
+/// A file that no reader checked would be believed until it is served.
+void require_read_back(const fs::path& file, const Blueprint& blueprint) {
+  const GgufFile read = read_gguf(file);
+  bool same = read.metadata == blueprint.gguf && read.tensors.size() == blueprint.tensors.size();
+  for (std::size_t i = 0; same && i < read.tensors.size(); ++i) {
+    const TensorSpec& spec = blueprint.tensors[i].spec;
+    same =
+        read.tensors[i].name == spec.name && read.tensors[i].dtype == spec.dtype && read.tensors[i].shape == spec.shape;
+  }
+  if (!same) throw Error(ErrorKind::internal, file.string(), "must read back as it was written");
 }
 
 void copy_side_file(const fs::path& from, const fs::path& to) {
@@ -72,23 +111,21 @@ void copy_side_file(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-void require_expressible(const Model& model, const Plan& plan, Layout layout) {
-  require_plan_fits(model, plan);
-  if (layout != Layout::gqa) return;
-  if (!plan.is_uniform()) {
-    throw Error(ErrorKind::unsupported, "--layout gqa", "stock runtimes need equal groups and one group count for all layers",
-                layers_in_the_way(plan),
-                "Use --cardinality equal or contiguous with --groups, or --kv without --point, or --layout expanded.");
-  }
-  if (!plan.is_identity()) require_layout(model, layout);
+void require_unconverted(const Model& model) {
+  if (!model.has_heads_per_layer()) return;
+  throw Error(ErrorKind::unsupported, model.path().string(), "has been converted already, with head counts per layer",
+              std::string(kKvHeadsPerLayer) + " in config.json", "Search and convert the model it was made from.");
 }
 
-void require_layout(const Model& model, Layout layout) {
-  const Architecture& architecture = model.architecture();
-  if (layout != Layout::gqa || !architecture.kv_heads_key.empty()) return;
-  throw Error(ErrorKind::unsupported, "--layout gqa",
-              "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
-              "Use --layout expanded.");
+void require_expressible(const Model& model, const Plan& plan, Layout layout, Format format) {
+  require_unconverted(model);
+  require_plan_fits(model, plan);
+  layout_format(layout, format).require_plan(model, plan);
+}
+
+void require_layout(const Model& model, Layout layout, Format format) {
+  require_unconverted(model);
+  layout_format(layout, format).require_model(model);
 }
 
 void require_writable_target(const Model& model, const fs::path& target, Overwrite overwrite) {
@@ -97,8 +134,9 @@ void require_writable_target(const Model& model, const fs::path& target, Overwri
   const auto [rest, end] = std::mismatch(output.begin(), output.end(), source.begin(), source.end());
   // Writing above the source would replace it too.
   if (source == output || rest == output.end()) {
-    throw Error(ErrorKind::invalid_argument, target.string(), "the output must not be (or contain) the model's own folder",
-                source.string(), "Choose another folder.");
+    throw Error(ErrorKind::invalid_argument, target.string(),
+                "the output must not be (or contain) the model's own folder", source.string(),
+                "Choose another folder.");
   }
   std::error_code ignored;
   if (overwrite == Overwrite::refuse && fs::exists(target, ignored) &&
@@ -109,32 +147,37 @@ void require_writable_target(const Model& model, const fs::path& target, Overwri
 }
 
 ExportSummary preview_export(const Model& model, const Plan& plan, const ExportOptions& options) {
-  require_expressible(model, plan, options.layout);
-  return summarise(model, plan, options, plan_output_tensors(model, plan, options));
+  require_expressible(model, plan, options.layout, options.format);
+  return summarise(model, layout_format(options.layout, options.format).build(model, plan, options), options);
 }
 
 ExportSummary export_model(const Model& model, const Plan& plan, const ExportOptions& options, const fs::path& target,
                            Overwrite overwrite, const ProgressFn& progress) {
-  require_expressible(model, plan, options.layout);
+  require_expressible(model, plan, options.layout, options.format);
   require_writable_target(model, target, overwrite);
-  const std::vector<OutputTensor> tensors = plan_output_tensors(model, plan, options);
-  const ExportSummary summary = summarise(model, plan, options, tensors);
+  const Blueprint blueprint = layout_format(options.layout, options.format).build(model, plan, options);
+  const ExportSummary summary = summarise(model, blueprint, options);
 
   StagedFolder folder(target, overwrite);
   require_free_space(folder.path(), summary.file_bytes);
-  CheckpointWriter writer(folder.path(), specs_of(tensors), options.writer);
+  const auto writer = open_writer(folder.path(), blueprint, options);
   std::vector<std::byte> buffer;
   std::int64_t done = 0;
-  for (const OutputTensor& tensor : tensors) {
-    write_tensor(tensor, writer, buffer);
-    done += static_cast<std::int64_t>(tensor.source->bytes.size());
-    if (progress && !progress({"convert", done, static_cast<std::int64_t>(summary.tensor_bytes_before)})) {
+  for (const OutputTensor& tensor : blueprint.tensors) {
+    write_tensor(tensor, *writer, buffer);
+    done += static_cast<std::int64_t>(tensor.byte_count());
+    if (progress && !progress({"convert", done, static_cast<std::int64_t>(summary.tensor_bytes_after)})) {
       throw Error(ErrorKind::interrupted, target.string(), "interrupted, nothing was written");
     }
   }
-  writer.finish();
-  for (const fs::path& file : side_files(model.path())) copy_side_file(file, folder.path() / file.filename());
-  write_file_atomically(folder.path() / "config.json", converted_config(model, plan, options));
+  writer->finish();
+  if (options.format == Format::gguf) {
+    require_read_back(folder.path() / kGgufFile, blueprint);
+  } else {
+    for (const fs::path& file : side_files(model.path())) copy_side_file(file, folder.path() / file.filename());
+    write_file_atomically(folder.path() / "config.json", blueprint.config.dump(2) + "\n");
+  }
+  for (const auto& [name, content] : blueprint.files) write_file_atomically(folder.path() / name, content);
   write_file_atomically(folder.path() / "README.md", model_card(model, plan, options, summary));
   if (!options.report.empty()) write_file_atomically(folder.path() / kReportFile, options.report);
   folder.commit();

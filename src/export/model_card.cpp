@@ -39,28 +39,41 @@ std::string percent_of(std::int64_t part, std::int64_t whole) {
 
 }  // namespace
 
-std::string model_card(const Model& model, const Plan& plan, const ExportOptions& options, const ExportSummary& summary) {
+std::string model_card(const Model& model, const Plan& plan, const ExportOptions& options,
+                       const ExportSummary& summary) {
   const std::string name = std::filesystem::weakly_canonical(model.path()).filename().string();
-  const bool compact = options.layout == Layout::gqa;
-  std::string card = "---\nlibrary_name: transformers\nbase_model: " + name + "\ntags:\n- qcqa\n- grouped-query-attention\n---\n\n";
+  const bool compact = options.layout != Layout::expanded;
+  std::string card = "---\nlibrary_name: " + std::string(options.format == Format::gguf ? "gguf" : "transformers") +
+                     "\nbase_model: " + name + "\ntags:\n- qcqa\n- grouped-query-attention\n---\n\n";
   card += "# " + name + (compact ? ", with fewer key/value heads\n\n" : ", with merged key/value heads (expanded)\n\n");
   card += "Made from `" + name + "` (" + model.architecture().family + ") by qcqa " + std::string(version()) + " (commit " +
           std::string(commit()) + "): the key and value heads of each group became one. " + how_merged(options.merge) +
           "\nExpect a loss of quality, and measure it before use.\n\n";
   card += "| | before | after |\n|---|---|---|\n";
-  card += "| KV heads, all layers | " + std::to_string(summary.heads_before) + " | " + std::to_string(summary.heads_after) + " |\n";
+  card += "| KV heads, all layers | " + std::to_string(summary.heads_before) + " | " +
+          std::to_string(summary.heads_after) + " |\n";
   card += "| KV cache per token | " + std::to_string(summary.kv_bytes_per_token_before) + " bytes | " +
           std::to_string(summary.kv_bytes_per_token_after) + " bytes (" +
           percent_of(summary.kv_bytes_per_token_after, summary.kv_bytes_per_token_before) + ") |\n";
-  card += "| weights | " + std::to_string(summary.tensor_bytes_before) + " bytes | " + std::to_string(summary.tensor_bytes_after) + " bytes |\n\n";
+  card += "| weights | " + std::to_string(summary.tensor_bytes_before) + " bytes | " +
+          std::to_string(summary.tensor_bytes_after) + " bytes |\n\n";
+  if (const std::string note = padding_note(summary, model.parameter_count()); !note.empty()) card += note + "\n\n";
+  if (options.format == Format::gguf) {
+    card += "`" + std::string(kGgufFile) + "` is for llama.cpp (" + summary.written_as + ").\n\n";
+  } else if (!summary.written_as.empty()) {
+    card +=
+        "It is written as `" + summary.written_as + "`, which computes the same and knows a head size of its own.\n\n";
+  }
   if (!compact) {
-    card += "This folder has the shape of the original, with each merged head stored once per member: it shows the quality of the\n"
-            "grouping in any runtime and saves no memory.\n\n";
+    card +=
+        "This folder has the shape of the original, with each merged head stored once per member: it shows the quality "
+        "of the\n"
+        "grouping in any runtime and saves no memory.\n\n";
   }
   card += "## How it was made\n\n";
   if (!options.command.empty()) card += "```\n" + options.command + "\n```\n\n";
-  card += "- grouping: " + plan.origin + "\n- groups: " + groups_per_layer(plan) + "\n- merge: " + std::string(merge_kind_name(options.merge)) + "\n- source fingerprint: " +
-          model.fingerprint() + "\n\n";
+  card += "- grouping: " + plan.origin + "\n- groups: " + groups_per_layer(plan) + "\n- merge: " +
+          std::string(merge_kind_name(options.merge)) + "\n- source fingerprint: " + model.fingerprint() + "\n\n";
   card += "`qcqa-report.json` holds the whole search. Group of each key/value head:\n\n| layer | groups |\n|---|---|\n";
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
     card += "| " + std::to_string(i) + " | " + labels_of(plan.layers[i]) + " |\n";

@@ -7,25 +7,10 @@
 namespace qcqa {
 namespace {
 
-struct LayerPlan {
-  const AttentionLayer* layer;
-  std::vector<int> query_order;                        ///< query head at each place
-  std::vector<std::vector<std::uint8_t>> kv_members;   ///< heads whose mean stands at each KV place
-};
-
-LayerPlan plan_layer(const AttentionLayer& layer, const Grouping& grouping, Layout layout) {
-  const auto members = grouping.members();
-  if (layout == Layout::gqa) return {&layer, query_head_order(layer, grouping), members};
-  LayerPlan plan{&layer, std::vector<int>(static_cast<std::size_t>(layer.query_heads)), {}};
-  std::iota(plan.query_order.begin(), plan.query_order.end(), 0);
-  for (const std::uint8_t group : grouping.labels()) plan.kv_members.push_back(members[group]);
-  return plan;
-}
-
-RowSource row_source(const HeadSlot& slot, const LayerPlan& plan) {
+RowSource row_source(const HeadSlot& slot, const LayerHeads& heads) {
   const auto place = static_cast<std::size_t>(slot.head);
-  if (slot.role == HeadRole::query) return {slot.role, {}, plan.query_order[place]};
-  return {slot.role, plan.kv_members[place], 0};
+  if (slot.role == HeadRole::query) return {slot.role, {}, heads.query[place]};
+  return {slot.role, heads.kv[place], 0};
 }
 
 /// Whether gathering these rows would only copy the tensor.
@@ -40,11 +25,19 @@ bool is_plain_copy(const std::vector<RowSource>& rows, const std::vector<HeadSlo
   return true;
 }
 
-void plan_projection(OutputTensor& tensor, const Projection& projection, const LayerPlan& plan, bool bias) {
-  const AttentionLayer& layer = *plan.layer;
+bool keeps_query_order(const LayerHeads& heads) {
+  if (heads.query_heads() != heads.layer->query_heads) return false;
+  for (int i = 0; i < heads.query_heads(); ++i) {
+    if (heads.query[static_cast<std::size_t>(i)] != i) return false;
+  }
+  return true;
+}
+
+void replace_projection(OutputTensor& tensor, const Projection& projection, const LayerHeads& heads, bool bias) {
+  const AttentionLayer& layer = *heads.layer;
   std::vector<RowSource> rows;
-  for (const HeadSlot& slot : head_slots(projection, layer.query_heads, static_cast<int>(plan.kv_members.size()))) {
-    rows.push_back(row_source(slot, plan));
+  for (const HeadSlot& slot : head_slots(projection, heads.query_heads(), heads.kv_heads())) {
+    rows.push_back(row_source(slot, heads));
   }
   if (is_plain_copy(rows, head_slots(projection, layer.query_heads, layer.kv_heads))) return;
   tensor.kind = OutputTensor::Kind::heads;
@@ -56,45 +49,125 @@ void plan_projection(OutputTensor& tensor, const Projection& projection, const L
 
 }  // namespace
 
-std::vector<int> query_head_order(const AttentionLayer& layer, const Grouping& grouping) {
-  const int per_kv_head = layer.query_heads / layer.kv_heads;
-  std::vector<int> order;
-  for (const auto& members : grouping.members()) {
-    for (const std::uint8_t kv_head : members) {
-      for (int i = 0; i < per_kv_head; ++i) order.push_back(kv_head * per_kv_head + i);
-    }
-  }
-  return order;
+std::uint64_t OutputTensor::byte_count() const {
+  std::uint64_t count = static_cast<std::uint64_t>(dtype_bits(spec.dtype));
+  for (const std::int64_t extent : spec.shape) count *= static_cast<std::uint64_t>(extent);
+  return count / 8;
 }
 
-std::vector<OutputTensor> plan_output_tensors(const Model& model, const Plan& plan, const ExportOptions& options) {
+std::vector<int> query_head_order(const AttentionLayer& layer, const Grouping& grouping) {
+  return grouped_heads(layer, grouping, 0).query;
+}
+
+int largest_group(const AttentionLayer& layer, const Grouping& grouping) {
+  return std::ranges::max(grouping.sizes()) * (layer.query_heads / layer.kv_heads);
+}
+
+LayerHeads grouped_heads(const AttentionLayer& layer, const Grouping& grouping, int group_places) {
+  const int per_kv_head = layer.query_heads / layer.kv_heads;
+  LayerHeads heads{&layer, {}, grouping.members()};
+  for (const auto& members : heads.kv) {
+    int places = 0;
+    for (const std::uint8_t kv_head : members) {
+      for (int i = 0; i < per_kv_head; ++i, ++places) heads.query.push_back(kv_head * per_kv_head + i);
+    }
+    for (; places < group_places; ++places) heads.query.push_back(kZeroHead);
+  }
+  return heads;
+}
+
+LayerHeads expanded_heads(const AttentionLayer& layer, const Grouping& grouping) {
+  const auto members = grouping.members();
+  LayerHeads heads{&layer, std::vector<int>(static_cast<std::size_t>(layer.query_heads)), {}};
+  std::iota(heads.query.begin(), heads.query.end(), 0);
+  for (const std::uint8_t group : grouping.labels()) heads.kv.push_back(members[group]);
+  return heads;
+}
+
+std::vector<OutputTensor> replace_heads(const Model& model, std::span<const LayerHeads> heads,
+                                        std::optional<Dtype> dtype) {
   std::vector<OutputTensor> tensors;
   std::map<std::string_view, std::size_t> by_name;
   for (const TensorView& view : model.checkpoint().tensors()) {
     OutputTensor tensor;
     tensor.spec = {view.name, view.dtype, view.shape};
-    if (options.dtype && is_attention_dtype(view.dtype)) tensor.spec.dtype = *options.dtype;
+    if (dtype && is_attention_dtype(view.dtype)) tensor.spec.dtype = *dtype;
     tensor.source = &view;
     by_name.emplace(view.name, tensors.size());
     tensors.push_back(std::move(tensor));
   }
   const Architecture& architecture = model.architecture();
-  for (const AttentionLayer& layer : model.layers()) {
-    const LayerPlan layer_plan = plan_layer(layer, plan.layers[static_cast<std::size_t>(layer.layer)], options.layout);
+  for (const LayerHeads& layer_heads : heads) {
+    const AttentionLayer& layer = *layer_heads.layer;
     for (const Projection& projection : architecture.projections) {
       for (const bool bias : {false, true}) {
-        const auto it = by_name.find(architecture.tensor_name(layer.layer, projection.tensor, bias ? ".bias" : ".weight"));
-        if (it != by_name.end()) plan_projection(tensors[it->second], projection, layer_plan, bias);
+        const auto it =
+            by_name.find(architecture.tensor_name(layer.layer, projection.tensor, bias ? ".bias" : ".weight"));
+        if (it != by_name.end()) replace_projection(tensors[it->second], projection, layer_heads, bias);
       }
     }
-    if (!std::ranges::is_sorted(layer_plan.query_order)) {
+    if (!keeps_query_order(layer_heads)) {
       OutputTensor& output = tensors[by_name.at(layer.output->name)];
-      output.kind = OutputTensor::Kind::columns;
-      output.layer = &layer;
-      output.column_order = layer_plan.query_order;
+      output = gather_columns(output.spec.name, layer_heads, output.spec.dtype);
     }
   }
   return tensors;
+}
+
+OutputTensor gather_heads(std::string name, const LayerHeads& heads, std::span<const HeadRole> roles, bool bias,
+                          Dtype dtype) {
+  OutputTensor tensor;
+  tensor.kind = OutputTensor::Kind::heads;
+  tensor.layer = heads.layer;
+  tensor.bias = bias;
+  const Projection projection{.tensor = {}, .holds = {roles.begin(), roles.end()}};
+  for (const HeadSlot& slot : head_slots(projection, heads.query_heads(), heads.kv_heads())) {
+    tensor.rows.push_back(row_source(slot, heads));
+  }
+  tensor.spec = {std::move(name), dtype, {static_cast<std::int64_t>(tensor.rows.size()) * heads.layer->head_dim}};
+  if (!bias) tensor.spec.shape.push_back(heads.layer->hidden_size);
+  return tensor;
+}
+
+OutputTensor gather_columns(std::string name, const LayerHeads& heads, Dtype dtype) {
+  OutputTensor tensor;
+  tensor.spec = {
+      std::move(name), dtype, {heads.layer->hidden_size, std::int64_t{heads.query_heads()} * heads.layer->head_dim}};
+  tensor.kind = OutputTensor::Kind::columns;
+  tensor.source = heads.layer->output;
+  tensor.layer = heads.layer;
+  tensor.column_order = heads.query;
+  tensor.column_block = heads.layer->head_dim;
+  return tensor;
+}
+
+OutputTensor copy_tensor(std::string name, const TensorView& source, Dtype dtype) {
+  OutputTensor tensor;
+  tensor.spec = {std::move(name), dtype, source.shape};
+  tensor.source = &source;
+  return tensor;
+}
+
+OutputTensor pad_columns(std::string name, const TensorView& source, std::int64_t columns, Dtype dtype) {
+  OutputTensor tensor = copy_tensor(std::move(name), source, dtype);
+  const std::int64_t own = source.shape.back();
+  if (columns == own) return tensor;
+  tensor.kind = OutputTensor::Kind::columns;
+  tensor.spec.shape.back() = columns;
+  const std::int64_t block = std::gcd(own, columns);
+  tensor.column_block = static_cast<int>(block);
+  tensor.column_order.assign(static_cast<std::size_t>(columns / block), kZeroHead);
+  std::iota(tensor.column_order.begin(), tensor.column_order.begin() + own / block, 0);
+  return tensor;
+}
+
+OutputTensor gather_ranges(std::string name, std::vector<RowRange> ranges, std::vector<std::int64_t> shape,
+                           Dtype dtype) {
+  OutputTensor tensor;
+  tensor.spec = {std::move(name), dtype, std::move(shape)};
+  tensor.kind = OutputTensor::Kind::ranges;
+  tensor.ranges = std::move(ranges);
+  return tensor;
 }
 
 }  // namespace qcqa

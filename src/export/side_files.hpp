@@ -8,12 +8,10 @@
 
 namespace qcqa {
 
-/// Files of the model folder that belong to the model whatever its weights are: tokenizer, generation settings, licence,
-/// remote code, ... Not: weights in any format, config.json, the README (the new one keeps its text), hidden files, folders.
+/// Files of the model folder that belong to the model whatever its weights are: tokenizer, generation settings,
+/// licence, remote code, ... Not: weights in any format, config.json, the README (the new one keeps its text), hidden
+/// files, folders.
 [[nodiscard]] std::vector<std::filesystem::path> side_files(const std::filesystem::path& folder);
-
-/// config.json of the converted model.
-[[nodiscard]] std::string converted_config(const Model& model, const Plan& plan, const ExportOptions& options);
 
 /// README.md of the converted model: what it is, how it was made, what it saves.
 [[nodiscard]] std::string model_card(const Model& model, const Plan& plan, const ExportOptions& options,

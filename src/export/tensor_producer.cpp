@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/merge/mean.hpp"
 #include "support/parallel.hpp"
 
@@ -11,86 +12,173 @@ namespace {
 
 std::size_t size_of(Dtype dtype) { return static_cast<std::size_t>(dtype_bits(dtype) / 8); }
 
-/// Writes `units` pieces of `unit_bytes` each, as many at a time as the buffer holds; fill(unit, out) forms one.
-void write_in_units(const OutputTensor& tensor, CheckpointWriter& writer, std::vector<std::byte>& buffer, std::size_t units,
-                    std::size_t unit_bytes, const std::function<void(std::size_t, std::span<std::byte>)>& fill) {
-  const std::size_t batch = std::clamp<std::size_t>(kExportBufferBytes / std::max<std::size_t>(unit_bytes, 1), 1, std::max<std::size_t>(units, 1));
-  buffer.resize(std::max(buffer.size(), batch * unit_bytes));
-  for (std::size_t begin = 0; begin < units; begin += batch) {
-    const std::size_t count = std::min(batch, units - begin);
-    parallel_for(count, [&](std::size_t i) { fill(begin + i, std::span(buffer).subspan(i * unit_bytes, unit_bytes)); });
-    writer.write(tensor.spec.name, std::span<const std::byte>(buffer).first(count * unit_bytes), begin * unit_bytes);
+struct Output {
+  const OutputTensor& tensor;
+  TensorSink& writer;
+  std::vector<std::byte>& buffer;
+  std::uint64_t written = 0;
+
+  /// Writes `units` pieces of `unit_bytes` each, as many at a time as the buffer holds; fill(unit, out) forms one.
+  void write_units(std::size_t units, std::size_t unit_bytes,
+                   const std::function<void(std::size_t, std::span<std::byte>)>& fill) {
+    const std::size_t batch = std::clamp<std::size_t>(kExportBufferBytes / std::max<std::size_t>(unit_bytes, 1), 1,
+                                                      std::max<std::size_t>(units, 1));
+    buffer.resize(std::max(buffer.size(), batch * unit_bytes));
+    for (std::size_t begin = 0; begin < units; begin += batch) {
+      const std::size_t count = std::min(batch, units - begin);
+      parallel_for(count,
+                   [&](std::size_t i) { fill(begin + i, std::span(buffer).subspan(i * unit_bytes, unit_bytes)); });
+      writer.write(tensor.spec.name, std::span<const std::byte>(buffer).first(count * unit_bytes), written);
+      written += count * unit_bytes;
+    }
   }
-}
+
+  /// Elements of the input, one after another, in the output's type.
+  void write_converted(std::span<const std::byte> bytes, Dtype from) {
+    static constexpr std::size_t kUnit = 1 << 16;  // elements
+    const std::size_t in = size_of(from);
+    const std::size_t count = bytes.size() / in;
+    const std::size_t whole = count / kUnit;
+    const auto convert = [&](std::span<const std::byte> source, std::span<std::byte> out) {
+      convert_elements(source, from, tensor.spec.dtype, out);
+      if (tensor.shift != 0) add_shift(source, from, out);
+    };
+    write_units(whole, kUnit * size_of(tensor.spec.dtype), [&](std::size_t unit, std::span<std::byte> out) {
+      convert(bytes.subspan(unit * kUnit * in, kUnit * in), out);
+    });
+    if (whole * kUnit == count) return;
+    write_units(1, (count - whole * kUnit) * size_of(tensor.spec.dtype),
+                [&](std::size_t, std::span<std::byte> out) { convert(bytes.subspan(whole * kUnit * in), out); });
+  }
+
+  void add_shift(std::span<const std::byte> source, Dtype from, std::span<std::byte> out) const {
+    std::vector<double> values(source.size() / size_of(from));
+    decode(source, from, values);
+    for (double& value : values) value += tensor.shift;
+    encode(values, tensor.spec.dtype, out);
+  }
+};
 
 std::span<const std::byte> bytes_of(const HeadRows& head, bool bias) { return bias ? head.bias : head.weight; }
 
-void write_heads(const OutputTensor& tensor, CheckpointWriter& writer, std::vector<std::byte>& buffer) {
+/// Rows i and i + half of `rows` become rows 2i and 2i + 1.
+void make_rotary_neighbours(std::span<std::byte> rows, std::size_t count) {
+  const std::vector<std::byte> before(rows.begin(), rows.end());
+  const std::size_t size = rows.size() / count;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t from = i / 2 + (i % 2) * (count / 2);
+    std::ranges::copy(std::span(before).subspan(from * size, size),
+                      rows.begin() + static_cast<std::ptrdiff_t>(i * size));
+  }
+}
+
+void write_heads(Output& output) {
+  const OutputTensor& tensor = output.tensor;
   const AttentionLayer& layer = *tensor.layer;
-  const Dtype from = tensor.source->dtype;
-  const std::size_t elements = static_cast<std::size_t>(layer.head_dim) * static_cast<std::size_t>(tensor.bias ? 1 : layer.hidden_size);
-  write_in_units(tensor, writer, buffer, tensor.rows.size(), elements * size_of(tensor.spec.dtype),
-                 [&](std::size_t index, std::span<std::byte> out) {
-                   const RowSource& row = tensor.rows[index];
-                   std::vector<std::span<const std::byte>> members;
-                   if (row.role == HeadRole::query) {
-                     members.push_back(bytes_of(layer.query[static_cast<std::size_t>(row.query_head)], tensor.bias));
-                   } else {
-                     const auto& heads = row.role == HeadRole::key ? layer.key : layer.value;
-                     for (const std::uint8_t head : row.kv_members) members.push_back(bytes_of(heads[head], tensor.bias));
-                   }
-                   merge_mean(members, from, tensor.spec.dtype, out);
-                 });
+  const Dtype from = tensor.bias ? layer.bias_dtype : layer.dtype;
+  const auto head_dim = static_cast<std::size_t>(layer.head_dim);
+  const std::size_t elements = head_dim * static_cast<std::size_t>(tensor.bias ? 1 : layer.hidden_size);
+  output.write_units(
+      tensor.rows.size(), elements * size_of(tensor.spec.dtype), [&](std::size_t index, std::span<std::byte> out) {
+        const RowSource& row = tensor.rows[index];
+        std::vector<std::span<const std::byte>> members;
+        if (row.role != HeadRole::query) {
+          const auto& heads = row.role == HeadRole::key ? layer.key : layer.value;
+          for (const std::uint8_t head : row.kv_members) members.push_back(bytes_of(heads[head], tensor.bias));
+        } else if (row.query_head != kZeroHead) {
+          members.push_back(bytes_of(layer.query[static_cast<std::size_t>(row.query_head)], tensor.bias));
+        }
+        if (members.empty()) {
+          std::ranges::fill(out, std::byte{0});
+          return;
+        }
+        merge_mean(members, from, tensor.spec.dtype, out);
+        if (tensor.rotary_neighbours) make_rotary_neighbours(out, head_dim);
+      });
 }
 
-void write_columns(const OutputTensor& tensor, CheckpointWriter& writer, std::vector<std::byte>& buffer) {
+void write_columns(Output& output) {
+  const OutputTensor& tensor = output.tensor;
   const Dtype from = tensor.source->dtype;
-  const auto head_dim = static_cast<std::size_t>(tensor.layer->head_dim);
   const auto rows = static_cast<std::size_t>(tensor.spec.shape[0]);
-  const std::size_t in_row = tensor.column_order.size() * head_dim * size_of(from);
-  const std::size_t in_block = head_dim * size_of(from);
-  const std::size_t out_block = head_dim * size_of(tensor.spec.dtype);
-  write_in_units(tensor, writer, buffer, rows, tensor.column_order.size() * out_block,
-                 [&](std::size_t row, std::span<std::byte> out) {
-                   const auto source = tensor.source->bytes.subspan(row * in_row, in_row);
-                   for (std::size_t i = 0; i < tensor.column_order.size(); ++i) {
-                     convert_elements(source.subspan(static_cast<std::size_t>(tensor.column_order[i]) * in_block, in_block), from,
-                                      tensor.spec.dtype, out.subspan(i * out_block, out_block));
-                   }
-                 });
+  const std::size_t in_row = tensor.source->bytes.size() / rows;
+  const std::size_t in_block = static_cast<std::size_t>(tensor.column_block) * size_of(from);
+  const std::size_t out_block = static_cast<std::size_t>(tensor.column_block) * size_of(tensor.spec.dtype);
+  output.write_units(rows, tensor.column_order.size() * out_block, [&](std::size_t row, std::span<std::byte> out) {
+    const auto source = tensor.source->bytes.subspan(row * in_row, in_row);
+    for (std::size_t i = 0; i < tensor.column_order.size(); ++i) {
+      const auto block = out.subspan(i * out_block, out_block);
+      if (const int head = tensor.column_order[i]; head == kZeroHead) {
+        std::ranges::fill(block, std::byte{0});
+      } else {
+        convert_elements(source.subspan(static_cast<std::size_t>(head) * in_block, in_block), from, tensor.spec.dtype,
+                         block);
+      }
+    }
+  });
 }
 
-void write_converted(const OutputTensor& tensor, CheckpointWriter& writer, std::vector<std::byte>& buffer) {
-  static constexpr std::size_t kUnit = 1 << 16;  // elements
-  const std::size_t in = size_of(tensor.source->dtype);
-  const std::size_t out_size = size_of(tensor.spec.dtype);
-  const std::size_t count = tensor.source->bytes.size() / in;
-  const std::size_t whole = count / kUnit;
-  write_in_units(tensor, writer, buffer, whole, kUnit * out_size, [&](std::size_t unit, std::span<std::byte> out) {
-    convert_elements(tensor.source->bytes.subspan(unit * kUnit * in, kUnit * in), tensor.source->dtype, tensor.spec.dtype, out);
-  });
-  if (const std::size_t rest = count - whole * kUnit; rest > 0) {
-    std::vector<std::byte> tail(rest * out_size);
-    convert_elements(tensor.source->bytes.subspan(whole * kUnit * in), tensor.source->dtype, tensor.spec.dtype, tail);
-    writer.write(tensor.spec.name, tail, whole * kUnit * out_size);
+void write_ranges(Output& output) {
+  std::size_t row_elements = 1;
+  for (std::size_t i = 1; i < output.tensor.spec.shape.size(); ++i) {
+    row_elements *= static_cast<std::size_t>(output.tensor.spec.shape[i]);
+  }
+  for (const RowRange& range : output.tensor.ranges) {
+    const auto count = static_cast<std::size_t>(range.count);
+    if (range.source) {
+      const std::size_t row = row_elements * size_of(range.source->dtype);
+      output.write_converted(range.source->bytes.subspan(static_cast<std::size_t>(range.first) * row, count * row),
+                             range.source->dtype);
+    } else {
+      output.write_units(count, row_elements * size_of(output.tensor.spec.dtype),
+                         [](std::size_t, std::span<std::byte> out) { std::ranges::fill(out, std::byte{0}); });
+    }
+  }
+}
+
+void write_values(Output& output) {
+  output.write_units(
+      1, output.tensor.values.size() * size_of(output.tensor.spec.dtype),
+      [&](std::size_t, std::span<std::byte> out) { encode(output.tensor.values, output.tensor.spec.dtype, out); });
+}
+
+// Mapped pages count as this process's memory until they are let go.
+void let_go(const OutputTensor& tensor) {
+  if (tensor.source) Checkpoint::done_with(tensor.source->bytes);
+  for (const RowRange& range : tensor.ranges) {
+    if (range.source) Checkpoint::done_with(range.source->bytes);
+  }
+  if (tensor.kind != OutputTensor::Kind::heads) return;
+  for (const auto* heads : {&tensor.layer->query, &tensor.layer->key, &tensor.layer->value}) {
+    for (const HeadRows& head : *heads) Checkpoint::done_with(bytes_of(head, tensor.bias));
   }
 }
 
 }  // namespace
 
-void write_tensor(const OutputTensor& tensor, CheckpointWriter& writer, std::vector<std::byte>& buffer) {
+void write_tensor(const OutputTensor& tensor, TensorSink& writer, std::vector<std::byte>& buffer) {
+  Output output{tensor, writer, buffer};
   switch (tensor.kind) {
-    case OutputTensor::Kind::heads: write_heads(tensor, writer, buffer); break;
-    case OutputTensor::Kind::columns: write_columns(tensor, writer, buffer); break;
+    case OutputTensor::Kind::heads:
+      write_heads(output);
+      break;
+    case OutputTensor::Kind::columns:
+      write_columns(output);
+      break;
+    case OutputTensor::Kind::ranges:
+      write_ranges(output);
+      break;
+    case OutputTensor::Kind::values:
+      write_values(output);
+      break;
     case OutputTensor::Kind::copy:
-      if (tensor.source->dtype == tensor.spec.dtype) {
+      if (tensor.source->dtype == tensor.spec.dtype && tensor.shift == 0) {
         writer.copy(tensor.spec.name, *tensor.source);
       } else {
-        write_converted(tensor, writer, buffer);
+        output.write_converted(tensor.source->bytes, tensor.source->dtype);
       }
   }
-  // Mapped pages count as this process's memory until they are let go.
-  Checkpoint::done_with(tensor.source->bytes);
+  let_go(tensor);
 }
 
 }  // namespace qcqa

@@ -45,8 +45,10 @@ const Architecture& find_architecture(const nlohmann::json& config, const std::f
     throw Error(ErrorKind::unsupported, config_file.string(), "config.json must name a model_type",
                 type == config.end() ? "none" : type->dump(), "Supported: " + supported_list() + ".");
   }
+  std::string name = type->get<std::string>();
+  if (name.starts_with(kConvertedPrefix)) name.erase(0, std::string_view(kConvertedPrefix).size());
   for (const Architecture& architecture : supported_architectures()) {
-    if (std::ranges::find(architecture.model_types, type->get<std::string>()) == architecture.model_types.end()) continue;
+    if (std::ranges::find(architecture.model_types, name) == architecture.model_types.end()) continue;
     for (const Refusal& refusal : architecture.refusals) {
       const auto value = config.find(refusal.key);
       if (value != config.end() && value->dump() == refusal.equals) {

@@ -46,6 +46,7 @@ Architecture parse_architecture(std::string_view json_text, std::string_view whe
   ObjectReader root(document, where);
   architecture.family = root.text("family");
   for (const json& type : root.array("model_types")) architecture.model_types.push_back(type.get<std::string>());
+  architecture.model_class = root.text("model_class");
 
   ObjectReader config(root.required("config"), where + ": config");
   architecture.layers_key = config.text("layers");

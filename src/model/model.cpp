@@ -14,6 +14,16 @@ namespace fs = std::filesystem;
 
 struct Shape {
   int layers = 0, query_heads = 0, kv_heads = 0, head_dim = 0, hidden_size = 0;
+  std::vector<int> query_heads_per_layer{}, kv_heads_per_layer{};  ///< empty: the same in all layers
+
+  [[nodiscard]] Shape of_layer(int layer) const {
+    Shape shape{.layers = layers, .query_heads = query_heads, .kv_heads = kv_heads, .head_dim = head_dim, .hidden_size = hidden_size};
+    if (!kv_heads_per_layer.empty()) {
+      shape.query_heads = query_heads_per_layer[static_cast<std::size_t>(layer)];
+      shape.kv_heads = kv_heads_per_layer[static_cast<std::size_t>(layer)];
+    }
+    return shape;
+  }
 };
 
 ordered_json read_config(const fs::path& file) {
@@ -36,12 +46,24 @@ int positive(const ordered_json& config, const fs::path& file, const std::string
   return it->get<int>();
 }
 
-Shape read_shape(const ordered_json& config, const Architecture& architecture, const fs::path& file) {
-  Shape shape;
-  shape.layers = positive(config, file, architecture.layers_key);
-  shape.hidden_size = positive(config, file, architecture.hidden_size_key);
-  shape.query_heads = positive(config, file, architecture.query_heads_key);
-  shape.kv_heads = positive(config, file, architecture.kv_heads_key, shape.query_heads);
+/// Head counts of every layer; empty without the key.
+std::vector<int> counts_per_layer(const ordered_json& config, const fs::path& file, const char* key, int layers) {
+  const auto it = config.find(key);
+  if (it == config.end()) return {};
+  std::vector<int> counts;
+  static constexpr std::int64_t kLimit = 1 << 16;
+  for (const ordered_json& count : *it) {
+    if (count.is_number_integer() && count.get<std::int64_t>() >= 1 && count.get<std::int64_t>() <= kLimit) {
+      counts.push_back(count.get<int>());
+    }
+  }
+  if (!it->is_array() || it->size() != static_cast<std::size_t>(layers) || counts.size() != it->size()) {
+    throw Error(ErrorKind::corrupt, file.string(), "\"" + std::string(key) + "\" must hold one positive number per layer", it->dump());
+  }
+  return counts;
+}
+
+void require_head_counts(const Shape& shape, const fs::path& file) {
   if (shape.query_heads % shape.kv_heads != 0) {
     throw Error(ErrorKind::corrupt, file.string(), "the KV head count must divide the query head count",
                 std::to_string(shape.query_heads) + " query heads, " + std::to_string(shape.kv_heads) + " KV heads");
@@ -50,8 +72,22 @@ Shape read_shape(const ordered_json& config, const Architecture& architecture, c
     throw Error(ErrorKind::unsupported, file.string(), "at most " + std::to_string(kMaxKvHeads) + " KV heads per layer",
                 std::to_string(shape.kv_heads));
   }
+}
+
+Shape read_shape(const ordered_json& config, const Architecture& architecture, const fs::path& file) {
+  Shape shape;
+  shape.layers = positive(config, file, architecture.layers_key);
+  shape.hidden_size = positive(config, file, architecture.hidden_size_key);
+  shape.query_heads = positive(config, file, architecture.query_heads_key);
+  shape.kv_heads = positive(config, file, architecture.kv_heads_key, shape.query_heads);
+  require_head_counts(shape, file);
   const bool divides = shape.hidden_size % shape.query_heads == 0;
   shape.head_dim = positive(config, file, architecture.head_dim_key, divides ? shape.hidden_size / shape.query_heads : 0);
+  shape.query_heads_per_layer = counts_per_layer(config, file, kQueryHeadsPerLayer, shape.layers);
+  shape.kv_heads_per_layer = counts_per_layer(config, file, kKvHeadsPerLayer, shape.layers);
+  if (shape.query_heads_per_layer.empty() != shape.kv_heads_per_layer.empty()) {
+    throw Error(ErrorKind::corrupt, file.string(), std::string("needs both of ") + kQueryHeadsPerLayer + " and " + kKvHeadsPerLayer, "one");
+  }
   return shape;
 }
 
@@ -143,8 +179,13 @@ Model Model::open(const fs::path& folder) {
 Model::Model(fs::path path, ordered_json config, const Architecture& architecture, Checkpoint checkpoint)
     : path_(std::move(path)), config_(std::move(config)), architecture_(&architecture), checkpoint_(std::move(checkpoint)) {
   const Shape shape = read_shape(config_, architecture, path_ / "config.json");
+  const auto layer_shape = [&](int i) {
+    const Shape of_layer = shape.of_layer(i);
+    require_head_counts(of_layer, path_ / "config.json");
+    return of_layer;
+  };
   layers_.reserve(static_cast<std::size_t>(shape.layers));
-  for (int i = 0; i < shape.layers; ++i) layers_.push_back(bind_layer(checkpoint_, architecture, shape, i));
+  for (int i = 0; i < shape.layers; ++i) layers_.push_back(bind_layer(checkpoint_, architecture, layer_shape(i), i));
 }
 
 Model Model::with(const Checkpoint& replacements) const {

@@ -23,9 +23,11 @@ int Plan::kv_heads() const {
 }
 
 bool Plan::is_uniform() const {
-  return std::ranges::all_of(layers, [this](const Grouping& grouping) {
-    return grouping.has_equal_groups() && grouping.groups() == layers.front().groups();
-  });
+  return has_one_group_count() && std::ranges::all_of(layers, &Grouping::has_equal_groups);
+}
+
+bool Plan::has_one_group_count() const {
+  return std::ranges::all_of(layers, [this](const Grouping& grouping) { return grouping.groups() == layers.front().groups(); });
 }
 
 bool Plan::is_identity() const {

@@ -108,6 +108,7 @@ nlohmann::json options_to_json(const SearchOptions& options) {
           {"strategy", static_cast<int>(options.strategy)},
           {"warm_start", options.warm_start},
           {"uniform", options.uniform},
+          {"divisors", options.divisors},
           {"keep_layers", options.keep_layers}};
 }
 

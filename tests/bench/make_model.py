@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes a random bf16 checkpoint of Llama-2-7B's shape, or of 1.1B parameters: what the speed and memory of qcqa are
+"""Writes a random bf16 checkpoint of Llama-2-7B's shape, of 1.1B parameters or small: what the speed and memory of qcqa are
 measured on.
 
     make_model.py FOLDER                               the whole model, 13.5 GB in three shards
     make_model.py FOLDER --attention-only              4.3 GB: no MLP, embeddings of 32 tokens
     make_model.py FOLDER --layers 4 --attention-only   0.5 GB
     make_model.py FOLDER --shape 1b                    2.5 GB: 22 layers of 32 heads of 64, hidden size 2048
+    make_model.py FOLDER --shape small                 0.3 GB: 8 layers of 32 heads of 32, hidden size 1024
 
 Values are normal with standard deviation 0.02, the same for every run and machine. Needs numpy only.
 """
@@ -19,7 +20,7 @@ import pathlib
 import numpy
 
 HEADS, VOCABULARY = 32, 32000
-SHAPES = {"7b": (32, 128, 11008), "1b": (22, 64, 5632)}  # layers, head_dim, intermediate size
+SHAPES = {"7b": (32, 128, 11008), "1b": (22, 64, 5632), "small": (8, 32, 2816)}  # layers, head_dim, intermediate size
 PIECE = 1 << 22  # values made at a time: small enough for the cache, large enough for the interpreter
 
 

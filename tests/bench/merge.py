@@ -56,7 +56,7 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--step-tokens", type=int, required=True, help="what a step of qcqa takes")
+    parser.add_argument("--step-tokens", type=int, default=512, help="what a step of qcqa takes")
     parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -92,6 +92,41 @@ TEST_F(Cli, RunSearchesAndConverts) {
   EXPECT_EQ(Model::open(at("out")).layers()[0].kv_heads, 2);
 }
 
+TEST_F(Cli, TargetChoosesTheLayoutAndSaysWhy) {
+  write_pico_model(at("whole"), {.query_heads = 6, .kv_heads = 6, .head_dim = 2, .mlp_size = 8});
+  std::filesystem::remove(at("whole/tokenizer.json"));
+  struct Case {
+    const char *target, *layout, *file;
+  };
+  for (const Case& entry : {Case{"transformers", "remote-code", "modeling_qcqa.py"}, Case{"vllm", "nemotron-nas", "configuration_decilm.py"},
+                            Case{"llama.cpp", "deci", "model.gguf"}, Case{"mlx", "openelm", "model.safetensors"}}) {
+    SCOPED_TRACE(entry.target);
+    const std::string report = at(std::string(entry.target) + ".json"), out = at(std::string(entry.target));
+    ASSERT_EQ(run_qcqa({"search", at("whole"), "-o", report, "--target", entry.target, "-q"}).exit_code, 0);
+    const auto result = run_qcqa({"convert", at("whole"), "--report", report, "--kv", "0.8", "--target", entry.target, "-o", out});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.err.find(std::string("Layout ") + entry.layout + ": head counts per layer"), std::string::npos) << result.err;
+    EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(out) / entry.file));
+  }
+}
+
+TEST_F(Cli, SearchForATargetKeepsToItsPlans) {
+  write_pico_model(at("whole"), {.query_heads = 6, .kv_heads = 6, .head_dim = 2, .mlp_size = 8});
+  ASSERT_EQ(run_qcqa({"search", at("whole"), "-o", at("r.json"), "--target", "vllm", "-q"}).exit_code, 0);
+  for (const auto& point : read_json(at("r.json"))["front"]) {
+    for (const int groups : point["groups"]) EXPECT_EQ(6 % groups, 0);
+  }
+}
+
+TEST_F(Cli, TargetAndLayoutExcludeOneAnother) {
+  const auto result = run_qcqa({"convert", model_, "--groups", "2", "--layout", "gqa", "--target", "vllm", "-o", at("out")});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.err.find("chooses the layout"), std::string::npos) << result.err;
+  const auto alone = run_qcqa({"convert", model_, "--groups", "2", "--layout", "auto", "-o", at("out")});
+  EXPECT_EQ(alone.exit_code, 2);
+  EXPECT_NE(alone.err.find("needs --target"), std::string::npos) << alone.err;
+}
+
 TEST_F(Cli, DryRunWritesNothing) {
   const auto before = folder_contents(folder_.path());
   const auto result = run_qcqa({"run", model_, "--kv", "0.5", "-o", at("out"), "--dry-run"});

@@ -189,5 +189,16 @@ TEST_F(EvaluateCommand, MistakesAreOneLine) {
   EXPECT_FALSE(std::filesystem::exists(*folder_ / "nowhere"));
 }
 
+TEST_F(EvaluateCommand, RunEvaluatesWhatOnlyAnotherRuntimeReads) {
+  const TemporaryFolder folder;
+  const std::string out = folder / "out";
+  const CommandResult result = run_qcqa({"run", kModel, "--kv", "0.6", "--target", "llama.cpp", "-o", out, "--text", kText,
+                                         "--max-documents", "5"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto report = nlohmann::json::parse(std::ifstream(out + "/qcqa-report.json"));
+  EXPECT_GT(report["evaluation"]["reference"]["kl_mean"], 0);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1) << "a scratch folder was left behind";
+}
+
 }  // namespace
 }  // namespace qcqa

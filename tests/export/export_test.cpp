@@ -61,15 +61,22 @@ TEST(Export, GqaAndExpandedComputeTheSame) {
     for (const int kv_heads : {6, 3}) {  // MHA and GQA inputs
       SCOPED_TRACE(family + " with " + std::to_string(kv_heads) + " KV heads");
       const TemporaryFolder folder;
-      write_pico_model(folder / "in", {.family = family, .query_heads = 6, .kv_heads = kv_heads, .head_dim = 2, .biases = true, .dtype = Dtype::f64});
+      write_pico_model(folder / "in", {.family = family,
+                                       .query_heads = 6,
+                                       .kv_heads = kv_heads,
+                                       .head_dim = 2,
+                                       .biases = true,
+                                       .dtype = Dtype::f64});
       const Model model = Model::open(folder / "in");
-      const Plan plan = kv_heads == 6 ? plan_of({{0, 1, 1, 0, 2, 2}, {0, 1, 2, 2, 1, 0}}) : plan_of({{0, 0, 0}, {0, 0, 0}});
+      const Plan plan =
+          kv_heads == 6 ? plan_of({{0, 1, 1, 0, 2, 2}, {0, 1, 2, 2, 1, 0}}) : plan_of({{0, 0, 0}, {0, 0, 0}});
       const Model gqa = converted(model, plan, Layout::gqa, folder / "gqa");
       const Model expanded = converted(model, plan, Layout::expanded, folder / "expanded");
       EXPECT_EQ(gqa.layers()[0].kv_heads, kv_heads == 6 ? 3 : 1);
       EXPECT_EQ(expanded.layers()[0].kv_heads, kv_heads);
       for (std::size_t layer = 0; layer < 2; ++layer) {
-        expect_close(attention_output(gqa.layers()[layer], 5, 3), attention_output(expanded.layers()[layer], 5, 3), 1e-12);
+        expect_close(attention_output(gqa.layers()[layer], 5, 3), attention_output(expanded.layers()[layer], 5, 3),
+                     1e-12);
       }
     }
   }
@@ -97,14 +104,17 @@ TEST(Export, MergingIdenticalHeadsLosesNothing) {
     const TemporaryFolder folder;
     // Heads 0 and 2, 1 and 3 are equal in K and V: rows of 3 x 12 elements, keys and values after 4 query heads.
     std::vector<double> seen(36 * 12);
-    write_pico_model(folder / "in", {.family = family, .adjust = [&](const std::string& name, std::size_t i, double value) {
-                       const bool fused = name.find("qkv_proj") != std::string::npos;
-                       if (!fused && name.find("k_proj") == std::string::npos && name.find("v_proj") == std::string::npos) return value;
-                       const std::size_t head = i / 36;
-                       if (fused && head < 4) return value;
-                       if (head % 4 < 2) return seen[i] = value;
-                       return seen[i - 72];
-                     }});
+    write_pico_model(
+        folder / "in",
+        {.family = family, .adjust = [&](const std::string& name, std::size_t i, double value) {
+           const bool fused = name.find("qkv_proj") != std::string::npos;
+           if (!fused && name.find("k_proj") == std::string::npos && name.find("v_proj") == std::string::npos)
+             return value;
+           const std::size_t head = i / 36;
+           if (fused && head < 4) return value;
+           if (head % 4 < 2) return seen[i] = value;
+           return seen[i - 72];
+         }});
     const Model model = Model::open(folder / "in");
     const Model out = converted(model, plan_of({{0, 1, 0, 1}, {0, 1, 0, 1}}), Layout::gqa, folder / "out");
     for (std::size_t layer = 0; layer < 2; ++layer) {
@@ -126,8 +136,8 @@ TEST(Export, TensorsOutsideAttentionAreByteIdentical) {
 TEST(Export, FolderIsComplete) {
   const TemporaryFolder folder;
   write_pico_model(folder / "in", {});
-  (void)export_model(Model::open(folder / "in"), plan_of({{0, 1, 0, 1}, {0, 1, 0, 1}}), {.command = "qcqa test", .report = "{}"},
-                     folder / "out", Overwrite::refuse);
+  (void)export_model(Model::open(folder / "in"), plan_of({{0, 1, 0, 1}, {0, 1, 0, 1}}),
+                     {.command = "qcqa test", .report = "{}"}, folder / "out", Overwrite::refuse);
   std::map<std::string, std::string> files;
   for (auto& [name, content] : folder_contents(folder / "out")) files[name] = content;
   EXPECT_EQ(files.size(), 5U);
@@ -135,14 +145,15 @@ TEST(Export, FolderIsComplete) {
   EXPECT_EQ(files["qcqa-report.json"], "{}");
   EXPECT_NE(files["README.md"].find("qcqa test"), std::string::npos);
   EXPECT_EQ(nlohmann::json::parse(files["config.json"])["num_key_value_heads"], 2);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 2) << "a staging folder was left behind";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 2)
+      << "a staging folder was left behind";
 }
 
 TEST(Export, ConvertsTheTypeOfEveryFloatTensor) {
   const TemporaryFolder folder;
   write_pico_model(folder / "in", {.dtype = Dtype::f32});
-  (void)export_model(Model::open(folder / "in"), plan_of({{0, 0, 1, 1}, {0, 1, 0, 1}}), {.dtype = Dtype::bf16}, folder / "out",
-                     Overwrite::refuse);
+  (void)export_model(Model::open(folder / "in"), plan_of({{0, 0, 1, 1}, {0, 1, 0, 1}}), {.dtype = Dtype::bf16},
+                     folder / "out", Overwrite::refuse);
   const Model out = Model::open(folder / "out");
   for (const TensorView& tensor : out.checkpoint().tensors()) {
     EXPECT_EQ(tensor.dtype, tensor.name == "counter" ? Dtype::i64 : Dtype::bf16) << tensor.name;
@@ -172,15 +183,74 @@ TEST(Export, PreviewAgreesWithWhatIsWritten) {
   EXPECT_EQ(preview.kv_bytes_per_token_after, Model::open(folder / "out").kv_bytes_per_token());
 }
 
-TEST(Export, UnequalGroupsNameTheLayersInTheWay) {
+TEST(Export, SeveralGroupCountsNameTheLayersInTheWay) {
   const TemporaryFolder folder;
   write_pico_model(folder / "in", {});
   const Model model = Model::open(folder / "in");
-  expect_error(ErrorKind::unsupported, "unequal groups in layers 1", [&] {
-    (void)preview_export(model, plan_of({{0, 0, 1, 1}, {0, 1, 1, 1}}), {});
-  });
   expect_error(ErrorKind::unsupported, "another group count than layer 0 in layers 1", [&] {
     (void)preview_export(model, plan_of({{0, 0, 1, 1}, {0, 0, 0, 0}}), {});
+  });
+}
+
+TEST(Export, UnequalGroupsArePaddedAndComputeTheSame) {
+  for (const std::string& family : grouped_families()) {
+    if (family == "phi" || family == "stablelm" || family == "starcoder2") continue;  // their runtimes ignore head_dim
+    for (const int kv_heads : {6, 3}) {
+      SCOPED_TRACE(family + " with " + std::to_string(kv_heads) + " KV heads");
+      const TemporaryFolder folder;
+      write_pico_model(folder / "in", {.family = family,
+                                       .query_heads = 6,
+                                       .kv_heads = kv_heads,
+                                       .head_dim = 2,
+                                       .biases = family == "qwen2",
+                                       .dtype = Dtype::f64});
+      const Model model = Model::open(folder / "in");
+      const Plan plan =
+          kv_heads == 6 ? plan_of({{0, 1, 1, 1, 0, 1}, {0, 1, 1, 0, 1, 0}}) : plan_of({{0, 1, 0}, {0, 1, 1}});
+      const Model gqa = converted(model, plan, Layout::gqa, folder / "gqa");
+      const Model expanded = converted(model, plan, Layout::expanded, folder / "expanded");
+      EXPECT_EQ(gqa.layers()[0].kv_heads, 2);
+      EXPECT_GE(gqa.layers()[0].query_heads, 8);
+      EXPECT_EQ(gqa.layers()[0].head_dim, 2);
+      for (std::size_t layer = 0; layer < 2; ++layer) {
+        expect_close(attention_output(gqa.layers()[layer], 5, 3), attention_output(expanded.layers()[layer], 5, 3),
+                     1e-12);
+      }
+    }
+  }
+}
+
+TEST(Export, PaddingIsCountedAndCostsNoKvCache) {
+  const TemporaryFolder folder;
+  write_pico_model(folder / "in", {.family = "mistral"});
+  const Model model = Model::open(folder / "in");
+  const Plan plan = plan_of({{0, 1, 1, 1}, {0, 0, 1, 1}});
+  const ExportSummary summary = export_model(model, plan, {}, folder / "out", Overwrite::refuse);
+  const Model out = Model::open(folder / "out");
+  EXPECT_EQ(out.layers()[1].query_heads, 6);  // two groups of the largest size, three
+  EXPECT_EQ(summary.query_heads_before, 8);
+  EXPECT_EQ(summary.query_heads_after, 12);
+  EXPECT_EQ(summary.kv_bytes_per_token_after * 2, summary.kv_bytes_per_token_before);
+  // Two heads of Q and O in each of two layers.
+  EXPECT_EQ(summary.padding_parameters, 2 * 2 * 2 * 3 * 12);
+  EXPECT_NE(padding_note(summary, model.parameter_count()).find("12 query heads instead of 8"), std::string::npos);
+}
+
+TEST(Export, QwenIsWrittenAsLlamaWhenPadded) {
+  const TemporaryFolder folder;
+  write_pico_model(folder / "in", {.family = "qwen2", .biases = true});
+  const Model out =
+      converted(Model::open(folder / "in"), plan_of({{0, 1, 1, 1}, {0, 0, 1, 1}}), Layout::gqa, folder / "out");
+  EXPECT_EQ(out.config()["model_type"], "llama");
+  EXPECT_EQ(out.config()["attention_bias"], true);
+  for (const double value : values_of(out.checkpoint().at("model.layers.1.self_attn.o_proj.bias"))) EXPECT_EQ(value, 0);
+}
+
+TEST(Export, ClassesThatIgnoreHeadDimRefusePadding) {
+  const TemporaryFolder folder;
+  write_pico_model(folder / "in", {.family = "stablelm"});
+  expect_error(ErrorKind::unsupported, "needs a class that reads head_dim", [&] {
+    (void)preview_export(Model::open(folder / "in"), plan_of({{0, 1, 1, 1}, {0, 0, 1, 1}}), {});
   });
 }
 
@@ -196,8 +266,9 @@ TEST(Export, FamilyWithoutKvHeadSettingSaysSo) {
 TEST(Export, PlanOfAnotherShapeIsRefused) {
   const TemporaryFolder folder;
   write_pico_model(folder / "in", {});
-  expect_error(ErrorKind::invalid_argument, "one label per KV head",
-               [&] { (void)preview_export(Model::open(folder / "in"), plan_of({{0, 0, 1, 1}}), {}); });
+  expect_error(ErrorKind::invalid_argument, "one label per KV head", [&] {
+    (void)preview_export(Model::open(folder / "in"), plan_of({{0, 0, 1, 1}}), {});
+  });
 }
 
 TEST(Export, NeverInPlace) {

@@ -1,17 +1,20 @@
 """Fixtures of the interop tests: run by tests/run.sh, or `python -m pytest tests/interop` in an environment with
 requirements.txt. QCQA_BINARY names the program (default: build/release/qcqa), QCQA_SHARED a folder with real models."""
 
+import functools
 import json
 import os
 import pathlib
 import subprocess
 import warnings
 
+import numpy
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+RUNTIMES = REPOSITORY / "tests/interop/runtimes"
 
 
 class Qcqa:
@@ -94,6 +97,38 @@ def converted(qcqa, built, tmp_path_factory):
                                   "--layout", layout)
             results[key] = folder, labels
         return results[key]
+
+    return get
+
+
+class Runtime:
+    """A serving runtime in an environment of its own. `run` hands a request to tests/interop/runtimes/run_NAME.py."""
+
+    def __init__(self, name, environment):
+        self.python, self.script = environment / "bin/python", RUNTIMES / f"run_{name}.py"
+
+    def run(self, folder, **request):
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / "request.json", folder / "result.npz"]
+        files[0].write_text(json.dumps(request))
+        done = subprocess.run([str(self.python), str(self.script), *map(str, files)], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=600)
+        assert done.returncode == 0, f"{self.script.name} {request.get('model')}\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
+        return dict(numpy.load(files[1]))
+
+
+@pytest.fixture(scope="session")
+def runtime():
+    """name -> Runtime. The environment is made when it is not there yet, and kept between runs."""
+
+    @functools.cache
+    def get(name):
+        make = f"source examples/setup.sh && python_environment tests/interop/runtimes/{name}.txt"
+        done = subprocess.run(["bash", "-c", make], cwd=REPOSITORY, capture_output=True, text=True)
+        if done.returncode != 0:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+                f"the packages of {name} could not be installed:\n{done.stderr[-2000:]}")
+        return Runtime(name, pathlib.Path(done.stdout.strip()))
 
     return get
 

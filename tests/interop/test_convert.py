@@ -75,6 +75,30 @@ def test_gqa_layout_equals_mean_pool(built, converted, pooled, variant, cardinal
     assert reference.largest_difference(expected, reference.logits_of(built(variant))) > 0.05
 
 
+# Families whose class does not read head_dim, in one runtime or another, cannot be padded; Qwen2 becomes Llama, and
+# Llama becomes Mistral where transformers refuses its head count.
+PADDED = [v for v in MHA + GQA if v.family.grouped and v.family.name not in ("phi", "stablelm", "starcoder2")]
+PADDED += [Variant(family("llama"), extra=(("attention_bias", False),))]
+NEED_DIVISOR = ("llama", "qwen2", "gemma2")
+
+
+@pytest.mark.parametrize("variant", PADDED, ids=str)
+def test_unequal_groups_are_padded(converted, pooled, variant):
+    bound = variant.family.name in NEED_DIVISOR and not variant.extra
+    groups = kv_heads(variant) // 2 if bound else 3
+    folder, labels = converted(variant, groups, "arbitrary", "gqa")
+    config = config_of(folder)
+    sizes = {layer.count(group) for layer in labels for group in set(layer)}
+    if len(sizes) > 1:
+        assert config["num_attention_heads"] >= groups * max(sizes) * (QUERY_HEADS // kv_heads(variant)) > QUERY_HEADS
+    else:
+        assert bound and config["num_attention_heads"] == QUERY_HEADS
+    assert config["num_key_value_heads"] == groups and config.get("head_dim", 8) == 64 // QUERY_HEADS
+    assert config["model_type"] == ("mistral" if variant.extra else
+                                    "llama" if variant.family.name == "qwen2" and len(sizes) > 1 else variant.family.name)
+    assert reference.largest_difference(reference.logits_of(folder), pooled(variant, labels)) <= tolerance(variant)
+
+
 @pytest.mark.parametrize("cardinality", ["contiguous", "equal", "arbitrary"])
 @pytest.mark.parametrize("variant", MHA + GQA, ids=str)
 def test_expanded_layout_equals_mean_pool(converted, pooled, variant, cardinality):

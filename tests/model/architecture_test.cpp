@@ -15,6 +15,7 @@ using testing::expect_error;
 nlohmann::json description() {
   return {{"family", "x"},
           {"model_types", {"x"}},
+          {"model_class", "XForCausalLM"},
           {"config", {{"layers", "l"}, {"hidden_size", "d"}, {"query_heads", "h"}, {"kv_heads", nullptr}, {"head_dim", nullptr}}},
           {"attention", {{"prefix", "layers.{layer}."}, {"projections", {{{"tensor", "qkv"}, {"holds", {"query", "key", "value"}}}}}, {"output", "o"}}}};
 }

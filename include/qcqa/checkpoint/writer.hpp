@@ -36,29 +36,40 @@ struct ShardPlan {
 };
 [[nodiscard]] ShardPlan plan_shards(std::span<const TensorSpec> specs, const WriterOptions& options = {});
 
+/// Takes the bytes of tensors that were declared before.
+class TensorSink {
+ public:
+  virtual ~TensorSink() = default;
+
+  /// Writes `bytes` at byte `offset` of the tensor. Parts of one tensor must come in rising order without gaps.
+  /// Different tensors may be written from different threads.
+  virtual void write(std::string_view name, std::span<const std::byte> bytes, std::uint64_t offset = 0) = 0;
+
+  /// Copies a whole tensor of another checkpoint, without bringing it into this process where the system can.
+  /// @throws Error(invalid_argument) when dtype or byte count differ from the spec
+  virtual void copy(std::string_view name, const TensorView& source) = 0;
+
+  /// Checks that every byte of every tensor was written, flushes to disk.
+  /// @throws Error(internal) naming the first incomplete tensor
+  virtual void finish() = 0;
+};
+
 /// Streams a safetensors checkpoint into an existing folder. All tensors are declared first, so that headers and
 /// offsets are final before the first tensor byte is written; bytes may then come in any order and in parts.
 /// Needs no more memory than the caller's buffers.
-class CheckpointWriter {
+class CheckpointWriter : public TensorSink {
  public:
   /// Creates the shard files at full size with their headers (and reserves the disk space).
   /// @throws Error(io) full disk, no permission; Error(invalid_argument) duplicate names, byte counts that overflow
   CheckpointWriter(const std::filesystem::path& folder, std::vector<TensorSpec> specs, const WriterOptions& options = {});
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
-  ~CheckpointWriter();
+  ~CheckpointWriter() override;
 
-  /// Writes `bytes` at byte `offset` of the tensor. Parts of one tensor must come in rising order without gaps.
-  /// Different tensors may be written from different threads.
-  void write(std::string_view name, std::span<const std::byte> bytes, std::uint64_t offset = 0);
-
-  /// Copies a whole tensor of another checkpoint, without bringing it into this process where the system can.
-  /// @throws Error(invalid_argument) when dtype or byte count differ from the spec
-  void copy(std::string_view name, const TensorView& source);
-
-  /// Checks that every byte of every tensor was written, writes the index, flushes to disk.
-  /// @throws Error(internal) naming the first incomplete tensor
-  void finish();
+  void write(std::string_view name, std::span<const std::byte> bytes, std::uint64_t offset = 0) override;
+  void copy(std::string_view name, const TensorView& source) override;
+  /// Writes the index too.
+  void finish() override;
 
  private:
   struct State;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,35 +21,99 @@ namespace qcqa {
 /// The report inside an output folder.
 inline constexpr const char* kReportFile = "qcqa-report.json";
 
-/// How a plan is written down.
+/// The weights inside an output folder of Format::gguf.
+inline constexpr const char* kGgufFile = "model.gguf";
+
+/// How a plan is written down. What each can express, and which runtimes load it: layout_infos().
 enum class Layout {
-  gqa,       ///< compact: one KV head per group, query heads reordered so that a group's are neighbours; uniform plans
-  expanded,  ///< the shape of the original, merged heads copied to every member; any plan, saves no memory
+  gqa,           ///< the family's own class with fewer KV heads
+  expanded,      ///< the shape of the original, merged heads copied to every member; any plan, saves no memory
+  remote_code,   ///< transformers: the family's own class with head counts per layer
+  nemotron_nas,  ///< vLLM's class for Nemotron-NAS models, head counts per layer
+  openelm,       ///< mlx-lm's class for OpenELM, head counts per layer
+  deci,          ///< GGUF with head counts per layer
 };
+
+/// The kind of file.
+enum class Format { safetensors, gguf };
+
+/// A runtime to write for.
+enum class Target { transformers, vllm, llama_cpp, mlx };
+
+struct TargetInfo {
+  Target target{};
+  std::string_view name;
+  std::string_view help;
+};
+[[nodiscard]] std::span<const TargetInfo> target_infos();
+
+/// A row of the table that names, help texts and errors come from.
+struct LayoutInfo {
+  Layout layout{};
+  std::string_view name;
+  std::string_view help;  ///< what it can express, and for whom
+};
+[[nodiscard]] std::span<const LayoutInfo> layout_infos();
+[[nodiscard]] std::string_view layout_name(Layout layout);
+
+/// Whether Model::open reads what this layout writes.
+[[nodiscard]] bool opens_again(Layout layout, Format format);
+
+/// The plans that conversions by budget choose from: gqa takes uniform ones, which need no padding.
+[[nodiscard]] PlanShape preferred_plans(Layout layout);
 
 struct ExportOptions {
   Layout layout = Layout::gqa;
+  Format format = Format::safetensors;
   std::optional<Dtype> dtype{};  ///< of all floating-point tensors; nothing keeps each tensor's own
   WriterOptions writer{};
   MergeKind merge = MergeKind::mean;  ///< how the model's heads were merged, for the model card
-  std::string command{};         ///< for the model card
-  std::string report{};          ///< JSON text to write as qcqa-report.json
+  std::string command{};  ///< for the model card
+  std::string report{};   ///< JSON text to write as qcqa-report.json
 };
 
 struct ExportSummary {
   std::int64_t kv_bytes_per_token_before = 0, kv_bytes_per_token_after = 0;
   std::uint64_t tensor_bytes_before = 0, tensor_bytes_after = 0;
-  std::uint64_t file_bytes = 0;      ///< of the weights and all side files
-  std::uint64_t buffer_bytes = 0;    ///< memory needed above the mapped input
+  std::uint64_t file_bytes = 0;    ///< of the weights and all side files
+  std::uint64_t buffer_bytes = 0;  ///< memory needed above the mapped input
   int shards = 0;
-  int heads_before = 0, heads_after = 0;  ///< KV heads over all layers (stored ones, for the layout)
+  int heads_before = 0, heads_after = 0;              ///< KV heads over all layers (stored ones, for the layout)
+  int query_heads_before = 0, query_heads_after = 0;  ///< over all layers; more after than before: padding
+  std::int64_t padding_parameters = 0;                ///< zeros that stand for no weight of the input
+  std::string written_as{};                           ///< the model class, when it is not the input's own
 };
 
+/// What padding costs, in one line; empty without padding.
+[[nodiscard]] std::string padding_note(const ExportSummary& summary, std::int64_t parameters);
+
 /// @throws Error(unsupported) with the layers that stand in the way and what would work instead
-void require_expressible(const Model& model, const Plan& plan, Layout layout);
+void require_expressible(const Model& model, const Plan& plan, Layout layout, Format format = Format::safetensors);
+
+/// Throws Error(unsupported) for a model that a conversion has given head counts per layer.
+void require_unconverted(const Model& model);
 
 /// Throws Error(unsupported) when the model's family cannot be written in this layout at all, whatever the plan.
-void require_layout(const Model& model, Layout layout);
+void require_layout(const Model& model, Layout layout, Format format = Format::safetensors);
+
+/// The layout for a plan in a runtime.
+struct LayoutChoice {
+  Layout layout{};
+  Format format{};
+  std::string why;
+};
+/// @throws Error(unsupported) when the runtime has none for it, with what stands in the way of each and what could be
+/// done
+[[nodiscard]] LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target);
+
+/// Which plans a search for a runtime should offer, so that choose_layout finds a layout for each.
+enum class PlanLimits {
+  none,
+  divisors,  ///< group counts that divide the number of KV heads, so that one number of query heads suits all layers
+  equal_divisors,  ///< the same, and groups of equal size
+  uniform,         ///< one group count for all layers, equal groups
+};
+[[nodiscard]] PlanLimits limits_for(const Model& model, Target target);
 
 /// Throws unless export_model could begin to write: not in place, nothing there to lose.
 void require_writable_target(const Model& model, const std::filesystem::path& target, Overwrite overwrite);
@@ -56,8 +121,8 @@ void require_writable_target(const Model& model, const std::filesystem::path& ta
 /// What export_model would write. Touches no tensor byte and no disk.
 [[nodiscard]] ExportSummary preview_export(const Model& model, const Plan& plan, const ExportOptions& options);
 
-/// Writes a complete folder: weights, edited config.json, tokenizer and side files, model card, report. The folder appears
-/// whole or not at all.
+/// Writes a complete folder: weights, edited config.json, tokenizer and side files, model card, report. The folder
+/// appears whole or not at all.
 /// @throws Error(invalid_argument) when `target` is the model's own folder or not empty (see StagedFolder);
 ///         Error(io) when the disk is too small or a write fails; Error(interrupted) when progress asks to stop
 ExportSummary export_model(const Model& model, const Plan& plan, const ExportOptions& options,

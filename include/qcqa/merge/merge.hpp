@@ -23,9 +23,9 @@ enum class ReconstructScope {
 
 struct ReconstructOptions {
   ReconstructScope scope = ReconstructScope::block;
-  int steps = 1500;              ///< per layer, >= 0; 0 stops after the output projection was refitted
-  std::int64_t step_tokens = 1024;  ///< calibration tokens per step
-  double learning_rate = 0.015;  ///< of the first steps, as a share of a weight's root mean square; then a cosine to 0
+  int steps = 1600;              ///< per layer, >= 0; 0 stops after the output projection was refitted
+  std::int64_t step_tokens = 512;  ///< calibration tokens per step
+  double learning_rate = 0.02;  ///< of the first steps, as a share of a weight's root mean square; then a cosine to 0
 };
 
 struct MergeOptions {

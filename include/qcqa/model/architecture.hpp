@@ -29,6 +29,12 @@ struct Projection {
   HeadOrder order = HeadOrder::by_role;
 };
 
+/// model_type of what qcqa writes with head counts per layer is this and the family's own; the counts stand under these
+/// keys. See Layout::remote_code.
+inline constexpr const char* kConvertedPrefix = "qcqa_";
+inline constexpr const char* kQueryHeadsPerLayer = "query_heads_per_layer";
+inline constexpr const char* kKvHeadsPerLayer = "kv_heads_per_layer";
+
 /// A condition in config.json under which the family's checkpoints cannot be handled.
 struct Refusal {
   std::string key;
@@ -40,6 +46,7 @@ struct Refusal {
 struct Architecture {
   std::string family;
   std::vector<std::string> model_types;  ///< values of config.json's model_type
+  std::string model_class;               ///< of transformers
 
   std::string layers_key, hidden_size_key, query_heads_key;
   std::string kv_heads_key;  ///< empty: the family's class has one KV head per query head and no way to say otherwise

@@ -66,6 +66,9 @@ class Model {
   [[nodiscard]] const Checkpoint& checkpoint() const noexcept { return checkpoint_; }
   [[nodiscard]] std::span<const AttentionLayer> layers() const noexcept { return layers_; }
 
+  /// Whether config.json states head counts per layer, as qcqa writes them: such a model can be run, not converted again.
+  [[nodiscard]] bool has_heads_per_layer() const { return config_.contains(kKvHeadsPerLayer); }
+
   /// Parameters of all tensors.
   [[nodiscard]] std::int64_t parameter_count() const noexcept;
   /// Bytes of KV cache for one token, all layers, in the checkpoint's own type.

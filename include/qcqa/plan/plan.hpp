@@ -18,6 +18,7 @@ struct Plan {
   [[nodiscard]] int kv_heads() const;
   /// Every layer has equal groups and the same group count: what stock GQA runtimes express.
   [[nodiscard]] bool is_uniform() const;
+  [[nodiscard]] bool has_one_group_count() const;
   [[nodiscard]] bool is_identity() const;
 };
 

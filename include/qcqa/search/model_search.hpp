@@ -41,6 +41,7 @@ struct SearchOptions {
   Nsga2Options model_nsga2{.population = 512, .generations = 500};  ///< stage 2
   bool warm_start = false;         ///< Strategy::nsga2: seed the populations with local-search solutions
   bool uniform = false;            ///< the front holds uniform plans only, as stock runtimes load
+  bool divisors = false;           ///< a layer's group count divides its heads, so that few counts go with all layers
   std::vector<int> keep_layers{};  ///< layers, from 0, that keep all their heads
   int threads = 0;             ///< 0 = all; never changes the result
 };

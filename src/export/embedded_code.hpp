@@ -1,0 +1,12 @@
+#pragma once
+
+#include <string_view>
+
+namespace qcqa {
+
+/// src/export/remote_code/modeling_qcqa.py as it was at build time, with @MODEL_CLASS@ and @MODEL_TYPE@ to be replaced.
+[[nodiscard]] std::string_view embedded_modeling_code();
+/// src/export/remote_code/configuration_decilm.py.
+[[nodiscard]] std::string_view embedded_decilm_configuration();
+
+}  // namespace qcqa

@@ -1,0 +1,182 @@
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <limits>
+#include <map>
+
+#include "export/gguf_vocabulary.hpp"
+#include "qcqa/support/error.hpp"
+#include "support/in_quotes.hpp"
+
+namespace qcqa {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// How llama.cpp splits text before BPE, by the pre-tokenizers of tokenizer.json that it equals.
+struct PreTokenizerName {
+  std::string_view name;
+  std::string_view steps;  ///< as spell_steps writes them
+};
+#define QCQA_WORDS(digits)                                                   \
+  "Split (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits \
+  "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+\nByteLevel\n"
+constexpr std::array<PreTokenizerName, 5> kPreTokenizers = {{
+    {"gpt-2", "ByteLevel words\n"},
+    {"smollm", "Digits one by one\nByteLevel words\n"},
+    {"qwen2", QCQA_WORDS("\\p{N}")},
+    {"llama-bpe", QCQA_WORDS("\\p{N}{1,3}") "ignore merges\n"},
+    {"dbrx", QCQA_WORDS("\\p{N}{1,3}")},
+}};
+#undef QCQA_WORDS
+
+[[noreturn]] void refuse(const JsonView& where, const std::string& rule, const std::string& found) {
+  throw Error(ErrorKind::unsupported, where.where(), "--format gguf: " + rule, found,
+              "Use another layout, or --format safetensors and llama.cpp's own conversion.");
+}
+
+std::string spell_steps(const JsonView& step) {
+  const std::string type = step.type();
+  if (type == "Sequence") {
+    std::string all;
+    for (const JsonView& part : step.at("pretokenizers").items()) all += spell_steps(part);
+    return all;
+  }
+  if (type == "ByteLevel") {
+    if (step.flag_or("add_prefix_space", true)) return "ByteLevel with a space in front\n";
+    return step.flag_or("use_regex", true) ? "ByteLevel words\n" : "ByteLevel\n";
+  }
+  if (type == "Digits") return step.flag_or("individual_digits", false) ? "Digits one by one\n" : "Digits\n";
+  if (type == "Split") {
+    const auto expression = step.at("pattern").find("Regex");
+    const bool plain = expression && step.at("behavior").text() == "Isolated" && !step.flag_or("invert", false);
+    return plain ? "Split " + expression->text() + "\n" : "Split otherwise\n";
+  }
+  return type + "\n";
+}
+
+std::string pre_tokenizer_name(const JsonView& root) {
+  const auto step = root.find("pre_tokenizer");
+  std::string steps = step ? spell_steps(*step) : "none\n";
+  if (root.at("model").flag_or("ignore_merges", false)) steps += "ignore merges\n";
+  for (const PreTokenizerName& row : kPreTokenizers) {
+    if (row.steps == steps) return std::string(row.name);
+  }
+  refuse(root, "needs a pre_tokenizer that llama.cpp has (GPT-2's, Llama 3's, Qwen 2's, SmolLM's)", in_quotes(steps));
+}
+
+void add_added_tokens(const JsonView& root, GgufVocabulary& vocabulary) {
+  const auto added = root.find("added_tokens");
+  if (!added) return;
+  for (const JsonView& token : added->items()) {
+    const auto id = static_cast<std::size_t>(token.at("id").integer(0, std::numeric_limits<std::int32_t>::max()));
+    const bool special = token.flag_or("special", false);
+    if (id < vocabulary.kinds.size() && vocabulary.is(id, PieceKind::unknown)) continue;
+    if (token.flag_or("single_word", false))
+      refuse(token, "llama.cpp finds added tokens inside words too", "single_word");
+    vocabulary.set(id, token.at("content").text(), 0, special ? PieceKind::control : PieceKind::user_defined);
+  }
+}
+
+/// Left and right part of a merge, which is "a b" or ["a", "b"].
+std::pair<std::string, std::string> merge_parts(const JsonView& merge) {
+  if (merge.value().is_array()) {
+    const auto parts = merge.items();
+    if (parts.size() != 2) merge.corrupt("a merge has two parts");
+    return {parts[0].text(), parts[1].text()};
+  }
+  const std::string text = merge.text();
+  const std::size_t space = text.find(' ', 1);
+  if (space == std::string::npos) merge.corrupt("a merge has two parts", text);
+  return {text.substr(0, space), text.substr(space + 1)};
+}
+
+GgufVocabulary json_vocabulary(const JsonView& root) {
+  GgufVocabulary vocabulary;
+  for (const auto& [token, id] : root.at("model").at("vocab").value().items()) {
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > 16'777'215)
+      root.corrupt("ids are small integers", id.dump());
+    vocabulary.set(id.get<std::size_t>(), token, 0, PieceKind::normal);
+  }
+  return vocabulary;
+}
+
+bool is_space(const JsonView& pattern) { return pattern.text_or("String", "") == " "; }
+
+/// Whether a text gets a space in front, as llama.cpp may put one. Refuses what does more than that and writing spaces
+/// as \u2581. A Metaspace adds none where the text begins with a space, llama.cpp does.
+bool adds_space(const JsonView& root) {
+  bool adds = false;
+  const std::function<void(const JsonView&)> normalize = [&](const JsonView& step) {
+    const std::string type = step.type();
+    if (type == "Sequence") {
+      for (const JsonView& part : step.at("normalizers").items()) normalize(part);
+    } else if (type == "Prepend") {
+      adds = true;
+    } else if (type != "NFC" && !(type == "Replace" && is_space(step.at("pattern")))) {
+      refuse(step, "llama.cpp normalises no text", type);
+    }
+  };
+  if (const auto normalizer = root.find("normalizer")) normalize(*normalizer);
+  if (const auto split = root.find("pre_tokenizer")) {
+    const std::string type = split->type();
+    if (type == "Metaspace") {
+      adds = adds ||
+             split->text_or("prepend_scheme", split->flag_or("add_prefix_space", true) ? "always" : "never") != "never";
+    } else if (type != "Split" || !is_space(split->at("pattern"))) {
+      refuse(*split, "needs a pre_tokenizer that llama.cpp has", type);
+    }
+  }
+  return adds;
+}
+
+}  // namespace
+
+void add_byte_level(GgufMetadata& keys, const JsonView& root, std::int64_t rows, const fs::path& source) {
+  // llama.cpp normalises nothing. NFC changes few texts, and every conversion leaves it out.
+  if (const auto normalizer = root.find("normalizer"); normalizer && normalizer->type() != "NFC") {
+    refuse(*normalizer, "llama.cpp normalises no text", normalizer->type());
+  }
+  keys.emplace_back("tokenizer.ggml.model", "gpt2");
+  keys.emplace_back("tokenizer.ggml.pre", pre_tokenizer_name(root));
+  GgufVocabulary vocabulary = json_vocabulary(root);
+  add_added_tokens(root, vocabulary);
+  std::move(vocabulary).put(keys, rows, false, source);
+  std::vector<std::string> merges;
+  for (const JsonView& merge : root.at("model").at("merges").items()) {
+    const auto [left, right] = merge_parts(merge);
+    merges.push_back(left + " " + right);
+  }
+  keys.emplace_back("tokenizer.ggml.merges", std::move(merges));
+}
+
+void add_byte_fallback(GgufMetadata& keys, const JsonView& root, std::int64_t rows, const fs::path& source) {
+  const bool prefix = adds_space(root);
+  keys.emplace_back("tokenizer.ggml.model", "llama");
+  keys.emplace_back("tokenizer.ggml.pre", "default");
+  GgufVocabulary vocabulary = json_vocabulary(root);
+  // llama.cpp merges by scores, so a token's score is the rank of its merge.
+  std::map<std::string, float, std::less<>> ranks;
+  for (const JsonView& merge : root.at("model").at("merges").items()) {
+    const auto [left, right] = merge_parts(merge);
+    ranks.emplace(left + right, -static_cast<float>(ranks.size()));
+  }
+  const auto lowest = -static_cast<float>(ranks.size() + 1);
+  const std::string unknown = root.at("model").text_or("unk_token", "<unk>");
+  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    const std::string& token = vocabulary.tokens[id];
+    const auto rank = ranks.find(token);
+    const bool byte = token.size() == 6 && token.starts_with("<0x") && token.ends_with('>');
+    if (!vocabulary.is(id, PieceKind::normal)) continue;
+    vocabulary.scores[id] = rank != ranks.end() ? rank->second : lowest;
+    vocabulary.kinds[id] = static_cast<std::int32_t>(byte               ? PieceKind::byte
+                                                     : token == unknown ? PieceKind::unknown
+                                                                        : PieceKind::normal);
+    if (token == unknown) keys.emplace_back("tokenizer.ggml.unknown_token_id", static_cast<std::uint32_t>(id));
+  }
+  add_added_tokens(root, vocabulary);
+  std::move(vocabulary).put(keys, rows, true, source);
+  keys.emplace_back("tokenizer.ggml.add_space_prefix", prefix);
+}
+
+}  // namespace qcqa

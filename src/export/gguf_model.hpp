@@ -1,0 +1,15 @@
+#pragma once
+
+#include "export/layout.hpp"
+
+namespace qcqa {
+
+/// A GGUF file that holds these heads: architecture "llama" or the family's own when all layers are alike, "deci" when
+/// not.
+/// @throws Error(unsupported) for models that these architectures cannot compute
+[[nodiscard]] Blueprint build_gguf(const Model& model, std::vector<LayerHeads> heads, const ExportOptions& options);
+
+/// Throws Error(unsupported) when the model cannot be written as GGUF, whatever the plan.
+void require_gguf(const Model& model);
+
+}  // namespace qcqa

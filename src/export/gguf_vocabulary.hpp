@@ -1,0 +1,35 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "checkpoint/gguf.hpp"
+#include "text/json_view.hpp"
+#include "text/sentencepiece_model.hpp"
+
+namespace qcqa {
+
+/// The tokens of a GGUF file by id.
+struct GgufVocabulary {
+  std::vector<std::string> tokens;
+  std::vector<float> scores;
+  std::vector<std::int32_t> kinds;  ///< llama.cpp's token types are SentencePiece's kinds of piece
+
+  void set(std::size_t id, std::string text, float score, PieceKind kind);
+  [[nodiscard]] bool is(std::size_t id, PieceKind kind) const { return kinds[id] == static_cast<std::int32_t>(kind); }
+  /// Rows of the embedding that no token has get names that no text contains.
+  void resize(std::size_t count);
+  /// Adds the vocabulary's keys. @throws Error(unsupported) when there are more tokens than `rows`
+  void put(GgufMetadata& keys, std::int64_t rows, bool with_scores, const std::filesystem::path& source) &&;
+};
+
+/// The keys for tokenizer.json with a byte-level BPE, as GPT-2's. @throws Error(unsupported)
+void add_byte_level(GgufMetadata& keys, const JsonView& root, std::int64_t rows, const std::filesystem::path& source);
+
+/// The keys for tokenizer.json with a BPE whose unknown characters become bytes, as Llama 2's. @throws
+/// Error(unsupported)
+void add_byte_fallback(GgufMetadata& keys, const JsonView& root, std::int64_t rows,
+                       const std::filesystem::path& source);
+
+}  // namespace qcqa

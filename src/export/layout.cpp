@@ -1,0 +1,131 @@
+#include "export/layout.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+std::string_view config_name(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::f16:
+      return "float16";
+    case Dtype::bf16:
+      return "bfloat16";
+    case Dtype::f64:
+      return "float64";
+    default:
+      return "float32";
+  }
+}
+
+}  // namespace
+
+std::span<const LayoutDescription> layout_descriptions() {
+  static const std::vector<LayoutDescription> kRows = {gqa_layout(),          expanded_layout(), remote_code_layout(),
+                                                       nemotron_nas_layout(), openelm_layout(),  deci_layout()};
+  return kRows;
+}
+
+const LayoutDescription& describe_layout(Layout layout) {
+  const auto rows = layout_descriptions();
+  return *std::ranges::find(rows, layout, [](const LayoutDescription& row) { return row.info.layout; });
+}
+
+const LayoutFormat& layout_format(Layout layout, Format format) {
+  const LayoutDescription& row = describe_layout(layout);
+  const std::optional<LayoutFormat>& form = format == Format::gguf ? row.gguf : row.safetensors;
+  if (form) return *form;
+  throw Error(ErrorKind::invalid_argument, "--layout " + std::string(row.info.name),
+              format == Format::gguf ? "has no form as GGUF" : "is for --format gguf", "another format",
+              format == Format::gguf ? "Use --layout auto." : "Add --format gguf.");
+}
+
+std::span<const LayoutInfo> layout_infos() {
+  static const std::vector<LayoutInfo> kInfos = [] {
+    std::vector<LayoutInfo> infos;
+    for (const LayoutDescription& row : layout_descriptions()) infos.push_back(row.info);
+    return infos;
+  }();
+  return kInfos;
+}
+
+std::string_view layout_name(Layout layout) { return describe_layout(layout).info.name; }
+
+bool opens_again(Layout layout, Format format) {
+  return format == Format::safetensors &&
+         (layout == Layout::gqa || layout == Layout::expanded || layout == Layout::remote_code);
+}
+
+PlanShape preferred_plans(Layout layout) { return describe_layout(layout).preferred; }
+
+std::string layers_in_the_way(const Plan& plan) {
+  std::string unequal;
+  std::string other;
+  const int common = plan.layers.front().groups();
+  for (std::size_t i = 0; i < plan.layers.size(); ++i) {
+    if (!plan.layers[i].has_equal_groups()) unequal += (unequal.empty() ? "" : ", ") + std::to_string(i);
+    if (plan.layers[i].groups() != common) other += (other.empty() ? "" : ", ") + std::to_string(i);
+  }
+  std::string text;
+  if (!unequal.empty()) text = "unequal groups in layers " + unequal;
+  if (!other.empty())
+    text += (text.empty() ? "" : "; ") + std::string("another group count than layer 0 in layers ") + other;
+  return text;
+}
+
+std::vector<LayerHeads> heads_per_layer(const Model& model, const Plan& plan) {
+  std::vector<LayerHeads> heads;
+  for (const AttentionLayer& layer : model.layers()) {
+    const Grouping& grouping = plan.layers[static_cast<std::size_t>(layer.layer)];
+    heads.push_back(grouped_heads(layer, grouping, largest_group(layer, grouping)));
+  }
+  return heads;
+}
+
+std::vector<LayerHeads> heads_alike(const Model& model, const Plan& plan, int group_places) {
+  std::vector<LayerHeads> heads;
+  for (const AttentionLayer& layer : model.layers()) {
+    heads.push_back(grouped_heads(layer, plan.layers[static_cast<std::size_t>(layer.layer)], group_places));
+  }
+  return heads;
+}
+
+int largest_group(const Model& model, const Plan& plan) {
+  int places = 1;
+  for (const AttentionLayer& layer : model.layers()) {
+    places = std::max(places, largest_group(layer, plan.layers[static_cast<std::size_t>(layer.layer)]));
+  }
+  return places;
+}
+
+nlohmann::ordered_json base_config(const Model& model, std::optional<Dtype> dtype) {
+  nlohmann::ordered_json config = model.config();
+  if (dtype) config[config.contains("dtype") ? "dtype" : "torch_dtype"] = config_name(*dtype);
+  return config;
+}
+
+void copy_common_keys(const Model& model, std::optional<Dtype> dtype, nlohmann::ordered_json& config) {
+  const nlohmann::ordered_json base = base_config(model, dtype);
+  for (const char* key :
+       {"bos_token_id", "eos_token_id", "pad_token_id", "initializer_range", "use_cache", "dtype", "torch_dtype"}) {
+    if (const auto it = base.find(key); it != base.end()) config[key] = *it;
+  }
+}
+
+std::string padding_note(const ExportSummary& summary, std::int64_t parameters) {
+  if (summary.padding_parameters == 0) return {};
+  char text[256];
+  std::snprintf(
+      text, sizeof text,
+      "Padding: %d query heads instead of %d, the rest zeros; %+.1f %% parameters, attention computes %.2f times as "
+      "much; the KV cache pays nothing.",
+      summary.query_heads_after, summary.query_heads_before,
+      100.0 * static_cast<double>(summary.padding_parameters) / static_cast<double>(parameters),
+      static_cast<double>(summary.query_heads_after) / summary.query_heads_before);
+  return text;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "checkpoint/gguf.hpp"
+#include "export/output_tensors.hpp"
+
+namespace qcqa {
+
+/// What a layout makes of a model and a plan. Nothing of the weights has been read.
+struct Blueprint {
+  std::vector<LayerHeads> heads;  ///< one per layer, as stored
+  std::vector<OutputTensor> tensors;
+  nlohmann::ordered_json config;                             ///< config.json
+  GgufMetadata gguf{};                                       ///< for Format::gguf, in place of config.json
+  std::vector<std::pair<std::string, std::string>> files{};  ///< more files: name, content
+  std::string written_as{};                                  ///< the model class, when it is not the input's own
+};
+
+/// What a layout can do in one kind of file.
+struct LayoutFormat {
+  /// Throws Error(unsupported) when no plan of this model can be written so.
+  void (*require_model)(const Model& model);
+  /// Throws Error(unsupported) with the layers that stand in the way and what would work instead.
+  void (*require_plan)(const Model& model, const Plan& plan);
+  Blueprint (*build)(const Model& model, const Plan& plan, const ExportOptions& options);
+};
+
+/// One layout: its row of the table, and what it can do. Each is implemented in a file of its own.
+struct LayoutDescription {
+  LayoutInfo info;
+  PlanShape preferred;
+  std::optional<LayoutFormat> safetensors, gguf{};
+};
+
+[[nodiscard]] std::span<const LayoutDescription> layout_descriptions();
+[[nodiscard]] const LayoutDescription& describe_layout(Layout layout);
+/// @throws Error(invalid_argument) when the layout has no such form
+[[nodiscard]] const LayoutFormat& layout_format(Layout layout, Format format);
+
+// The rows, in the order of the help text.
+[[nodiscard]] const LayoutDescription& gqa_layout();
+[[nodiscard]] const LayoutDescription& expanded_layout();
+[[nodiscard]] const LayoutDescription& remote_code_layout();
+[[nodiscard]] const LayoutDescription& nemotron_nas_layout();
+[[nodiscard]] const LayoutDescription& openelm_layout();
+[[nodiscard]] const LayoutDescription& deci_layout();
+
+/// One KV head per group, every group padded to the largest of its layer.
+[[nodiscard]] std::vector<LayerHeads> heads_per_layer(const Model& model, const Plan& plan);
+/// ... to the largest of the model, or more.
+[[nodiscard]] std::vector<LayerHeads> heads_alike(const Model& model, const Plan& plan, int group_places);
+/// Query heads of the largest group of the model.
+[[nodiscard]] int largest_group(const Model& model, const Plan& plan);
+
+/// "unequal groups in layers 1, 2; another group count than layer 0 in layers 3"
+[[nodiscard]] std::string layers_in_the_way(const Plan& plan);
+
+/// config.json of the input with what holds for every layout: the type of the weights.
+[[nodiscard]] nlohmann::ordered_json base_config(const Model& model, std::optional<Dtype> dtype);
+
+/// What every class reads, into a config.json that is written anew: special tokens, type of the weights.
+void copy_common_keys(const Model& model, std::optional<Dtype> dtype, nlohmann::ordered_json& config);
+
+}  // namespace qcqa

@@ -1,0 +1,27 @@
+#include "export/gguf_model.hpp"
+#include "export/layout.hpp"
+
+namespace qcqa {
+namespace {
+
+Blueprint build(const Model& model, const Plan& plan, const ExportOptions& options) {
+  return build_gguf(model, heads_per_layer(model, plan), options);
+}
+
+void require_plan(const Model& model, const Plan& plan) {
+  (void)build(model, plan, {.layout = Layout::deci, .format = Format::gguf});  // reads no tensor
+}
+
+}  // namespace
+
+const LayoutDescription& deci_layout() {
+  static const LayoutDescription kRow = {
+      {Layout::deci, "deci",
+       "with --format gguf, for llama.cpp: head counts per layer, unequal groups padded to the largest of their layer"},
+      PlanShape::any,
+      std::nullopt,
+      LayoutFormat{require_gguf, require_plan, build}};
+  return kRow;
+}
+
+}  // namespace qcqa

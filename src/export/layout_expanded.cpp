@@ -1,0 +1,40 @@
+#include "export/gguf_model.hpp"
+#include "export/layout.hpp"
+
+namespace qcqa {
+namespace {
+
+std::vector<LayerHeads> heads_of(const Model& model, const Plan& plan) {
+  std::vector<LayerHeads> heads;
+  for (const AttentionLayer& layer : model.layers()) {
+    heads.push_back(expanded_heads(layer, plan.layers[static_cast<std::size_t>(layer.layer)]));
+  }
+  return heads;
+}
+
+Blueprint build(const Model& model, const Plan& plan, const ExportOptions& options) {
+  Blueprint blueprint;
+  blueprint.heads = heads_of(model, plan);
+  blueprint.tensors = replace_heads(model, blueprint.heads, options.dtype);
+  blueprint.config = base_config(model, options.dtype);
+  return blueprint;
+}
+
+Blueprint build_as_gguf(const Model& model, const Plan& plan, const ExportOptions& options) {
+  return build_gguf(model, heads_of(model, plan), options);
+}
+
+void any_plan(const Model&, const Plan&) {}
+
+}  // namespace
+
+const LayoutDescription& expanded_layout() {
+  static const LayoutDescription kRow = {
+      {Layout::expanded, "expanded", "the original shape with merged heads copied back: any grouping, saves no memory"},
+      PlanShape::any,
+      LayoutFormat{[](const Model&) {}, any_plan, build},
+      LayoutFormat{require_gguf, [](const Model& model, const Plan&) { require_gguf(model); }, build_as_gguf}};
+  return kRow;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,86 @@
+#include "export/gguf_model.hpp"
+#include "export/layout.hpp"
+#include "export/stock_class.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+void require_model(const Model& model) {
+  const Architecture& architecture = model.architecture();
+  if (!architecture.kv_heads_key.empty()) return;
+  throw Error(ErrorKind::unsupported, "--layout gqa",
+              "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
+              "Use --layout expanded.");
+}
+
+void require_one_count(const Plan& plan) {
+  if (plan.has_one_group_count()) return;
+  throw Error(ErrorKind::unsupported, "--layout gqa", "stock model classes need one group count for all layers",
+              layers_in_the_way(plan),
+              "Use --groups, or --kv without --point, or --target RUNTIME, or --layout expanded.");
+}
+
+void require_plan(const Model& model, const Plan& plan) {
+  if (plan.is_identity()) return;
+  require_one_count(plan);
+  require_model(model);
+  (void)stock_class(model, plan.layers.front().groups(), largest_group(model, plan));
+}
+
+/// A bias of zeros for every output projection.
+void add_output_biases(const Model& model, std::optional<Dtype> dtype, std::vector<OutputTensor>& tensors) {
+  for (const AttentionLayer& layer : model.layers()) {
+    tensors.push_back(gather_ranges(model.architecture().tensor_name(layer.layer, model.architecture().output, ".bias"),
+                                    {{nullptr, 0, layer.hidden_size}}, {layer.hidden_size},
+                                    dtype.value_or(layer.output->dtype)));
+  }
+}
+
+Blueprint build(const Model& model, const Plan& plan, const ExportOptions& options) {
+  const Architecture& architecture = model.architecture();
+  // Without a setting for KV heads only the identity comes here, which every class can hold.
+  if (architecture.kv_heads_key.empty()) {
+    return layout_format(Layout::expanded, Format::safetensors).build(model, plan, options);
+  }
+  Blueprint blueprint;
+  blueprint.config = base_config(model, options.dtype);
+  const int groups = plan.layers.front().groups();
+  const StockClass stock = stock_class(model, groups, largest_group(model, plan));
+  blueprint.heads = heads_alike(model, plan, stock.group_places);
+  blueprint.tensors = replace_heads(model, blueprint.heads, options.dtype);
+  if (stock.needs_output_bias) add_output_biases(model, options.dtype, blueprint.tensors);
+  rewrite_config(stock, model, blueprint.config);
+  blueprint.config[architecture.kv_heads_key] = groups;
+  const AttentionLayer& layer = model.layers().front();
+  if (groups * stock.group_places != layer.query_heads) {
+    blueprint.config[architecture.query_heads_key] = groups * stock.group_places;
+    blueprint.config["head_dim"] = layer.head_dim;
+  }
+  blueprint.written_as = stock.name;
+  return blueprint;
+}
+
+void require_plan_gguf(const Model& model, const Plan& plan) {
+  require_one_count(plan);
+  require_gguf(model);
+}
+
+Blueprint build_as_gguf(const Model& model, const Plan& plan, const ExportOptions& options) {
+  return build_gguf(model, heads_alike(model, plan, largest_group(model, plan)), options);
+}
+
+}  // namespace
+
+const LayoutDescription& gqa_layout() {
+  static const LayoutDescription kRow = {
+      {Layout::gqa, "gqa",
+       "the model's own class with fewer KV heads, for stock runtimes: one group count for all layers; unequal groups "
+       "are padded with zero query heads"},
+      PlanShape::uniform,
+      LayoutFormat{require_model, require_plan, build},
+      LayoutFormat{require_gguf, require_plan_gguf, build_as_gguf}};
+  return kRow;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,89 @@
+#include "export/embedded_code.hpp"
+#include "export/layout.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+constexpr const char* kModule = "modeling_qcqa";
+
+bool flag(const Model& model, const char* key) {
+  const auto it = model.config().find(key);
+  return it != model.config().end() && it->is_boolean() && it->get<bool>();
+}
+
+void require_model(const Model& model) {
+  const Architecture& architecture = model.architecture();
+  if (architecture.family == "mixtral") {
+    throw Error(
+        ErrorKind::unsupported, "--layout remote-code",
+        "transformers must load the checkpoint's tensors by their names, and fuses experts for its own classes only",
+        architecture.family, "Use --layout gqa with one group count for all layers, or expanded.");
+  }
+  if (!architecture.kv_heads_key.empty()) return;
+  throw Error(ErrorKind::unsupported, "--layout remote-code",
+              "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
+              "Use --layout expanded.");
+}
+
+void require_plan(const Model& model, const Plan& plan) {
+  require_model(model);
+  const std::string& family = model.architecture().family;
+  const bool ignores_head_dim = family == "stablelm" || (family == "phi" && flag(model, "qk_layernorm"));
+  if (!ignores_head_dim) return;
+  for (const LayerHeads& heads : heads_per_layer(model, plan)) {
+    if (heads.query_heads() == heads.layer->query_heads) continue;
+    throw Error(ErrorKind::unsupported, "--layout remote-code",
+                "padding groups with zero query heads needs a class that reads head_dim",
+                family + ", unequal groups in layer " + std::to_string(heads.layer->layer),
+                "Use groups of equal size (--cardinality equal), or --layout expanded.");
+  }
+}
+
+std::string code_for(const Architecture& architecture) {
+  std::string code(embedded_modeling_code());
+  const auto replace = [&](std::string_view from, const std::string& to) {
+    for (std::size_t at = 0; (at = code.find(from, at)) != std::string::npos; at += to.size())
+      code.replace(at, from.size(), to);
+  };
+  replace("@MODEL_CLASS@", architecture.model_class);
+  replace("@MODEL_TYPE@", kConvertedPrefix + architecture.model_types.front());
+  return code;
+}
+
+Blueprint build(const Model& model, const Plan& plan, const ExportOptions& options) {
+  const Architecture& architecture = model.architecture();
+  Blueprint blueprint;
+  blueprint.heads = heads_per_layer(model, plan);
+  blueprint.tensors = replace_heads(model, blueprint.heads, options.dtype);
+  nlohmann::ordered_json config = base_config(model, options.dtype);
+  config["model_type"] = kConvertedPrefix + architecture.model_types.front();
+  config["architectures"] = {"QcqaForCausalLM"};
+  config["auto_map"] = {{"AutoConfig", std::string(kModule) + ".QcqaConfig"},
+                        {"AutoModelForCausalLM", std::string(kModule) + ".QcqaForCausalLM"}};
+  std::vector<int> query, kv;
+  for (const LayerHeads& heads : blueprint.heads) {
+    query.push_back(heads.query_heads());
+    kv.push_back(heads.kv_heads());
+  }
+  config[kQueryHeadsPerLayer] = query;
+  config[kKvHeadsPerLayer] = kv;
+  blueprint.config = std::move(config);
+  blueprint.files.emplace_back(std::string(kModule) + ".py", code_for(architecture));
+  return blueprint;
+}
+
+}  // namespace
+
+const LayoutDescription& remote_code_layout() {
+  static const LayoutDescription kRow = {
+      {Layout::remote_code, "remote-code",
+       "for transformers, loaded with trust_remote_code=True: the model's own class with head counts per layer, in a "
+       "short modeling file of its own; any plan, unequal groups padded to the largest of their layer"},
+      PlanShape::any,
+      LayoutFormat{require_model, require_plan, build},
+      std::nullopt};
+  return kRow;
+}
+
+}  // namespace qcqa

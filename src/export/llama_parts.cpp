@@ -1,0 +1,127 @@
+#include "export/llama_parts.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "forward/config_reader.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+/// Collects what a model computes beyond Llama.
+class Differences {
+ public:
+  void add(bool differs, std::string_view what) {
+    if (differs) text_.append(text_.empty() ? "" : ", ").append(what);
+  }
+  void require_none(const Model& model, std::string_view what) const {
+    if (text_.empty()) return;
+    throw Error(ErrorKind::unsupported, what, "the runtime's class computes what Llama computes",
+                model.architecture().family + " with " + text_, "Use --layout gqa, remote-code or expanded.");
+  }
+
+ private:
+  std::string text_;
+};
+
+std::string layer_prefix(const ForwardDescription& names, int layer) {
+  static constexpr std::string_view kPlaceholder = "{layer}";
+  std::string prefix = names.layer_prefix;
+  return prefix.replace(prefix.find(kPlaceholder), kPlaceholder.size(), std::to_string(layer));
+}
+
+LlamaParts::Layer read_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec) {
+  const ForwardDescription& names = *spec.names;
+  const Checkpoint& checkpoint = model.checkpoint();
+  const Architecture& architecture = model.architecture();
+  const std::string prefix = layer_prefix(names, attention.layer);
+  LlamaParts::Layer layer;
+  layer.attention_norm = &checkpoint.at(prefix + names.attention_norm + ".weight");
+  layer.mlp_norm = &checkpoint.at(prefix + names.mlp_norm + ".weight");
+  layer.down = &checkpoint.at(prefix + names.mlp_down + ".weight");
+  const TensorView& up = checkpoint.at(prefix + names.mlp_up + ".weight");
+  if (names.mlp_gate == names.mlp_up) {  // one tensor, gate rows first
+    const std::int64_t half = up.shape.front() / 2;
+    layer.gate = {&up, 0, half};
+    layer.up = {&up, half, half};
+  } else {
+    layer.gate = {&checkpoint.at(prefix + names.mlp_gate + ".weight"), 0, up.shape.front()};
+    layer.up = {&up, 0, up.shape.front()};
+  }
+  layer.qkv_bias = !attention.query.front().bias.empty();
+  layer.output_bias = checkpoint.find(architecture.tensor_name(attention.layer, architecture.output, ".bias"));
+  layer.gate_bias = checkpoint.find(prefix + names.mlp_gate + ".bias");
+  layer.up_bias = checkpoint.find(prefix + names.mlp_up + ".bias");
+  layer.down_bias = checkpoint.find(prefix + names.mlp_down + ".bias");
+  if (spec.head_norm) {
+    layer.query_norm = &checkpoint.at(architecture.tensor_name(attention.layer, names.head_norm.query, ".weight"));
+    layer.key_norm = &checkpoint.at(architecture.tensor_name(attention.layer, names.head_norm.key, ".weight"));
+  }
+  return layer;
+}
+
+bool has_bias(const LlamaParts::Layer& layer) {
+  return layer.qkv_bias || layer.output_bias || layer.gate_bias || layer.up_bias || layer.down_bias;
+}
+
+double rotary_theta(const Model& model, const ForwardDescription& names) {
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    const auto it = model.config().find(key);
+    if (it != model.config().end() && it->is_object() && it->contains("rope_theta"))
+      return it->at("rope_theta").get<double>();
+  }
+  return config_value(model, names.rotary_theta);
+}
+
+std::vector<double> rotary_factors(const RotarySpec& rotary, double theta) {
+  std::vector<double> factors;
+  for (std::size_t i = 0; i < rotary.frequencies.size(); ++i) {
+    const double plain = std::pow(theta, -2.0 * static_cast<double>(i) / rotary.dim);
+    factors.push_back(plain / rotary.frequencies[i]);
+  }
+  const bool plain = std::ranges::all_of(factors, [](double factor) { return std::abs(factor - 1) < 1e-5; });
+  return plain ? std::vector<double>() : factors;
+}
+
+}  // namespace
+
+LlamaParts read_llama_parts(const Model& model, std::string_view what, const LlamaAbilities& abilities) {
+  LlamaParts parts{.spec = read_forward_spec(model)};
+  const ForwardSpec& spec = parts.spec;
+  const ForwardDescription& names = *spec.names;
+  const int head_dim = model.layers().front().head_dim;
+  Differences differences;
+  differences.add(names.norm_kind != NormKind::rms || names.norm_offset != 0, "other norms");
+  differences.add(names.mlp_norm.empty() || !names.attention_post_norm.empty() || !names.mlp_post_norm.empty(),
+                  "other places of norms");
+  differences.add(spec.parallel, "parallel blocks");
+  differences.add(names.mlp_gate.empty() || spec.activation != Activation::silu, "another MLP");
+  differences.add(spec.embedding_multiplier != 1 || spec.residual_multiplier != 1 || spec.logit_divisor != 1,
+                  "multipliers");
+  differences.add(std::abs(spec.attention_scale * std::sqrt(head_dim) - 1) > 1e-6, "another attention scale");
+  differences.add(spec.attention_softcap > 0 || spec.logit_softcap > 0, "soft caps");
+  differences.add(spec.rotary.dim != head_dim, "partly rotated heads");
+  differences.add(spec.rotary.kind == RotarySpec::Kind::longrope || spec.rotary.magnitude != 1,
+                  "a rotary scaling with two sets of factors or a magnitude");
+  differences.add(spec.head_norm && !abilities.head_norms, "norms of query and key heads");
+  differences.require_none(model, what);
+
+  parts.rotary_theta = rotary_theta(model, names);
+  parts.rotary_factors = rotary_factors(spec.rotary, parts.rotary_theta);
+  parts.max_positions = spec.max_positions;
+  for (const int window : spec.windows) {
+    if (window > 0) parts.max_positions = parts.max_positions > 0 ? std::min(parts.max_positions, window) : window;
+  }
+  parts.embedding = &model.checkpoint().at(names.embedding + ".weight");
+  parts.final_norm = &model.checkpoint().at(names.final_norm + ".weight");
+  parts.head = spec.tied ? nullptr : model.checkpoint().find(names.head + ".weight");
+  for (const AttentionLayer& layer : model.layers()) parts.layers.push_back(read_layer(model, layer, spec));
+  parts.mlp_width = static_cast<int>(parts.layers.front().up.count);
+  differences.add(!abilities.rotary_scaling && !parts.rotary_factors.empty(), "a rotary scaling");
+  differences.add(!abilities.biases && std::ranges::any_of(parts.layers, has_bias), "biases");
+  differences.require_none(model, what);
+  return parts;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,119 @@
+#include <algorithm>
+
+#include "export/layout.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+/// A layout that a runtime loads, and why one would take it.
+struct Candidate {
+  Layout layout;
+  Format format;
+  std::string_view why;
+  /// More that the runtime asks of the plan; an empty text: nothing stands in the way.
+  std::string (*obstacle)(const Model&, const Plan&) = [](const Model&, const Plan&) { return std::string(); };
+};
+
+struct TargetRow {
+  TargetInfo info;
+  std::vector<Candidate> candidates;  ///< the first that can express the plan is taken
+};
+
+std::string unequal_groups(const Model&, const Plan& plan) {
+  return plan.is_uniform() ? ""
+                           : "groups of unequal size, which another layout of this runtime holds with less padding";
+}
+
+/// mlx-lm's class computes the size of a head from the number of query heads.
+std::string padded_heads(const Model& model, const Plan& plan) {
+  for (const LayerHeads& heads : describe_layout(Layout::nemotron_nas).safetensors->build(model, plan, {}).heads) {
+    if (heads.query_heads() * heads.layer->head_dim != heads.layer->hidden_size) {
+      return "--layout nemotron-nas: mlx-lm needs equal groups and heads that fill the hidden size; found padding";
+    }
+  }
+  return "";
+}
+
+const std::vector<TargetRow>& targets() {
+  static constexpr std::string_view kOwnClass =
+      "one group count for all layers, which a class of the runtime holds as it is";
+  static constexpr Format kFolder = Format::safetensors;
+  static const std::vector<TargetRow> kRows = {
+      {{Target::transformers, "transformers", "Hugging Face transformers"},
+       {{Layout::gqa, kFolder, kOwnClass},
+        {Layout::remote_code, kFolder,
+         "head counts per layer, which no class of transformers has: the folder carries a modeling file, loaded with "
+         "trust_remote_code=True"}}},
+      {{Target::vllm, "vllm", "vLLM"},
+       {{Layout::gqa, kFolder, kOwnClass},
+        {Layout::nemotron_nas, kFolder,
+         "head counts per layer, which vLLM's class for Nemotron-NAS models has; serve with --trust-remote-code"}}},
+      {{Target::llama_cpp, "llama.cpp", "llama.cpp, as GGUF"},
+       {{Layout::gqa, Format::gguf, "equal groups, one count for all layers, which llama.cpp holds as it is",
+         unequal_groups},
+        {Layout::deci, Format::gguf, "head counts per layer, which llama.cpp's architecture deci has"},
+        {Layout::gqa, Format::gguf, "one group count for all layers, padded"}}},
+      {{Target::mlx, "mlx", "mlx-lm"},
+       {{Layout::gqa, kFolder, kOwnClass, unequal_groups},
+        {Layout::openelm, kFolder, "head counts per layer, which mlx-lm's class for OpenELM has"},
+        {Layout::nemotron_nas, kFolder, "head counts per layer, which mlx-lm's class for Nemotron-NAS models has",
+         padded_heads},
+        {Layout::gqa, kFolder, kOwnClass}}},
+  };
+  return kRows;
+}
+
+const TargetRow& row_of(Target target) {
+  return *std::ranges::find(targets(), target, [](const TargetRow& row) { return row.info.target; });
+}
+
+}  // namespace
+
+std::span<const TargetInfo> target_infos() {
+  static const std::vector<TargetInfo> kInfos = [] {
+    std::vector<TargetInfo> infos;
+    for (const TargetRow& row : targets()) infos.push_back(row.info);
+    return infos;
+  }();
+  return kInfos;
+}
+
+LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target) {
+  const TargetRow& row = row_of(target);
+  std::string reasons;
+  const auto note = [&](const std::string& reason) { reasons.append(reasons.empty() ? "" : "; ").append(reason); };
+  for (const Candidate& candidate : row.candidates) {
+    try {
+      require_expressible(model, plan, candidate.layout, candidate.format);
+      const std::string obstacle = candidate.obstacle(model, plan);
+      if (obstacle.empty()) return {candidate.layout, candidate.format, std::string(candidate.why)};
+      note(obstacle);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::unsupported) throw;
+      note(error.what());
+    }
+  }
+  const std::string name(row.info.name);
+  throw Error(ErrorKind::unsupported, "--target " + name, "no layout of this runtime expresses the plan", reasons,
+              "Use plans of one group count (--uniform, --groups), search with --target " + name +
+                  ", or look at the plan's quality with --layout expanded.");
+}
+
+PlanLimits limits_for(const Model& model, Target target) {
+  // Without a layout for head counts per layer, one group count for all is what is left.
+  for (const Candidate& candidate : row_of(target).candidates) {
+    if (candidate.layout == Layout::gqa) continue;
+    try {
+      require_layout(model, candidate.layout, candidate.format);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::unsupported) throw;
+      continue;
+    }
+    if (candidate.layout != Layout::nemotron_nas) return PlanLimits::none;
+    return target == Target::mlx ? PlanLimits::equal_divisors : PlanLimits::divisors;
+  }
+  return PlanLimits::uniform;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,114 @@
+"""--layout remote-code: transformers computes what `qcqa evaluate` computes, generates with its KV cache, and that cache
+takes the bytes that we claim. The same for the stock classes of --layout gqa."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import transformers
+
+import reference
+import serving
+from architectures import FAMILIES, VOCABULARY, Variant, family
+from conftest import plan_labels
+
+TOLERANCE = 1e-3  # float32 logits
+GROUPED = [f for f in FAMILIES if f.grouped and f.name != "mixtral"]
+VARIANTS = [Variant(f) for f in GROUPED] + [
+    Variant(family("llama"), kv_heads=4, extra=(("attention_bias", False), ("head_dim", 12))),
+    Variant(family("mistral"), dtype="bfloat16", storage="sharded-safetensors")]
+
+
+def load(folder, **options):
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, trust_remote_code=True, dtype=torch.float32, output_loading_info=True, **options)
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        assert not info[problem], f"{problem} {info[problem]}"
+    return model.eval()
+
+
+def cache_bytes_per_token(model, ids):
+    with torch.no_grad():
+        cache = model(ids, use_cache=True).past_key_values
+    return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers) / ids.numel()
+
+
+def generates_from_its_cache(model, ids):
+    longer = model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0, eos_token_id=None)
+    return torch.equal(longer[:, ids.shape[1]:], reference.logits(model, longer).argmax(-1)[:, ids.shape[1] - 1 : -1])
+
+
+def per_layer_plan(qcqa, variant, source, tmp_path):
+    """A class that ignores head_dim cannot be padded, so it takes equal groups only."""
+    kind = "equal" if variant.family.name == "stablelm" else "both"
+    qcqa.run("search", source, "-o", tmp_path / "report.json", "--cardinality", kind, "-q")
+    return ["--report", tmp_path / "report.json", "--kv", 0.6]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_remote_code_equals_evaluate(qcqa, built, tmp_path, variant):
+    source = built(variant)
+    plan = per_layer_plan(qcqa, variant, source, tmp_path)
+    qcqa.run("convert", source, "-o", tmp_path / "out", *plan, "--layout", "remote-code")
+    labels = plan_labels(tmp_path / "out")
+    assert len({len(set(layer)) for layer in labels}) > 1, "the same group count in all layers proves little"
+    model = load(tmp_path / "out", attn_implementation="eager")
+    rows = serving.documents()
+    _, expected = serving.evaluated(qcqa, tmp_path / "out", rows, tmp_path / "evaluated")
+    with torch.no_grad():
+        found = torch.cat([model(torch.tensor([row])).logits[0] for row in rows])
+    assert reference.largest_difference(found, torch.tensor(expected)) <= TOLERANCE
+    if variant.family.name in ("llama", "phi3", "gemma2"):
+        # The merged heads themselves: of the expanded layout, whose shape is the original's.
+        qcqa.run("convert", source, "-o", tmp_path / "expanded", *plan, "--layout", "expanded")
+        expanded = reference.logits_of(tmp_path / "expanded")
+        assert reference.largest_difference(reference.logits(model), expanded) <= TOLERANCE * (1 if variant.dtype == "float32" else 50)
+
+    ids = reference.token_ids(VOCABULARY)[:1]
+    claimed = serving.claimed_kv_bytes(tmp_path / "out") * (1 if variant.dtype == "float32" else 2)
+    assert cache_bytes_per_token(model, ids) == claimed
+    assert generates_from_its_cache(model, ids)
+
+
+@pytest.mark.parametrize("plan", ["uniform", "unequal"])
+def test_cache_of_the_stock_class(qcqa, built, tmp_path, plan):
+    source = built(Variant(family("mistral")))
+    serving.convert(qcqa, source, tmp_path / "out", plan)
+    model, ids = reference.load(tmp_path / "out"), reference.token_ids(VOCABULARY)[:1]
+    assert cache_bytes_per_token(model, ids) == serving.claimed_kv_bytes(tmp_path / "out")
+    assert generates_from_its_cache(model, ids)
+
+
+def test_attention_implementations_and_saving(qcqa, built, tmp_path):
+    source = built(Variant(family("mistral")))
+    plan = per_layer_plan(qcqa, Variant(family("mistral")), source, tmp_path)
+    qcqa.run("convert", source, "-o", tmp_path / "out", *plan, "--layout", "remote-code")
+    eager, sdpa = (load(tmp_path / "out", attn_implementation=name) for name in ("eager", "sdpa"))
+    expected = reference.logits(eager)
+    assert reference.largest_difference(reference.logits(sdpa), expected) <= 1e-4
+    sdpa.set_attn_implementation("eager")
+    assert {layer.self_attn.config._attn_implementation for layer in sdpa.model.layers} == {"eager"}
+    # What transformers saves loads again, code and all.
+    eager.save_pretrained(tmp_path / "saved")
+    if not (tmp_path / "saved/modeling_qcqa.py").exists():
+        shutil.copy(tmp_path / "out/modeling_qcqa.py", tmp_path / "saved")
+    assert reference.largest_difference(reference.logits(load(tmp_path / "saved", attn_implementation="eager")), expected) == 0
+
+
+def test_mixtral_is_refused(qcqa, built, tmp_path):
+    done = qcqa.run("convert", built(Variant(family("mixtral"))), "-o", tmp_path / "out", "--groups", 3, "--cardinality",
+                    "arbitrary", "--layout", "remote-code", expect=2)
+    assert "mixtral" in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_stock_classes_do_not_load_it_by_mistake(qcqa, built, tmp_path):
+    source = built(Variant(family("mistral")))
+    plan = per_layer_plan(qcqa, Variant(family("mistral")), source, tmp_path)
+    qcqa.run("convert", source, "-o", tmp_path / "out", *plan, "--layout", "remote-code")
+    with pytest.raises(Exception, match="trust_remote_code"):
+        transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out", trust_remote_code=False)
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert config["model_type"] == "qcqa_mistral" and len(config["kv_heads_per_layer"]) == 3
+    done = qcqa.run("search", tmp_path / "out", "-o", tmp_path / "again.json", expect=2)
+    assert "has been converted already" in done.stderr
