@@ -288,11 +288,10 @@ TEST(Export, StoppingLeavesNothingBehind) {
   const TemporaryFolder folder;
   write_pico_model(folder / "in", {});
   const auto before = folder_contents(folder.path());
-  const Model model = Model::open(folder / "in");
   int reports = 0;
   expect_error(ErrorKind::interrupted, "nothing was written", [&] {
-    (void)export_model(model, plan_of({{0, 0, 1, 1}, {0, 0, 1, 1}}), {}, folder / "out", Overwrite::refuse,
-                       [&](const ProgressEvent&) { return ++reports < 3; });
+    (void)export_model(Model::open(folder / "in"), plan_of({{0, 0, 1, 1}, {0, 0, 1, 1}}), {}, folder / "out",
+                       Overwrite::refuse, [&](const ProgressEvent&) { return ++reports < 3; });
   });
   EXPECT_EQ(folder_contents(folder.path()), before);
 }

@@ -211,6 +211,20 @@ TEST(ExportGguf, UnknownPreTokenizersAreRefused) {
                [&] { (void)source.convert(kUniform, Layout::gqa); });
 }
 
+TEST(ExportGguf, StoppingLeavesNothingBehind) {
+  const Source source(llama());
+  const auto before = folder_contents(source.folder.path());
+  const Model model = Model::open(source.folder / "in");
+  Plan plan;
+  for (const auto& layer : kUnequal) plan.layers.push_back(Grouping::from_labels(layer));
+  int reports = 0;
+  expect_error(ErrorKind::interrupted, "nothing was written", [&] {
+    (void)export_model(model, plan, {.layout = Layout::deci, .format = Format::gguf}, source.folder / "out",
+                       Overwrite::refuse, [&](const ProgressEvent&) { return ++reports < 3; });
+  });
+  EXPECT_EQ(folder_contents(source.folder.path()), before);
+}
+
 TEST(ExportGguf, WithoutTokenizerTheFileSaysSo) {
   const GgufFile file = Source(llama(), nullptr).convert(kUniform);
   EXPECT_EQ(value<std::string>(file, "tokenizer.ggml.model"), "no_vocab");

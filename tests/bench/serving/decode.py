@@ -15,7 +15,7 @@ import sys
 import time
 
 THREADS = int(os.environ.get("QCQA_BENCH_THREADS", os.cpu_count()))
-STEPS = 12
+STEPS = 8
 TURNS = 2
 
 
