@@ -3,7 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <map>
+#include <utility>
+#include <vector>
 
 #include "merge/layer_conversion.hpp"
 #include "merge/merge_heads.hpp"
@@ -12,6 +13,13 @@
 
 namespace qcqa {
 namespace {
+
+/// Groupings of a layer and their cross-entropies.
+using Losses = std::vector<std::pair<Grouping, double>>;
+
+void add(Losses& losses, const Grouping& grouping) {
+  if (std::ranges::find(losses, grouping, &Losses::value_type::first) == losses.end()) losses.emplace_back(grouping, 0.0);
+}
 
 class CostMeter {
  public:
@@ -38,7 +46,7 @@ class CostMeter {
   }
 
   void run(std::vector<LayerFront>& fronts) {
-    std::vector<std::map<Grouping, double>> losses;
+    std::vector<Losses> losses;
     for (const LayerFront& front : fronts) {
       losses.push_back(groupings_of(front));
       passes_ += static_cast<std::int64_t>(losses.back().size() * (fronts.size() - losses.size() + 1) + 1);
@@ -53,12 +61,12 @@ class CostMeter {
   }
 
  private:
-  static double rise(const std::map<Grouping, double>& losses, const Grouping& grouping, double before) {
-    const auto found = losses.find(grouping);
+  static double rise(const Losses& losses, const Grouping& grouping, double before) {
+    const auto found = std::ranges::find(losses, grouping, &Losses::value_type::first);
     return found == losses.end() ? 0 : std::max(0.0, found->second - before);
   }
 
-  static void replace(LayerGrouping& entry, const std::map<Grouping, double>& losses, double before) {
+  static void replace(LayerGrouping& entry, const Losses& losses, double before) {
     const double cost = rise(losses, entry.grouping, before);
     const double keys = entry.cost > 0 ? entry.parts.k / entry.cost : 0;
     entry.parts = {.k = cost * keys, .v = cost * (1 - keys)};
@@ -80,17 +88,17 @@ class CostMeter {
     }
   }
 
-  static std::map<Grouping, double> groupings_of(const LayerFront& front) {
-    std::map<Grouping, double> groupings;
+  static Losses groupings_of(const LayerFront& front) {
+    Losses groupings;
     for (const LayerGrouping& entry : front.groupings) {
-      if (entry.grouping.groups() < front.heads) groupings.emplace(entry.grouping, 0);
+      if (entry.grouping.groups() < front.heads) add(groupings, entry.grouping);
     }
-    if (front.heads > 1) groupings.emplace(Grouping::contiguous(front.heads, 1), 0);
+    if (front.heads > 1) add(groupings, Grouping::contiguous(front.heads, 1));
     return groupings;
   }
 
   /// Fills in the cross-entropy for each grouping of a layer; the original stream goes on by it.
-  void measure(int index, std::map<Grouping, double>& losses) {
+  void measure(int index, Losses& losses) {
     const LayerWeights loaded = transformer_.load(index);
     const AttentionWeights weights =
         read_attention_weights(model_.layers()[static_cast<std::size_t>(index)]);

@@ -176,7 +176,7 @@ def test_run_puts_the_evaluation_into_the_report(qcqa, built, tmp_path):
     source = built(Variant(family("llama")))
     rows = documents(VOCABULARY)
     ids = write_ids(tmp_path / "ids.jsonl", rows)
-    qcqa.run("run", source, "--kv", 0.5, "-o", tmp_path / "out", "--generations", 10, "--token-ids", ids)
+    qcqa.run("run", source, "--kv", 0.5, "-o", tmp_path / "out", "--generations", 10, "--merge", "mean", "--token-ids", ids)
     report = json.loads((tmp_path / "out/qcqa-report.json").read_text())
     jsonschema.validate(report, qcqa.json("report", "--schema"))
     losses = torch.cat(cross_entropy(expected_logits(reference.load(tmp_path / "out"), rows), rows))

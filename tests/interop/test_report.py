@@ -105,7 +105,7 @@ def test_convert_takes_a_point_of_the_report(qcqa, built, searched, schema, tmp_
 
 def test_run_searches_and_converts(qcqa, built, schema, tmp_path):
     variant = Variant(family("llama"))
-    qcqa.run("run", built(variant), "--kv", 0.5, "-o", tmp_path / "out", "--population", 40, "--generations", 30)
+    qcqa.run("run", built(variant), "--kv", 0.5, "-o", tmp_path / "out", "--population", 40, "--generations", 30, "--merge", "mean")
     check(json.loads((tmp_path / "out/qcqa-report.json").read_text()), schema)
     assert sum(max(labels) + 1 for labels in plan_labels(tmp_path / "out")) <= 12
     reference.load(tmp_path / "out")

@@ -240,5 +240,26 @@ TEST_F(MergeModel, MeasuredCostIsTheRiseOfTheCrossEntropy) {
   }
 }
 
+TEST_F(MergeModel, CudaAgreesWithCpu) {
+  ForwardOptions gpu;
+  try {
+    gpu.device = parse_device("cuda");
+  } catch (const Error& error) {
+    GTEST_SKIP() << error.what();
+  }
+  for (const MergeKind kind : {MergeKind::subspace, MergeKind::reconstruct}) {
+    const double on_cpu = divergence(merged(options(kind)).model);
+    MergeOptions there = options(kind);
+    there.forward = gpu;
+    const Model model = merge_model(*model_, pairs(), calibration(), there, folder_ / "cuda").model;
+    // Steps of reconstruction have batches of another size there.
+    EXPECT_NEAR(divergence(model), on_cpu, (kind == MergeKind::subspace ? 0.001 : 0.3) * on_cpu);
+    std::vector<TokenWindow> windows;
+    for (const auto& sequence : sequences_) windows.push_back({sequence, 1, windows.size()});
+    EXPECT_NEAR(evaluate(model, nullptr, windows, {.forward = gpu, .layers = {}}).cross_entropy,
+                evaluate(model, nullptr, windows, {}).cross_entropy, 1e-3);
+  }
+}
+
 }  // namespace
 }  // namespace qcqa
