@@ -82,6 +82,7 @@ void CalibrationFlags::check() const {
 
 Calibration collect_calibration(const Model& model, const CalibrationFlags& flags, std::uint64_t seed,
                                 const ForwardOptions& forward, Console& console) {
+  if (!flags.given()) return {};
   const RunnableModel runnable = require_runnable(model);
   const std::size_t context =
       runnable.max_positions > 0 ? std::min(runnable.max_positions, kCalibrationContext) : kCalibrationContext;

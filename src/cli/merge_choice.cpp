@@ -67,8 +67,7 @@ MergeChoice choose_merge(const Model& model, const MergeFlags& flags, const Forw
   try {
     (void)require_runnable(model);
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::unsupported) throw;
-    return {with_kind(wanted, MergeKind::mean), std::string("its forward pass is not known: ") + error.what()};
+    return {with_kind(wanted, MergeKind::mean), std::string("it cannot be run here: ") + error.what()};
   }
   const std::string no_self = add_self(model, wanted);
   if (!wanted.calibration.given()) return {with_kind(wanted, MergeKind::aligned), "there is nothing to calibrate on: " + no_self};
@@ -95,9 +94,8 @@ std::string reconstruct_hint(const Model& model, const MergeFlags& flags, const 
     for (const std::string& source : wanted.calibration.sources) sources += " --calibrate " + source;
     return "--merge reconstruct" + sources + " would keep far more of the model's quality; it takes about " +
            minutes(estimate(model, wanted, forward)) + " here.";
-  } catch (const Error& error) {
-    if (error.kind() == ErrorKind::unsupported) return {};
-    throw;
+  } catch (const Error&) {  // the conversion is done: a hint must not fail it
+    return {};
   }
 }
 
