@@ -1,6 +1,7 @@
 #include "qcqa/merge/measured_costs.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <utility>
