@@ -74,6 +74,7 @@ int run(const ConvertCommand& command) {
   const int threads = command.common.apply_threads();
   (void)command.output.resolve();
   const MergeOptions merge = command.merge.resolve(command.compute.resolve(command.common.device));
+  require_use_of(command.merge.calibration, merge.kind, command.fitness.resolve(merge.kind));
   const Cardinality cardinality =
       parse_choice(std::span<const Choice<Cardinality>>(kCardinalities), command.cardinality, "--cardinality");
   Console console = command.common.console();

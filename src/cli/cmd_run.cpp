@@ -81,7 +81,12 @@ int run(const RunCommand& command) {
   const ForwardOptions forward = command.compute.resolve(command.common.device);
   MergeFlags merge_flags = command.merge;
   merge_flags.seed = options.layer.seed;
-  if (!merge_flags.is_auto()) (void)merge_flags.resolve(forward);
+  if (merge_flags.is_auto()) {
+    (void)parse_duration(merge_flags.time_limit, "--time-limit");
+  } else {
+    const MergeKind kind = merge_flags.resolve(forward).kind;
+    require_use_of(merge_flags.calibration, kind, command.fitness.resolve(kind));
+  }
   const Device device = parse_device(command.common.device);
   Console console = command.common.console();
   const Model model = Model::open(command.model);

@@ -42,10 +42,7 @@ void check_calibration(const SearchCommand& command, Fitness fitness) {
   if (!command.distances.empty() && command.fitness.fitness != "auto") {
     throw Error(ErrorKind::invalid_argument, "--fitness", "is for models", "--distances");
   }
-  if (fitness == Fitness::wse && command.calibration.given()) {
-    throw Error(ErrorKind::invalid_argument, "--calibrate", "is for --fitness aligned, subspace and measured",
-                "--fitness " + std::string(fitness_name(fitness)));
-  }
+  require_use_of(command.calibration, std::nullopt, fitness);
 }
 
 int run(const SearchCommand& command) {

@@ -7,6 +7,7 @@
 #include "qcqa/export/export.hpp"
 #include "qcqa/fitness/head_gram.hpp"
 #include "qcqa/merge/measured_costs.hpp"
+#include "qcqa/merge/merge.hpp"
 #include "qcqa/merge/sharing_costs.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -80,6 +81,19 @@ Fitness FitnessFlags::resolve(std::optional<MergeKind> merge) const {
   return merge ? fitness_of(*merge) : Fitness::wse;
 }
 
+void require_use_of(const CalibrationFlags& calibration, std::optional<MergeKind> merge, Fitness fitness) {
+  if (fitness == Fitness::measured && !calibration.given()) {
+    throw Error(ErrorKind::invalid_argument, "--fitness measured", "needs --calibrate", "none",
+                "Add --calibrate self, or --calibrate with a text.");
+  }
+  if (!calibration.given() || fitness != Fitness::wse || (merge && uses_calibration(*merge))) return;
+  const std::string found = merge ? "--merge " + std::string(merge_kind_name(*merge)) + " and " : "";
+  throw Error(ErrorKind::invalid_argument, "--calibrate",
+              merge ? "is for --merge aligned, subspace and reconstruct, and for --fitness aligned, subspace and measured"
+                    : "is for --fitness aligned, subspace and measured",
+              found + "--fitness " + std::string(fitness_name(fitness)));
+}
+
 std::vector<const GroupCost*> LayerCosts::pointers() const {
   std::vector<const GroupCost*> pointers;
   for (const auto& cost : costs) pointers.push_back(cost.get());
@@ -106,7 +120,6 @@ LayerCosts compute_costs(const Model& model, Fitness fitness, const Calibration&
     result.costs = sharing_costs(model, kind, calibration.spans(), forward, progress);
   }
   if (fitness == Fitness::measured) {
-    if (!result.calibrated) throw Error(ErrorKind::invalid_argument, "--fitness measured", "needs --calibrate", "none");
     result.judge = [&model, &calibration, forward, progress](std::vector<LayerFront>& fronts) {
       const auto some = sequences_of(calibration, kMeasuredTokens);
       measure_costs(model, fronts, some, forward, progress);

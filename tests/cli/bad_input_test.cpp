@@ -69,6 +69,25 @@ TEST_F(BadInput, NonsenseConvertOptions) {
   fails({"run", model_, "--kv", "2", "-o", at("out")}, 2, "fraction in (0, 1]");
 }
 
+TEST_F(BadInput, NonsenseMergeOptions) {
+  const std::vector<std::string> convert = {"convert", model_, "--groups", "2", "-o", at("out")};
+  const auto refused = [&](std::vector<std::string> options, const std::string& why) {
+    options.insert(options.begin(), convert.begin(), convert.end());
+    fails(options, 2, why);
+  };
+  refused({"--merge", "average"}, "must be one of mean, first");
+  refused({"--merge", "reconstruct"}, "needs --calibrate");
+  refused({"--calibrate", "self"}, "is for --merge aligned, subspace and reconstruct");
+  refused({"--merge", "subspace", "--calibrate", at("none.txt")}, "");
+  refused({"--merge", "subspace", "--calibrate", "self", "--calibration-tokens", "1"}, "must be at least 2");
+  refused({"--merge", "reconstruct", "--calibrate", "self", "--reconstruct-steps", "-1"}, "must be at least 0");
+  refused({"--fitness", "wsse"}, "--fitness");
+  refused({"--fitness", "measured"}, "needs --calibrate");
+  refused({"--resume"}, "--resume needs the layers");
+  fails({"run", model_, "-o", at("out"), "--time-limit", "3x"}, 2, "positive time such as 90s");
+  fails({"search", model_, "-o", at("report.json"), "--calibrate", "self"}, 2, "is for --fitness");
+}
+
 TEST_F(BadInput, NonEmptyOutput) {
   std::filesystem::create_directory(at("out"));
   folder_.write("out/precious.txt", "keep me");
