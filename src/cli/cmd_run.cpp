@@ -31,8 +31,10 @@ struct RunCommand {
 };
 
 /// The last step: the new model beside the one it was made from, for people and into the report beside it.
+/// @param merged  the model with its heads merged, which was written
 Evaluation evaluate_output(const RunCommand& command, const std::filesystem::path& folder, const Model& model,
-                           const ExportOptions& written, const EvaluationText& text, Report report, Console& console) {
+                           const Model& merged, const ExportOptions& written, const EvaluationText& text, Report report,
+                           Console& console) {
   const double start = console.seconds();
   // What only another runtime reads is evaluated in the expanded layout, which holds the same heads.
   std::optional<StagedFolder> scratch;
@@ -41,7 +43,7 @@ Evaluation evaluate_output(const RunCommand& command, const std::filesystem::pat
     scratch.emplace(folder.string() + ".evaluation", Overwrite::refuse);
     evaluated = scratch->path() / "expanded";
     const ExportOptions expanded{.layout = Layout::expanded, .dtype = written.dtype};
-    (void)export_model(model, *report.plan, expanded, evaluated, Overwrite::refuse, console.progress());
+    (void)export_model(merged, *report.plan, expanded, evaluated, Overwrite::refuse, console.progress());
   }
   const Model converted = Model::open(evaluated);
   const EvaluateOptions options{.forward = command.compute.resolve(command.common.device), .layers = {}};
@@ -115,30 +117,30 @@ int run(const RunCommand& command) {
     calibration = collect_calibration(model, merge_flags.calibration, merge.seed, merge.forward, console);
   }
   // Without a text, merges are judged on some of the calibration that they do not see.
-  const std::vector<std::vector<std::int32_t>> held_back = text ? std::vector<std::vector<std::int32_t>>{} : hold_back(calibration);
-  std::vector<TokenWindow> held_windows;
-  for (const auto& sequence : held_back) held_windows.push_back({sequence, 1, held_windows.size()});
+  const std::vector<std::vector<std::int32_t>> held_back =
+      text ? std::vector<std::vector<std::int32_t>>{} : hold_back(calibration);
+  std::vector<TokenWindow> judged;
+  if (text) judged = text->windows;
+  for (const auto& sequence : held_back) judged.push_back({sequence, 1, judged.size()});
   const LayerCosts costs =
       compute_costs(model, command.fitness.resolve(merge.kind), calibration, merge.forward, device, console);
   Report report = search_model(model, costs, options, device, console, state);
   if (!command.common.quiet) std::printf("%s", search_summary(report).c_str());
   const Plan plan = plan_for_fraction(report.search, model.total_kv_heads(), command.kv, command.output.plans(model));
   report.plan = plan;
-  ExportOptions written;
-  {
-    const MergeStep merged(model, plan, calibration, merge, command.output, command.resume, console);
-    report.merge = merged.summary();
-    if (!merged.scratch().empty() && !(text ? text->windows : held_windows).empty()) {
-      report.merge->ladder = climb_ladder(model, plan, calibration, text ? text->windows : held_windows, merged, merge, console);
-    }
-    written = export_step(merged.model(), plan, report, command.output, console);
+  const MergeStep merged(model, plan, calibration, merge, command.output, command.resume, console);
+  report.merge = merged.summary();
+  if (!merged.scratch().empty() && !judged.empty()) {
+    report.merge->ladder = climb_ladder(model, plan, calibration, judged, merged, merge, console);
   }
+  const ExportOptions written = export_step(merged.model(), plan, report, command.output, console);
   if (command.output.dry_run) return kOk;
   std::error_code ignored;
   std::filesystem::remove(state.file, ignored);
   if (!text) return kOk;
-  return check_increase(evaluate_output(command, folder, model, written, *text, std::move(report), console),
-                        command.limit, console);
+  return check_increase(
+      evaluate_output(command, folder, model, merged.model(), written, *text, std::move(report), console),
+      command.limit, console);
 }
 
 }  // namespace

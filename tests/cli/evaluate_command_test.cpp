@@ -189,6 +189,20 @@ TEST_F(EvaluateCommand, MistakesAreOneLine) {
   EXPECT_FALSE(std::filesystem::exists(*folder_ / "nowhere"));
 }
 
+TEST_F(EvaluateCommand, RunEvaluatesTheMergedModelInEveryLayout) {
+  std::vector<double> perplexities;
+  for (const std::string target : {"transformers", "llama.cpp"}) {
+    const TemporaryFolder folder;
+    const std::string out = folder / "out";
+    const CommandResult result = run_qcqa({"run", kModel, "--kv", "0.5", "--uniform", "--merge", "aligned", "--target", target,
+                                           "--dtype", "f32", "-o", out, "--text", kText, "--max-documents", "5"});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    const auto report = nlohmann::json::parse(std::ifstream(out + "/qcqa-report.json"));
+    perplexities.push_back(report["evaluation"]["perplexity"]);
+  }
+  EXPECT_NEAR(perplexities[0], perplexities[1], 1e-4 * perplexities[0]);
+}
+
 TEST_F(EvaluateCommand, RunEvaluatesWhatOnlyAnotherRuntimeReads) {
   const TemporaryFolder folder;
   const std::string out = folder / "out";
