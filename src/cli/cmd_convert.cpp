@@ -105,7 +105,7 @@ int run(const ConvertCommand& command) {
   const MergeStep merged(model, plan, calibration, merge, command.output, command.resume, console);
   report.merge = merged.summary();
   (void)export_step(merged.model(), plan, std::move(report), command.output, console);
-  if (merge.kind != MergeKind::reconstruct && !command.common.quiet) {
+  if (merge.kind != MergeKind::reconstruct && !command.output.dry_run && !command.common.quiet) {
     const std::string hint = reconstruct_hint(model, command.merge, merge.forward);
     if (!hint.empty()) std::printf("%s\n", hint.c_str());
   }

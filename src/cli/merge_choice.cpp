@@ -34,18 +34,20 @@ MergeFlags share_of(const MergeFlags& flags, const Candidate& candidate) {
   chosen.calibration.tokens = std::max<std::int64_t>(
       2, static_cast<std::int64_t>(static_cast<double>(flags.calibration.tokens) * candidate.share));
   chosen.steps = static_cast<int>(flags.steps * candidate.share);
+  chosen.distill_steps = static_cast<int>(flags.distill_steps * candidate.share);
   return chosen;
 }
 
-double estimate(const Model& model, const MergeFlags& flags, const ForwardOptions& forward) {
+double estimate(const ModelSpeed& speed, const MergeFlags& flags, const ForwardOptions& forward) {
   const auto sources = static_cast<std::int64_t>(flags.calibration.sources.size());
   const std::int64_t sampled = flags.calibration.samples() ? flags.calibration.tokens : 0;
-  return estimate_merge_seconds(model, flags.resolve(forward), sources * flags.calibration.tokens, sampled);
+  return estimate_merge_seconds(speed, flags.resolve(forward), sources * flags.calibration.tokens, sampled);
 }
 
 std::string minutes(double seconds) {
-  return seconds < 90 ? format_number("%.0f s", std::max(1.0, seconds))
-         : seconds < 5400 ? format_number("%.0f min", seconds / 60) : format_number("%.1f h", seconds / 3600);
+  return seconds < 90     ? format_number("%.0f s", std::max(1.0, seconds))
+         : seconds < 5400 ? format_number("%.0f min", seconds / 60)
+                          : format_number("%.1f h", seconds / 3600);
 }
 
 /// Adds `self` where the model can make up text.
@@ -70,12 +72,14 @@ MergeChoice choose_merge(const Model& model, const MergeFlags& flags, const Forw
     return {with_kind(wanted, MergeKind::mean), std::string("it cannot be run here: ") + error.what()};
   }
   const std::string no_self = add_self(model, wanted);
-  if (!wanted.calibration.given()) return {with_kind(wanted, MergeKind::aligned), "there is nothing to calibrate on: " + no_self};
+  if (!wanted.calibration.given())
+    return {with_kind(wanted, MergeKind::aligned), "there is nothing to calibrate on: " + no_self};
   const double limit = parse_duration(flags.time_limit, "--time-limit");
+  const ModelSpeed speed = measure_speed(model, forward);
   double least = 0;
   for (const Candidate& candidate : kCandidates) {
     const MergeFlags chosen = share_of(wanted, candidate);
-    least = estimate(model, chosen, forward);
+    least = estimate(speed, chosen, forward);
     if (least > limit) continue;
     return {chosen, "about " + minutes(least) + " here, within --time-limit " + flags.time_limit};
   }
@@ -93,7 +97,7 @@ std::string reconstruct_hint(const Model& model, const MergeFlags& flags, const 
     std::string sources;
     for (const std::string& source : wanted.calibration.sources) sources += " --calibrate " + source;
     return "--merge reconstruct" + sources + " would keep far more of the model's quality; it takes about " +
-           minutes(estimate(model, wanted, forward)) + " here.";
+           minutes(estimate(measure_speed(model, forward), wanted, forward)) + " here.";
   } catch (const Error&) {  // the conversion is done: a hint must not fail it
     return {};
   }

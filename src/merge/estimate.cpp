@@ -12,25 +12,27 @@
 namespace qcqa {
 namespace {
 
-/// Work in passes of a token through a layer: gradients cost two more, the optimizer and looking at held-back tokens a little.
+/// Work in passes of a token through a layer: gradients cost two more, the optimizer and looking at held-back tokens a
+/// little.
 constexpr double kPassesPerStepToken = 4;
 /// Original and converted stream, second moments, refitting.
 constexpr double kPassesToReconstruct = 5;
 constexpr double kPassesForMoments = 2;
+/// At some of the positions: the original's logits, the merged model's and their gradient.
+constexpr double kHeadsPerDistilledToken = 1;
 /// Tokens that are sampled go through a layer in small numbers.
 constexpr double kPassesToSample = 2;
-/// What is run: as many batches for each thread as a step of reconstruction has.
+/// What is run: a batch for each thread.
 constexpr std::int64_t kTokens = 256;
-constexpr std::int64_t kBatchesPerThread = 2;
 
-/// The least of several runs: others may want the machine too.
+/// The least of several runs, unless one takes long: others may want the machine too.
 double seconds_of(const auto& work) {
   using Clock = std::chrono::steady_clock;
   static constexpr double kEnough = 0.3;
   static constexpr int kMostRuns = 50;
   double least = 0;
   double all = 0;
-  for (int run = 0; run < 2 || (all < kEnough && run < kMostRuns); ++run) {
+  for (int run = 0; run == 0 || (all < kEnough && run < kMostRuns); ++run) {
     const auto begin = Clock::now();
     work();
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -42,38 +44,45 @@ double seconds_of(const auto& work) {
 
 }  // namespace
 
-double estimate_merge_seconds(const Model& model, const MergeOptions& options, std::int64_t tokens,
-                              std::int64_t sampled) {
-  if (!uses_calibration(options.kind) || tokens == 0) return 0;
-  Transformer transformer(model, Runtime::of(options.forward));
+ModelSpeed measure_speed(const Model& model, const ForwardOptions& options) {
+  const Transformer transformer(model, Runtime::of(options));
   const ForwardSpec& spec = transformer.spec();
   const std::int64_t length = spec.max_positions > 0 ? std::min<std::int64_t>(kTokens, spec.max_positions) : kTokens;
   const std::vector<std::int32_t> sequence(static_cast<std::size_t>(length), 0);
-  const std::int64_t count = kBatchesPerThread * omp_get_max_threads() * ((kTokens + length - 1) / length);
+  const std::int64_t count = omp_get_max_threads() * ((kTokens + length - 1) / length);
   const std::vector<LayerStreams::Sequence> sequences(static_cast<std::size_t>(count), sequence);
   const LayerStreams streams(transformer, sequences);
   const at::Tensor hidden = at::empty({streams.tokens(), transformer.hidden_size()});
   streams.embed(hidden);
-  const auto layers = static_cast<double>(model.layers().size());
   const LayerWeights layer = transformer.load(0);
-  const double pass = seconds_of([&] {
+  const double seconds = seconds_of([&] {
     BatchProgress meter(nullptr);
     streams.advance(layer, 0, hidden, meter);
-  }) / static_cast<double>(streams.tokens());
-  double passes = static_cast<double>(tokens) * kPassesForMoments;
+  });
+  // Nearly all of the time goes into matrix products.
+  std::int64_t entries = 0;
+  for (const Linear* linear : {&layer.query_key_value, &layer.output, &layer.gate_up, &layer.down}) {
+    if (linear->weight.defined()) entries += linear->weight.numel();
+  }
+  const double pass = seconds / static_cast<double>(streams.tokens());
+  return {.layers = pass * static_cast<double>(model.layers().size()),
+          .head = pass * static_cast<double>(transformer.vocabulary() * transformer.hidden_size()) /
+                  static_cast<double>(entries)};
+}
+
+double estimate_merge_seconds(const ModelSpeed& speed, const MergeOptions& options, std::int64_t tokens,
+                              std::int64_t sampled) {
+  if (!uses_calibration(options.kind)) return 0;
+  double passes = static_cast<double>(tokens) * kPassesForMoments + static_cast<double>(sampled) * kPassesToSample;
+  double heads = static_cast<double>(sampled) * kPassesToSample;
   if (options.kind == MergeKind::reconstruct) {
-    passes = static_cast<double>(tokens) * kPassesToReconstruct +
-             static_cast<double>(options.reconstruct.steps * options.reconstruct.step_tokens) * kPassesPerStepToken;
+    const ReconstructOptions& reconstruct = options.reconstruct;
+    const auto distilled = static_cast<double>(reconstruct.distill_steps * reconstruct.step_tokens);
+    passes += static_cast<double>(tokens) * (kPassesToReconstruct - kPassesForMoments) +
+              (static_cast<double>(reconstruct.steps * reconstruct.step_tokens) + distilled) * kPassesPerStepToken;
+    heads += distilled * kHeadsPerDistilledToken;
   }
-  double seconds = layers * pass * passes;
-  if (sampled > 0) {
-    transformer.load_head();
-    const at::Tensor rows = hidden.to(transformer.runtime().options());
-    const double head = seconds_of([&] { (void)transformer.logits(rows).sum().item<double>(); }) /
-                        static_cast<double>(streams.tokens());
-    seconds += static_cast<double>(sampled) * (layers * pass * kPassesToSample + head);
-  }
-  return seconds;
+  return speed.layers * passes + speed.head * heads;
 }
 
 }  // namespace qcqa

@@ -6,11 +6,20 @@
 
 namespace qcqa {
 
-/// Seconds that a merge would take on this device, roughly: a layer and the output matrix are run over a few tokens for it.
+/// How fast a model runs on a device: seconds for one of many tokens.
+struct ModelSpeed {
+  double layers = 0;  ///< through all layers
+  double head = 0;    ///< logits
+};
+
+/// Runs the first layer over a few tokens.
+/// @throws Error(unsupported) when the family's forward pass is not known
+[[nodiscard]] ModelSpeed measure_speed(const Model& model, const ForwardOptions& options);
+
+/// Seconds that a merge would take, roughly.
 /// @param tokens   of calibration in all
 /// @param sampled  how many of them the model still has to make up
-/// @throws Error(unsupported) when the family's forward pass is not known
-[[nodiscard]] double estimate_merge_seconds(const Model& model, const MergeOptions& options, std::int64_t tokens,
+[[nodiscard]] double estimate_merge_seconds(const ModelSpeed& speed, const MergeOptions& options, std::int64_t tokens,
                                             std::int64_t sampled);
 
 }  // namespace qcqa
