@@ -13,10 +13,18 @@ namespace {
 
 /// Tokens of a calibration sequence: shorter ones cost less attention, longer ones show the model more.
 constexpr std::size_t kCalibrationContext = 512;
-/// Sequences that are sampled together.
+/// Sequences that are sampled together, at most: their keys and values are kept until they end.
 constexpr std::int64_t kSampledTogether = 256;
+constexpr std::int64_t kCacheBytes = std::int64_t{4} << 30;
 
 using Sequences = std::vector<std::vector<std::int32_t>>;
+
+std::int64_t sampled_together(const Model& model, std::int64_t length) {
+  std::int64_t entries = 0;
+  for (const AttentionLayer& layer : model.layers()) entries += std::int64_t{2} * layer.kv_heads * layer.head_dim;
+  const auto bytes = entries * length * static_cast<std::int64_t>(sizeof(float));
+  return std::clamp<std::int64_t>(kCacheBytes / bytes, 1, kSampledTogether);
+}
 
 /// Text that the model itself makes up, from BOS on, at temperature 1.
 void sample_calibration(const Model& model, std::size_t context, std::int64_t tokens, std::uint64_t seed,
@@ -24,9 +32,10 @@ void sample_calibration(const Model& model, std::size_t context, std::int64_t to
   const std::int32_t bos = bos_token(model);
   const auto length = static_cast<std::int64_t>(context);
   const std::int64_t wanted = (tokens + length - 1) / length;
+  const std::int64_t together = sampled_together(model, length);
   const ProgressFn progress = console.progress();
-  for (std::int64_t done = 0; done < wanted; done += kSampledTogether) {
-    const std::int64_t count = std::min(kSampledTogether, wanted - done);
+  for (std::int64_t done = 0; done < wanted; done += together) {
+    const std::int64_t count = std::min(together, wanted - done);
     const Sequences prompts(static_cast<std::size_t>(count), {bos});
     GenerateOptions options{.max_tokens = static_cast<int>(length) - 1, .temperature = 1, .forward = forward};
     options.seed = seed + static_cast<std::uint64_t>(done);
@@ -60,19 +69,25 @@ std::int32_t bos_token(const Model& model) {
   } catch (const Error&) {  // config.json may know
   }
   const auto& config = model.config();
-  if (const auto it = config.find("bos_token_id"); it != config.end() && it->is_number_integer()) return it->get<std::int32_t>();
-  throw Error(ErrorKind::unsupported, "--calibrate self", "needs a BOS token in the tokenizer or in config.json", "none",
-              "Give --calibrate a text instead.");
+  if (const auto it = config.find("bos_token_id"); it != config.end() && it->is_number_integer())
+    return it->get<std::int32_t>();
+  throw Error(ErrorKind::unsupported, "--calibrate self", "needs a BOS token in the tokenizer or in config.json",
+              "none", "Give --calibrate a text instead.");
 }
 
 bool CalibrationFlags::samples() const { return std::ranges::find(sources, kSelf) != sources.end(); }
 
 void CalibrationFlags::add_to(CLI::App& command) {
   const std::string group = "Calibration";
-  command.add_option("--calibrate", sources, "Text (.jsonl, .txt or a folder) that shows what heads do, or self: text that the "
-                     "model makes up. May be given several times")
-      ->group(group)->allow_extra_args(false);
-  command.add_option("--calibration-tokens", tokens, "Tokens of each --calibrate at most")->group(group)->capture_default_str();
+  command
+      .add_option("--calibrate", sources,
+                  "Text (.jsonl, .txt or a folder) that shows what heads do, or self: text that the "
+                  "model makes up. May be given several times")
+      ->group(group)
+      ->allow_extra_args(false);
+  command.add_option("--calibration-tokens", tokens, "Tokens of each --calibrate at most")
+      ->group(group)
+      ->capture_default_str();
 }
 
 void CalibrationFlags::check() const {

@@ -16,7 +16,8 @@ namespace {
 /// Queries scored at a time: bounds the memory of the scores, and skips keys that none of them sees. On a CPU they
 /// should stay in the second-level cache.
 constexpr std::int64_t kQueriesInCache = 64;
-constexpr std::int64_t kQueryBlock = 512;
+constexpr std::int64_t kQueryBlockOnCpu = 128;
+constexpr std::int64_t kQueryBlockOnGpu = 512;
 
 /// KV heads that serve equally many query heads.
 struct Bucket {
@@ -140,6 +141,29 @@ at::Tensor heads_of_run(const at::Tensor& packed, const Run& run, int head_dim) 
       .unflatten(2, at::IntArrayRef({packed.size(1) / head_dim, head_dim}));
 }
 
+/// One query of each sequence of a run, head by head: the heads' keys and values stay where they are in the cache.
+at::Tensor decode_run(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Run& run,
+                      const std::vector<Bucket>& buckets, const AttentionOptions& options) {
+  const at::Tensor all_queries = heads_of(queries, run.first.query_row, run.count, 1, options.head_dim);
+  const at::Tensor all_keys = heads_of_run(keys, run, options.head_dim);
+  const at::Tensor all_values = heads_of_run(values, run, options.head_dim);
+  const at::Tensor out = at::empty_like(all_queries, at::MemoryFormat::Contiguous);
+  for (const Bucket& bucket : buckets) {
+    for (std::size_t i = 0; i < bucket.kv.size(); ++i) {
+      const auto first = bucket.queries.begin() + static_cast<std::ptrdiff_t>(i) * bucket.group;
+      const std::vector<std::int64_t> members(first, first + bucket.group);
+      const at::Tensor attended =
+          attend_groups(select_heads(all_queries, members).transpose(1, 2), all_keys.select(2, bucket.kv[i]),
+                        all_values.select(2, bucket.kv[i]), options, 1)
+              .squeeze(2);
+      for (std::int64_t member = 0; member < bucket.group; ++member) {
+        out.select(1, 0).select(1, members[static_cast<std::size_t>(member)]).copy_(attended.select(1, member));
+      }
+    }
+  }
+  return out.view({run.count, queries.size(1)});
+}
+
 /// All sequences of a run and all heads of a bucket in one batch.
 at::Tensor attend_run(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Run& run,
                       const std::vector<Bucket>& buckets, const AttentionOptions& options) {
@@ -159,7 +183,7 @@ at::Tensor attend_run(const at::Tensor& queries, const at::Tensor& keys, const a
     const auto batched = [&](const at::Tensor& all) {
       return select_heads(all, bucket.kv).transpose(1, 2).reshape({units, span.keys, options.head_dim});
     };
-    parts.push_back(attend_groups(q, batched(all_keys), batched(all_values), options, kQueryBlock)
+    parts.push_back(attend_groups(q, batched(all_keys), batched(all_values), options, queries.is_cpu() ? kQueryBlockOnCpu : kQueryBlockOnGpu)
                         .view({run.count, kv_heads * bucket.group, span.queries, options.head_dim})
                         .transpose(1, 2));
     order.insert(order.end(), bucket.queries.begin(), bucket.queries.end());
@@ -223,7 +247,10 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
     return attend_in_parallel(queries, keys, values, spans, buckets, options);
   }
   std::vector<at::Tensor> parts;
-  for (const Run& run : runs_of(spans)) parts.push_back(attend_run(queries, keys, values, run, buckets, options));
+  for (const Run& run : runs_of(spans)) {
+    const bool in_place = queries.is_cpu() && decoding && !needs_gradient(queries, keys, values);
+    parts.push_back((in_place ? decode_run : attend_run)(queries, keys, values, run, buckets, options));
+  }
   return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
 }
 

@@ -16,7 +16,7 @@ namespace qcqa {
 namespace {
 
 /// Sequences that go through the layers together on a CPU, whatever the number of threads: it decides on the rounding.
-constexpr std::size_t kSequencesOnCpu = 64;
+constexpr std::size_t kSequencesOnCpu = 128;
 
 /// Keys and values of one layer: sequence b has rows [b * capacity, (b + 1) * capacity).
 struct LayerCache {
