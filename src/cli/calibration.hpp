@@ -19,7 +19,7 @@ inline constexpr const char* kSelf = "self";
 /// --calibrate and what belongs to it.
 struct CalibrationFlags {
   std::vector<std::string> sources;
-  std::int64_t tokens = 262144;
+  std::int64_t tokens = 131072;
 
   void add_to(CLI::App& command);
   [[nodiscard]] bool given() const noexcept { return !sources.empty(); }

@@ -1,6 +1,5 @@
 #include "cli/fitness_step.hpp"
 
-#include <algorithm>
 #include <array>
 
 #include "cli/choice.hpp"
@@ -19,30 +18,21 @@ constexpr std::array<Choice<std::optional<Fitness>>, 5> kFitness = {{
     {"wse", Fitness::wse, "squared error of mean-pooled weights, as the paper"},
     {"aligned", Fitness::aligned, "output error of the aligned merge"},
     {"subspace", Fitness::subspace, "output error of the subspace merge; better with --calibrate"},
-    {"measured", Fitness::measured, "as subspace, but between layers the rise of the cross-entropy when one alone is merged; needs --calibrate"},
+    {"measured", Fitness::measured,
+     "as subspace, but between layers the rise of the cross-entropy when one alone is merged; needs --calibrate"},
 }};
 
 std::span<const Choice<std::optional<Fitness>>> choices() { return kFitness; }
 
-/// Calibration tokens that a measured fitness looks at.
-constexpr std::size_t kMeasuredTokens = 16384;
-
-/// Sequences of about so many tokens, evenly spread.
-std::vector<std::span<const std::int32_t>> sequences_of(const Calibration& calibration, std::size_t tokens) {
-  std::size_t all = 0;
-  for (const auto& sequence : calibration.sequences) all += sequence.size();
-  const std::size_t every = std::max<std::size_t>(1, all / tokens);
-  std::vector<std::span<const std::int32_t>> some;
-  for (std::size_t i = 0; i < calibration.sequences.size(); i += every) some.emplace_back(calibration.sequences[i]);
-  return some;
-}
-
 Fitness fitness_of(MergeKind merge) {
   switch (merge) {
-    case MergeKind::aligned: return Fitness::aligned;
+    case MergeKind::aligned:
+      return Fitness::aligned;
     case MergeKind::subspace:
-    case MergeKind::reconstruct: return Fitness::subspace;
-    default: return Fitness::wse;
+    case MergeKind::reconstruct:
+      return Fitness::subspace;
+    default:
+      return Fitness::wse;
   }
 }
 
@@ -66,14 +56,16 @@ std::string_view fitness_name(Fitness fitness) {
 
 std::string fitness_unit(Fitness fitness, bool calibrated) {
   if (fitness == Fitness::wse) return "sum of squared errors of the weights";
-  if (fitness == Fitness::measured) return "sum over layers of the rise of the cross-entropy when one alone is merged, nats per token";
+  if (fitness == Fitness::measured)
+    return "sum over layers of the rise of the cross-entropy when one alone is merged, nats per token";
   return calibrated ? "squared error of the attention output, as a share of the residual stream's square"
                     : "squared error of the attention output for inputs of any direction";
 }
 
 void FitnessFlags::add_to(CLI::App& command) {
   command.add_option("--fitness", fitness, "What the search minimises: " + describe_choices(choices()))
-      ->group("Search")->capture_default_str();
+      ->group("Search")
+      ->capture_default_str();
 }
 
 Fitness FitnessFlags::resolve(std::optional<MergeKind> merge) const {
@@ -89,8 +81,9 @@ void require_use_of(const CalibrationFlags& calibration, std::optional<MergeKind
   if (!calibration.given() || fitness != Fitness::wse || (merge && uses_calibration(*merge))) return;
   const std::string found = merge ? "--merge " + std::string(merge_kind_name(*merge)) + " and " : "";
   throw Error(ErrorKind::invalid_argument, "--calibrate",
-              merge ? "is for --merge aligned, subspace and reconstruct, and for --fitness aligned, subspace and measured"
-                    : "is for --fitness aligned, subspace and measured",
+              merge
+                  ? "is for --merge aligned, subspace and reconstruct, and for --fitness aligned, subspace and measured"
+                  : "is for --fitness aligned, subspace and measured",
               found + "--fitness " + std::string(fitness_name(fitness)));
 }
 
@@ -121,8 +114,7 @@ LayerCosts compute_costs(const Model& model, Fitness fitness, const Calibration&
   }
   if (fitness == Fitness::measured) {
     result.judge = [&model, &calibration, forward, progress](std::vector<LayerFront>& fronts) {
-      const auto some = sequences_of(calibration, kMeasuredTokens);
-      measure_costs(model, fronts, some, forward, progress);
+      measure_costs(model, fronts, calibration.spans(), forward, progress);
     };
   }
   result.seconds = console.seconds() - start;

@@ -1,9 +1,7 @@
 #include "cli/ladder_step.hpp"
 
 #include <algorithm>
-#include <array>
 
-#include "qcqa/support/error.hpp"
 #include "report/text_table.hpp"
 
 namespace qcqa::cli {

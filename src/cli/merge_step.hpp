@@ -20,9 +20,9 @@ struct MergeFlags {
   CalibrationFlags calibration;
   std::string reconstruct = "block";
   int steps = ReconstructOptions{}.steps;
+  int distill_steps = ReconstructOptions{}.distill_steps;
   std::string memory = "4GiB";
   std::string time_limit = "1h";  ///< of --merge auto
-  bool resume = false;
   std::uint64_t seed = 0;
 
   /// @param with_auto  whether the kind may be left to choose_merge(), and is by default

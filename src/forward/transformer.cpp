@@ -113,7 +113,7 @@ void Transformer::load_head() {
 at::Tensor Transformer::logits(const at::Tensor& hidden) const {
   at::Tensor out = head_(hidden).to(at::kFloat);
   if (spec_.logit_divisor != 1) out.div_(spec_.logit_divisor);
-  if (spec_.logit_softcap > 0) out.div_(spec_.logit_softcap).tanh_().mul_(spec_.logit_softcap);
+  if (spec_.logit_softcap > 0) out = at::tanh(out.div_(spec_.logit_softcap)) * spec_.logit_softcap;
   return out;
 }
 

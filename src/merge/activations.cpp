@@ -21,7 +21,8 @@ at::Tensor make_activations(std::int64_t rows, std::int64_t width, bool in_file,
   std::string name = (folder / "activations-XXXXXX").string();
   const int file = ::mkstemp(name.data());
   const auto fail = [&]() -> Error {
-    return {ErrorKind::io, name, "activations cannot be written", std::strerror(errno), "Give --memory more, or make room."};
+    return {ErrorKind::io, name, "activations cannot be written", std::strerror(errno),
+            "Give --memory more, or make room."};
   };
   if (file < 0) throw fail();
   ::unlink(name.c_str());

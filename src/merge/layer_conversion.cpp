@@ -32,8 +32,7 @@ class TensorCollector {
   void add(const std::string& name, const at::Tensor& values) {
     const TensorView* view = model_->checkpoint().find(name);
     if (!view || !values.defined()) return;
-    tensors_.push_back(tensor_bytes(name, values.detach().to(at::kCPU).to(at::kDouble).view(view->shape),
-                                    view->dtype));
+    tensors_.push_back(tensor_bytes(name, values.detach().to(at::kCPU).to(at::kDouble).view(view->shape), view->dtype));
   }
   void add_linear(const std::string& name, const Linear& linear) {
     add(name + ".weight", linear.weight);
@@ -52,7 +51,8 @@ class TensorCollector {
 };
 
 Linear narrowed(const Linear& linear, std::int64_t first, std::int64_t rows) {
-  return {linear.weight.narrow(0, first, rows), linear.bias.defined() ? linear.bias.narrow(0, first, rows) : at::Tensor()};
+  return {linear.weight.narrow(0, first, rows),
+          linear.bias.defined() ? linear.bias.narrow(0, first, rows) : at::Tensor()};
 }
 
 }  // namespace
@@ -93,10 +93,10 @@ std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, cons
   const Architecture& architecture = model.architecture();
   const std::string prefix = layer_prefix(spec, layer);
   TensorCollector tensors(model);
-  for (const auto& [name, norm] : {std::pair(&names.attention_norm, &weights.attention_norm),
-                                   std::pair(&names.attention_post_norm, &weights.attention_post_norm),
-                                   std::pair(&names.mlp_norm, &weights.mlp_norm),
-                                   std::pair(&names.mlp_post_norm, &weights.mlp_post_norm)}) {
+  for (const auto& [name, norm] :
+       {std::pair(&names.attention_norm, &weights.attention_norm),
+        std::pair(&names.attention_post_norm, &weights.attention_post_norm),
+        std::pair(&names.mlp_norm, &weights.mlp_norm), std::pair(&names.mlp_post_norm, &weights.mlp_post_norm)}) {
     tensors.add_norm(prefix + *name, *norm, names.norm_offset);
   }
   tensors.add_norm(architecture.tensor_name(layer, names.head_norm.query, ""), weights.query_norm, names.norm_offset);

@@ -9,8 +9,8 @@
 namespace qcqa {
 namespace {
 
-/// Tokens that go through a layer together, of which a step of reconstruction takes several batches: one for each of a few
-/// threads, or enough for a GPU.
+/// Tokens that go through a layer together, of which a step of reconstruction takes several batches: one for each of a
+/// few threads, or enough for a GPU.
 constexpr std::int64_t kBatchTokensOnCpu = 256;
 constexpr std::int64_t kBatchTokensOnGpu = 4096;
 
@@ -20,7 +20,16 @@ KeyFreedom key_freedom(const ForwardSpec& spec) noexcept {
   return {.rotary_dim = spec.rotary.dim, .head_norm = spec.head_norm};
 }
 
-LayerStreams::LayerStreams(const Transformer& transformer, std::span<const Sequence> sequences)
+std::vector<std::span<const std::int32_t>> evenly_spread(CalibrationSequences calibration, std::int64_t tokens) {
+  std::int64_t all = 0;
+  for (const auto sequence : calibration) all += static_cast<std::int64_t>(sequence.size());
+  const auto every = static_cast<std::size_t>(std::max<std::int64_t>(1, all / tokens));
+  std::vector<std::span<const std::int32_t>> some;
+  for (std::size_t i = 0; i < calibration.size(); i += every) some.push_back(calibration[i]);
+  return some;
+}
+
+LayerStreams::LayerStreams(const Transformer& transformer, CalibrationSequences sequences)
     : transformer_(&transformer), sequences_(sequences.begin(), sequences.end()) {
   std::size_t longest = 1;
   for (const Sequence sequence : sequences) {

@@ -10,11 +10,16 @@
 #include "forward/batch.hpp"
 #include "forward/for_each_batch.hpp"
 #include "forward/transformer.hpp"
+#include "qcqa/merge/calibration.hpp"
 
 namespace qcqa {
 
 /// What a family's attention leaves free, as its forward pass says.
 [[nodiscard]] KeyFreedom key_freedom(const ForwardSpec& spec) noexcept;
+
+/// Some of the sequences, evenly spread, of about so many tokens in all.
+[[nodiscard]] std::vector<std::span<const std::int32_t>> evenly_spread(CalibrationSequences calibration,
+                                                                       std::int64_t tokens);
 
 /// The calibration sequences as they pass through a model: batches of them, and how a layer is run over one.
 class LayerStreams {
@@ -22,7 +27,7 @@ class LayerStreams {
   using Sequence = std::span<const std::int32_t>;
 
   /// @param transformer   of the original; must outlive this
-  LayerStreams(const Transformer& transformer, std::span<const Sequence> sequences);
+  LayerStreams(const Transformer& transformer, CalibrationSequences sequences);
 
   [[nodiscard]] std::int64_t tokens() const noexcept { return tokens_; }
   [[nodiscard]] const std::vector<SequenceBatch>& batches() const noexcept { return batches_; }

@@ -15,11 +15,15 @@
 namespace qcqa {
 namespace {
 
+/// Calibration tokens that are looked at.
+constexpr std::int64_t kTokens = 16384;
+
 /// Groupings of a layer and their cross-entropies.
 using Losses = std::vector<std::pair<Grouping, double>>;
 
 void add(Losses& losses, const Grouping& grouping) {
-  if (std::ranges::find(losses, grouping, &Losses::value_type::first) == losses.end()) losses.emplace_back(grouping, 0.0);
+  if (std::ranges::find(losses, grouping, &Losses::value_type::first) == losses.end())
+    losses.emplace_back(grouping, 0.0);
 }
 
 class CostMeter {
@@ -101,8 +105,7 @@ class CostMeter {
   /// Fills in the cross-entropy for each grouping of a layer; the original stream goes on by it.
   void measure(int index, Losses& losses) {
     const LayerWeights loaded = transformer_.load(index);
-    const AttentionWeights weights =
-        read_attention_weights(model_.layers()[static_cast<std::size_t>(index)]);
+    const AttentionWeights weights = read_attention_weights(model_.layers()[static_cast<std::size_t>(index)]);
     const at::Tensor moment = second_moment(streams_, original_, loaded, weights.inputs());
     std::vector<at::Tensor> hidden;
     for (const auto& [grouping, loss] : losses) {
@@ -138,8 +141,7 @@ class CostMeter {
       };
       const at::Tensor states = hidden.index_select(0, some(rows_)).to(transformer_.runtime().options());
       const at::Tensor logits = transformer_.logits(transformer_.final_norm(states));
-      const at::Tensor chosen =
-          at::log_softmax(logits, -1).gather(1, some(targets_).to(logits.device()).unsqueeze(1));
+      const at::Tensor chosen = at::log_softmax(logits, -1).gather(1, some(targets_).to(logits.device()).unsqueeze(1));
       sums[piece] = -chosen.sum().item<double>();
     });
     double sum = 0;
@@ -161,7 +163,7 @@ class CostMeter {
 void measure_costs(const Model& model, std::vector<LayerFront>& fronts, CalibrationSequences calibration,
                    const ForwardOptions& options, const ProgressFn& progress) {
   const at::NoGradGuard no_gradients;
-  CostMeter(model, calibration, options, progress).run(fronts);
+  CostMeter(model, evenly_spread(calibration, kTokens), options, progress).run(fronts);
 }
 
 }  // namespace qcqa

@@ -8,7 +8,8 @@ namespace qcqa {
 namespace {
 
 /// Rows of several heads, one head below the other.
-at::Tensor stacked(const at::Tensor& heads, std::span<const std::uint8_t> members, std::int64_t first, std::int64_t rows) {
+at::Tensor stacked(const at::Tensor& heads, std::span<const std::uint8_t> members, std::int64_t first,
+                   std::int64_t rows) {
   std::vector<at::Tensor> parts;
   for (const std::uint8_t head : members) parts.push_back(heads.select(0, head).narrow(0, first, rows));
   return at::cat(parts);
@@ -34,8 +35,7 @@ class Merger {
         rest_(weights.head_dim() - freedom.rotary_dim) {}
 
   void merge(std::span<const std::uint8_t> members, const GroupSharing& sharing) {
-    const at::Tensor value =
-        at::mm(sharing.value.combination, stacked(source_.value, members, 0, source_.head_dim()));
+    const at::Tensor value = at::mm(sharing.value.combination, stacked(source_.value, members, 0, source_.head_dim()));
     const at::Tensor rest = at::mm(sharing.rest.combination, stacked(source_.key, members, rotary_, rest_));
     const at::Tensor planes = shared_planes(members, sharing.planes);
     for (std::size_t i = 0; i < members.size(); ++i) {

@@ -1,10 +1,12 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "merge/activations.hpp"
+#include "merge/distillation.hpp"
 #include "merge/layer_conversion.hpp"
 #include "merge/merge_heads.hpp"
 #include "merge/merge_state.hpp"
@@ -24,6 +26,25 @@ constexpr std::size_t kMostHeldBack = 32;
 constexpr std::int64_t kUnitsPerPass = 1;
 constexpr std::int64_t kUnitsPerStep = 12;
 
+/// A bias that the checkpoint has no tensor for could not be stored.
+bool has_biases(const AttentionLayer& layer) {
+  return std::ranges::none_of(std::array{&layer.query, &layer.key, &layer.value},
+                              [](const std::vector<HeadRows>* heads) { return heads->front().bias.empty(); });
+}
+
+/// Whether distillation was asked for and all layers fit into the memory allowed: weights, those kept, two moments,
+/// gradients of two batches and their sum.
+bool distills(const Model& model, const ForwardSpec& spec, const MergeOptions& options) {
+  if (options.kind != MergeKind::reconstruct || options.reconstruct.distill_steps == 0) return false;
+  static constexpr std::uint64_t kCopies = 7;
+  std::uint64_t entries = 0;
+  for (const TensorView& tensor : model.checkpoint().tensors()) {
+    const bool outside = tensor.name.starts_with(spec.names->embedding) || tensor.name.starts_with(spec.names->head);
+    if (!outside) entries += static_cast<std::uint64_t>(tensor.element_count());
+  }
+  return entries * kCopies * sizeof(float) <= options.memory;
+}
+
 class ModelMerger {
  public:
   ModelMerger(const Model& model, const Plan& plan, CalibrationSequences calibration, const MergeOptions& options,
@@ -33,6 +54,7 @@ class ModelMerger {
         options_(options),
         progress_(progress),
         spec_(read_forward_spec(model)),
+        distills_(distills(model, spec_, options)),
         state_(model, plan, calibration, options, scratch) {
     if (!calibration.empty() && uses_calibration(options.kind)) {
       transformer_.emplace(model, Runtime::of(options.forward));
@@ -50,17 +72,18 @@ class ModelMerger {
       streams_->embed(original_);
       if (reconstructs()) converted_.copy_(original_);
     }
-    for (int layer = 0; layer < static_cast<int>(model_.layers().size()); ++layer) {
+    for (int layer = 0; layer < layers(); ++layer) {
       if (streams_) {
         merge_layer_with_streams(layer);
       } else if (!state_.is_finished(layer)) {
-        const AttentionLayer& attention = model_.layers()[static_cast<std::size_t>(layer)];
-        const AttentionWeights weights = read_attention_weights(attention);
-        const AttentionWeights merged = merge_heads(weights, grouping(layer), options_.kind, key_freedom(spec_),
-                                                    isotropic_moment(model_, layer, spec_, weights.inputs()));
-        state_.finish(layer, attention_tensors(model_, attention, merged), {.layer = layer});
+        const AttentionWeights weights = read_attention_weights(attention(layer));
+        finish_merge(layer, weights, isotropic_moment(model_, layer, spec_, weights.inputs()));
       }
       report((layer + 1) * units_per_layer());
+    }
+    if (distills_) {
+      if (!state_.distillation()) finish_distillation();
+      summary.distillation = state_.distillation();
     }
     if (reconstructs()) summary.layers = state_.layers();
     return {state_.merged_model(), std::move(summary)};
@@ -68,6 +91,10 @@ class ModelMerger {
 
  private:
   [[nodiscard]] bool reconstructs() const { return options_.kind == MergeKind::reconstruct; }
+  [[nodiscard]] int layers() const { return static_cast<int>(model_.layers().size()); }
+  [[nodiscard]] const AttentionLayer& attention(int layer) const {
+    return model_.layers()[static_cast<std::size_t>(layer)];
+  }
   [[nodiscard]] const Grouping& grouping(int layer) const { return plan_.layers[static_cast<std::size_t>(layer)]; }
 
   void make_room(const std::filesystem::path& scratch) {
@@ -88,9 +115,15 @@ class ModelMerger {
     return passes * kUnitsPerPass + (reconstructs() ? options_.reconstruct.steps * kUnitsPerStep : 0);
   }
 
+  [[nodiscard]] std::int64_t units_per_distill_step() const { return 2 * kUnitsPerStep * layers(); }
+
+  [[nodiscard]] std::int64_t units() const {
+    return layers() * units_per_layer() +
+           (distills_ ? options_.reconstruct.distill_steps * units_per_distill_step() : 0);
+  }
+
   void report(std::int64_t done) const {
-    const auto total = static_cast<std::int64_t>(model_.layers().size()) * units_per_layer();
-    if (progress_ && !progress_({"merge", done, total})) {
+    if (progress_ && !progress_({"merge", done, units()})) {
       throw Error(ErrorKind::interrupted, "merge", "interrupted; --resume goes on with the layers that are done");
     }
   }
@@ -101,15 +134,19 @@ class ModelMerger {
     std::int64_t passed = 0;
     const auto pass = [&](const LayerWeights& weights, const at::Tensor& hidden) {
       BatchProgress meter([&](std::int64_t rows) {
-        return !progress_ || progress_({"merge", begin + passed + rows * static_cast<std::int64_t>(streams_->batches().size()) / streams_->tokens() * kUnitsPerPass,
-                                        static_cast<std::int64_t>(model_.layers().size()) * units_per_layer()});
+        const auto batches = static_cast<std::int64_t>(streams_->batches().size());
+        return !progress_ ||
+               progress_({"merge", begin + passed + rows * batches / streams_->tokens() * kUnitsPerPass, units()});
       });
       streams_->advance(weights, layer, hidden, meter);
       passed += static_cast<std::int64_t>(streams_->batches().size()) * kUnitsPerPass;
       report(begin + passed);
     };
     if (!reconstructs()) {
-      if (!state_.is_finished(layer)) finish_subspace(layer, original);
+      if (!state_.is_finished(layer)) {
+        const AttentionWeights weights = read_attention_weights(attention(layer));
+        finish_merge(layer, weights, second_moment(*streams_, original_, original, weights.inputs()));
+      }
       pass(original, original_);
       return;
     }
@@ -122,17 +159,14 @@ class ModelMerger {
     original_.copy_(targets_);
   }
 
-  void finish_subspace(int layer, const LayerWeights& original) {
-    const AttentionLayer& attention = model_.layers()[static_cast<std::size_t>(layer)];
-    const AttentionWeights weights = read_attention_weights(attention);
-    const AttentionWeights merged = merge_heads(weights, grouping(layer), options_.kind, key_freedom(spec_),
-                                                second_moment(*streams_, original_, original, weights.inputs()));
-    state_.finish(layer, attention_tensors(model_, attention, merged), {.layer = layer});
+  /// Merges by the weights and the inputs' second moment alone.
+  void finish_merge(int layer, const AttentionWeights& weights, const at::Tensor& moment) {
+    const AttentionWeights merged = merge_heads(weights, grouping(layer), options_.kind, key_freedom(spec_), moment);
+    state_.finish(layer, attention_tensors(model_, attention(layer), merged), {.layer = layer});
   }
 
   void finish_reconstruction(int layer, const LayerWeights& original, std::int64_t units_before) {
-    const AttentionLayer& attention = model_.layers()[static_cast<std::size_t>(layer)];
-    const AttentionWeights weights = read_attention_weights(attention);
+    const AttentionWeights weights = read_attention_weights(attention(layer));
     const AttentionWeights merged = merge_heads(weights, grouping(layer), MergeKind::subspace, key_freedom(spec_),
                                                 second_moment(*streams_, original_, original, weights.inputs()));
     LayerWeights compact = compact_layer(original, merged, grouping(layer), transformer_->runtime());
@@ -143,28 +177,58 @@ class ModelMerger {
                    .targets = targets_,
                    .fitted = {},
                    .held_back = {}};
-    divide_batches(task);
+    divide_batches(task.fitted, task.held_back);
     MergedLayer summary{.layer = layer};
     summary.subspace_error = output_error(*streams_, task, compact, task.held_back);
     refit_output(*streams_, task, compact);
     summary.refit_error = output_error(*streams_, task, compact, task.held_back);
-    summary.steps = reconstruct_layer(*streams_, task, options_.reconstruct, options_.seed + static_cast<std::uint64_t>(layer),
-                                      compact, [&](int step) { report(units_before + step * kUnitsPerStep); });
+    summary.steps = reconstruct_layer(*streams_, task, options_.reconstruct, has_biases(attention(layer)),
+                                      options_.seed + static_cast<std::uint64_t>(layer), compact,
+                                      [&](int step) { report(units_before + step * kUnitsPerStep); });
     summary.error = output_error(*streams_, task, compact, task.held_back);
-    std::vector<TensorBytes> tensors =
-        attention_tensors(model_, attention, expand_layer(compact, weights, grouping(layer)));
+    state_.finish(layer, fitted_tensors(layer, compact), summary);
+  }
+
+  void finish_distillation() {
+    const Model reconstructed = state_.merged_model();
+    const Transformer written(reconstructed, transformer_->runtime());
+    std::vector<LayerWeights> compact;
+    std::vector<bool> biases;
+    for (int layer = 0; layer < layers(); ++layer) {
+      const AttentionWeights heads = read_attention_weights(reconstructed.layers()[static_cast<std::size_t>(layer)]);
+      compact.push_back(compact_layer(written.load(layer), heads, grouping(layer), transformer_->runtime()));
+      biases.push_back(has_biases(attention(layer)));
+    }
+    streams_->embed(converted_);
+    transformer_->load_head();
+    DistillTask task{.embedded = converted_, .targets = original_, .fitted = {}, .held_back = {}};
+    divide_batches(task.fitted, task.held_back);
+    const std::int64_t begin = layers() * units_per_layer();
+    const Distillation distillation = distill(*streams_, task, options_.reconstruct, biases, options_.seed, compact,
+                                              [&](int step) { report(begin + step * units_per_distill_step()); });
+    std::vector<TensorBytes> tensors;
+    for (int layer = 0; layer < layers(); ++layer) {
+      std::ranges::move(fitted_tensors(layer, compact[static_cast<std::size_t>(layer)]), std::back_inserter(tensors));
+    }
+    state_.finish(tensors, distillation);
+  }
+
+  /// What reconstruction may have changed.
+  [[nodiscard]] std::vector<TensorBytes> fitted_tensors(int layer, const LayerWeights& compact) const {
+    std::vector<TensorBytes> tensors = attention_tensors(
+        model_, attention(layer), expand_layer(compact, read_attention_weights(attention(layer)), grouping(layer)));
     if (options_.reconstruct.scope == ReconstructScope::block) {
       std::ranges::move(surrounding_tensors(model_, layer, spec_, compact), std::back_inserter(tensors));
     }
-    state_.finish(layer, tensors, summary);
+    return tensors;
   }
 
-  void divide_batches(LayerTask& task) const {
+  void divide_batches(std::vector<std::size_t>& fitted, std::vector<std::size_t>& held_back) const {
     const std::size_t count = streams_->batches().size();
     const std::size_t every = std::max(kHoldBackEvery, (count + kMostHeldBack - 1) / kMostHeldBack);
-    for (std::size_t i = 0; i < count; ++i) (i % every == every / 2 || count == 1 ? task.held_back : task.fitted).push_back(i);
-    if (task.held_back.empty()) task.held_back = task.fitted;
-    if (task.fitted.empty()) task.fitted = task.held_back;
+    for (std::size_t i = 0; i < count; ++i) (i % every == every / 2 || count == 1 ? held_back : fitted).push_back(i);
+    if (held_back.empty()) held_back = fitted;
+    if (fitted.empty()) fitted = held_back;
   }
 
   const Model& model_;
@@ -172,6 +236,7 @@ class ModelMerger {
   const MergeOptions& options_;
   const ProgressFn& progress_;
   ForwardSpec spec_;
+  bool distills_;
   MergeState state_;
   std::optional<Transformer> transformer_;
   std::optional<LayerStreams> streams_;
@@ -180,11 +245,13 @@ class ModelMerger {
 
 }  // namespace
 
-bool uses_calibration(MergeKind kind) noexcept { return kind == MergeKind::aligned || kind == MergeKind::subspace || needs_calibration(kind); }
+bool uses_calibration(MergeKind kind) noexcept {
+  return kind == MergeKind::aligned || kind == MergeKind::subspace || needs_calibration(kind);
+}
 bool needs_calibration(MergeKind kind) noexcept { return kind == MergeKind::reconstruct; }
 
-MergeResult merge_model(const Model& model, const Plan& plan, CalibrationSequences calibration, const MergeOptions& options,
-                        const std::filesystem::path& scratch, const ProgressFn& progress) {
+MergeResult merge_model(const Model& model, const Plan& plan, CalibrationSequences calibration,
+                        const MergeOptions& options, const std::filesystem::path& scratch, const ProgressFn& progress) {
   if (calibration.empty() && needs_calibration(options.kind)) {
     throw Error(ErrorKind::invalid_argument, "--merge reconstruct", "needs calibration tokens", "none",
                 "Add --calibrate self, or --calibrate with a text.");

@@ -16,7 +16,7 @@ constexpr const char* kIdentityFile = "merge.json";
 constexpr const char* kSummaryFile = "layer.json";
 
 /// Everything that the merged tensors follow from.
-nlohmann::json identity_of(const Model& model, const Plan& plan, std::span<const std::span<const std::int32_t>> calibration,
+nlohmann::json identity_of(const Model& model, const Plan& plan, CalibrationSequences calibration,
                            const MergeOptions& options) {
   nlohmann::json labels = nlohmann::json::array();
   for (const Grouping& grouping : plan.layers) {
@@ -35,7 +35,26 @@ nlohmann::json identity_of(const Model& model, const Plan& plan, std::span<const
           {"steps", options.reconstruct.steps},
           {"step_tokens", options.reconstruct.step_tokens},
           {"learning_rate", options.reconstruct.learning_rate},
+          {"distill_steps", options.reconstruct.distill_steps},
+          {"distill_rate", options.reconstruct.distill_rate},
           {"seed", options.seed}};
+}
+
+/// A small checkpoint and what is to say about it, whole or not there.
+void write_checkpoint(const fs::path& folder, const std::vector<TensorBytes>& tensors, const nlohmann::json& summary) {
+  std::vector<TensorSpec> specs;
+  std::uint64_t bytes = 0;
+  for (const TensorBytes& tensor : tensors) {
+    specs.push_back({tensor.name, tensor.dtype, tensor.shape});
+    bytes += tensor.bytes.size();
+  }
+  require_free_space(folder.parent_path(), bytes);
+  StagedFolder staged(folder, Overwrite::replace);
+  CheckpointWriter writer(staged.path(), specs);
+  for (const TensorBytes& tensor : tensors) writer.write(tensor.name, tensor.bytes);
+  writer.finish();
+  write_file_atomically(staged.path() / kSummaryFile, summary.dump());
+  staged.commit();
 }
 
 bool belongs(const fs::path& file, const nlohmann::json& identity) {
@@ -48,7 +67,7 @@ bool belongs(const fs::path& file, const nlohmann::json& identity) {
 
 }  // namespace
 
-MergeState::MergeState(const Model& model, const Plan& plan, std::span<const std::span<const std::int32_t>> calibration,
+MergeState::MergeState(const Model& model, const Plan& plan, CalibrationSequences calibration,
                        const MergeOptions& options, fs::path folder)
     : model_(&model), folder_(std::move(folder)) {
   const nlohmann::json identity = identity_of(model, plan, calibration, options);
@@ -66,23 +85,24 @@ fs::path MergeState::layer_folder(int layer) const { return folder_ / ("layer-" 
 bool MergeState::is_finished(int layer) const { return fs::exists(layer_folder(layer)); }
 
 void MergeState::finish(int layer, const std::vector<TensorBytes>& tensors, const MergedLayer& summary) {
-  std::vector<TensorSpec> specs;
-  std::uint64_t bytes = 0;
-  for (const TensorBytes& tensor : tensors) {
-    specs.push_back({tensor.name, tensor.dtype, tensor.shape});
-    bytes += tensor.bytes.size();
-  }
-  require_free_space(folder_, bytes);
-  StagedFolder staged(layer_folder(layer), Overwrite::replace);
-  CheckpointWriter writer(staged.path(), specs);
-  for (const TensorBytes& tensor : tensors) writer.write(tensor.name, tensor.bytes);
-  writer.finish();
-  const nlohmann::json json = {{"subspace_error", summary.subspace_error},
-                               {"refit_error", summary.refit_error},
-                               {"error", summary.error},
-                               {"steps", summary.steps}};
-  write_file_atomically(staged.path() / kSummaryFile, json.dump());
-  staged.commit();
+  write_checkpoint(layer_folder(layer), tensors,
+                   {{"subspace_error", summary.subspace_error},
+                    {"refit_error", summary.refit_error},
+                    {"error", summary.error},
+                    {"steps", summary.steps}});
+}
+
+fs::path MergeState::distilled_folder() const { return folder_ / "distilled"; }
+
+void MergeState::finish(const std::vector<TensorBytes>& tensors, const Distillation& summary) {
+  write_checkpoint(distilled_folder(), tensors,
+                   {{"before", summary.before}, {"after", summary.after}, {"steps", summary.steps}});
+}
+
+std::optional<Distillation> MergeState::distillation() const {
+  if (!fs::exists(distilled_folder())) return std::nullopt;
+  const auto json = read_json_file<nlohmann::json>(distilled_folder() / kSummaryFile);
+  return Distillation{.before = json.at("before"), .after = json.at("after"), .steps = json.at("steps")};
 }
 
 const Model& MergeState::model_with(int layer) {
@@ -92,7 +112,9 @@ const Model& MergeState::model_with(int layer) {
 
 Model MergeState::merged_model() const {
   Model merged = *model_;
-  for (const AttentionLayer& layer : model_->layers()) merged = merged.with(Checkpoint::open(layer_folder(layer.layer)));
+  for (const AttentionLayer& layer : model_->layers())
+    merged = merged.with(Checkpoint::open(layer_folder(layer.layer)));
+  if (fs::exists(distilled_folder())) merged = merged.with(Checkpoint::open(distilled_folder()));
   return merged;
 }
 

@@ -10,24 +10,29 @@
 
 namespace qcqa {
 
-/// The merged tensors of finished layers, in a folder: one small checkpoint per layer, whole or not there. A folder that
-/// belongs to another model, plan, calibration or options is emptied first.
+/// The merged tensors of finished layers, in a folder: one small checkpoint per layer, whole or not there. A folder
+/// that belongs to another model, plan, calibration or options is emptied first.
 class MergeState {
  public:
-  MergeState(const Model& model, const Plan& plan, std::span<const std::span<const std::int32_t>> calibration,
-             const MergeOptions& options, std::filesystem::path folder);
+  MergeState(const Model& model, const Plan& plan, CalibrationSequences calibration, const MergeOptions& options,
+             std::filesystem::path folder);
+
+  /// What distillation came to; none before finish() of all layers.
+  [[nodiscard]] std::optional<Distillation> distillation() const;
+  void finish(const std::vector<TensorBytes>& tensors, const Distillation& summary);
 
   [[nodiscard]] bool is_finished(int layer) const;
   void finish(int layer, const std::vector<TensorBytes>& tensors, const MergedLayer& summary);
 
   /// The model with one finished layer's tensors; it lives as long as this.
   [[nodiscard]] const Model& model_with(int layer);
-  /// With those of all layers.
+  /// With those of all layers, distilled if they were.
   [[nodiscard]] Model merged_model() const;
   [[nodiscard]] std::vector<MergedLayer> layers() const;
 
  private:
   [[nodiscard]] std::filesystem::path layer_folder(int layer) const;
+  [[nodiscard]] std::filesystem::path distilled_folder() const;
 
   const Model* model_;
   std::filesystem::path folder_;

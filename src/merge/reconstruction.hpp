@@ -11,26 +11,27 @@ namespace qcqa {
 struct LayerTask {
   int layer = 0;
   const LayerWeights* original = nullptr;
-  at::Tensor inputs;            ///< (tokens, hidden_size): the converted model's stream before the layer
-  at::Tensor original_inputs;   ///< the original model's
-  at::Tensor targets;           ///< the original model's stream after the layer
+  at::Tensor inputs;                           ///< (tokens, hidden_size): the converted model's stream before the layer
+  at::Tensor original_inputs;                  ///< the original model's
+  at::Tensor targets;                          ///< the original model's stream after the layer
   std::vector<std::size_t> fitted, held_back;  ///< batches of the streams to fit on, and to judge by
 };
 
-/// Mean square error of the layer's output on some batches, over the targets' variance.
+/// Mean over the tokens of some batches of the square error of the layer's output, as a share of the target's square.
 [[nodiscard]] double output_error(const LayerStreams& streams, const LayerTask& task, const LayerWeights& weights,
                                   std::span<const std::size_t> batches);
 
-/// Least squares for the output projection: the original's stream after its attention, from the merged heads' outputs on
-/// the converted model's stream; ridge towards the weights there are. Leaves `weights` alone where the family normalises the
-/// attention's output (then it is no linear function of the projection).
+/// Least squares for the output projection: the original's stream after its attention, from the merged heads' outputs
+/// on the converted model's stream; ridge towards the weights there are. Leaves `weights` alone where the family
+/// normalises the attention's output (then it is no linear function of the projection).
 void refit_output(const LayerStreams& streams, const LayerTask& task, LayerWeights& weights);
 
-/// Fits the layer's output to the targets by Adam (Kingma & Ba, arXiv 1412.6980) with a cosine schedule. Keeps the weights
+/// Fits the layer's output to the targets with a cosine schedule. Keeps the weights
 /// that did best on the held-back batches.
+/// @param biases    whether those of queries, keys and values may change
 /// @param progress  called after each step; false asks to stop
 /// @returns the step whose weights were kept; 0: those it began with
 int reconstruct_layer(const LayerStreams& streams, const LayerTask& task, const ReconstructOptions& options,
-                      std::uint64_t seed, LayerWeights& weights, const std::function<void(int)>& progress);
+                      bool biases, std::uint64_t seed, LayerWeights& weights, const std::function<void(int)>& progress);
 
 }  // namespace qcqa

@@ -19,8 +19,8 @@ at::Tensor second_moment(const LayerStreams& streams, const at::Tensor& hidden, 
   std::int64_t tokens = 0;
   const at::NoGradGuard no_gradients;
   for (std::size_t i = 0; i < batches.size(); i += every) {
-    at::Tensor x =
-        apply_norm(streams.rows(hidden, batches[i]), layer.attention_norm, streams.transformer().spec()).to(at::kDouble);
+    at::Tensor x = apply_norm(streams.rows(hidden, batches[i]), layer.attention_norm, streams.transformer().spec())
+                       .to(at::kDouble);
     if (inputs > x.size(1)) x = at::cat({x, at::ones({x.size(0), 1}, options)}, 1);
     sum.addmm_(x.t(), x);
     tokens += batches[i].rows;

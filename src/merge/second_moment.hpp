@@ -7,16 +7,16 @@ namespace qcqa {
 /// Tokens per column of a second moment that are enough to know it.
 inline constexpr std::int64_t kMomentTokensPerColumn = 64;
 
-/// Mean of x x^T over tokens, x the input of a layer's attention, with a 1 below it where there are biases. Takes no more
-/// batches than it needs, evenly spread.
+/// Mean of x x^T over tokens, x the input of a layer's attention, with a 1 below it where there are biases. Takes no
+/// more batches than it needs, evenly spread.
 /// @param hidden  (tokens, hidden_size): what goes into the layer
 /// @param inputs  hidden_size, or one more where there are biases
 /// @returns (inputs, inputs) float64 on the CPU
 [[nodiscard]] at::Tensor second_moment(const LayerStreams& streams, const at::Tensor& hidden, const LayerWeights& layer,
                                        std::int64_t inputs);
 
-/// The same for hidden states of any direction alike, when there are no tokens to look at: what the norm before the attention
-/// makes of them.
+/// The same for hidden states of any direction alike, when there are no tokens to look at: what the norm before the
+/// attention makes of them.
 [[nodiscard]] at::Tensor isotropic_moment(const Model& model, int layer, const ForwardSpec& spec, std::int64_t inputs);
 
 }  // namespace qcqa

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <optional>
 
 #include "fitness/sharing_cost.hpp"
@@ -10,19 +9,6 @@
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
-namespace {
-
-/// Evenly spread sequences, as many as a second moment needs.
-std::vector<LayerStreams::Sequence> some_of(CalibrationSequences calibration, std::int64_t tokens) {
-  std::int64_t all = 0;
-  for (const auto sequence : calibration) all += static_cast<std::int64_t>(sequence.size());
-  const auto every = static_cast<std::size_t>(std::max<std::int64_t>(1, all / tokens));
-  std::vector<LayerStreams::Sequence> some;
-  for (std::size_t i = 0; i < calibration.size(); i += every) some.push_back(calibration[i]);
-  return some;
-}
-
-}  // namespace
 
 std::vector<std::unique_ptr<GroupCost>> sharing_costs(const Model& model, MergeKind kind,
                                                       CalibrationSequences calibration, const ForwardOptions& options,
@@ -34,23 +20,26 @@ std::vector<std::unique_ptr<GroupCost>> sharing_costs(const Model& model, MergeK
   at::Tensor hidden;
   if (!calibration.empty()) {
     transformer.emplace(model, Runtime::of(options));
-    streams.emplace(*transformer, some_of(calibration, kMomentTokensPerColumn * transformer->hidden_size()));
+    streams.emplace(*transformer, evenly_spread(calibration, kMomentTokensPerColumn * transformer->hidden_size()));
     hidden = at::empty({streams->tokens(), transformer->hidden_size()});
     streams->embed(hidden);
   }
   std::vector<std::unique_ptr<GroupCost>> costs;
   for (const AttentionLayer& layer : model.layers()) {
     const AttentionWeights weights = read_attention_weights(layer);
-    at::Tensor moment = isotropic_moment(model, layer.layer, spec, weights.inputs());
+    at::Tensor moment;
     double scale = 1;
-    if (streams) {
+    if (!streams) {
+      moment = isotropic_moment(model, layer.layer, spec, weights.inputs());
+    } else {
       const LayerWeights loaded = transformer->load(layer.layer);
       moment = second_moment(*streams, hidden, loaded, weights.inputs());
       BatchProgress meter([](std::int64_t) { return true; });
       streams->advance(loaded, layer.layer, hidden, meter);
       scale = 1 / hidden.square().sum(1).mean().item<double>();
     }
-    costs.push_back(std::make_unique<SharingCost>(compute_head_blocks(weights, key_freedom(spec), moment), kind, scale));
+    costs.push_back(
+        std::make_unique<SharingCost>(compute_head_blocks(weights, key_freedom(spec), moment), kind, scale));
     if (progress && !progress({"fitness", layer.layer + 1, layers})) {
       throw Error(ErrorKind::interrupted, model.path().string(), "interrupted before the search began");
     }

@@ -127,8 +127,7 @@ Plan read_plan(const JsonPathReader& reader, const ReportModel& model) {
 }
 
 MergeKind read_merge_kind(const JsonPathReader& reader) {
-  for (const MergeKind kind : {MergeKind::mean, MergeKind::first, MergeKind::weighted, MergeKind::aligned,
-                               MergeKind::subspace, MergeKind::reconstruct}) {
+  for (const MergeKind kind : kMergeKinds) {
     if (merge_kind_name(kind) == reader.text()) return kind;
   }
   reader.fail("must be a kind of merge", reader.text());
@@ -139,6 +138,7 @@ MergeSummary read_merge(const JsonPathReader& reader, const ReportModel& model) 
                      .calibration_tokens = reader.at("calibration_tokens").integer(0, std::int64_t{1} << 62),
                      .keys_pooled = reader.at("keys").text() != "free",
                      .layers = {},
+                     .distillation = {},
                      .seconds = reader.at("seconds").non_negative(),
                      .ladder = {}};
   const JsonPathReader layers = reader.at("layers");
@@ -149,6 +149,12 @@ MergeSummary read_merge(const JsonPathReader& reader, const ReportModel& model) 
                             .refit_error = layer.at("refit_error").non_negative(),
                             .error = layer.at("error").non_negative(),
                             .steps = static_cast<int>(layer.at("steps").integer(0, 1 << 30))});
+  }
+  if (reader.has("distillation")) {
+    const JsonPathReader distillation = reader.at("distillation");
+    merge.distillation = {.before = distillation.at("kl_before").non_negative(),
+                          .after = distillation.at("kl_after").non_negative(),
+                          .steps = static_cast<int>(distillation.at("steps").integer(0, 1 << 30))};
   }
   if (!reader.has("ladder")) return merge;
   const JsonPathReader ladder = reader.at("ladder");

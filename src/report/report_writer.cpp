@@ -73,6 +73,10 @@ ordered_json merge_json(const MergeSummary& merge) {
                            {"keys", merge.keys_pooled ? "pooled by direction" : "free"},
                            {"seconds", merge.seconds},
                            {"layers", std::move(layers)}};
+  if (const auto& distillation = merge.distillation) {
+    document["distillation"] = {
+        {"kl_before", distillation->before}, {"kl_after", distillation->after}, {"steps", distillation->steps}};
+  }
   for (const MergeRung& rung : merge.ladder) {
     document["ladder"].push_back({{"merge", rung.name}, {"perplexity", rung.perplexity}});
   }

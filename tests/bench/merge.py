@@ -40,7 +40,8 @@ def plain_pass(model, threads, tokens):
 def reconstruct(options, steps, folder):
     """Seconds that the merge took, sampling not counted, and its number of layers."""
     command = [options.binary, "convert", options.model, "-o", folder, "--force", "-q", "--merge", "reconstruct",
-               "--reconstruct-steps", steps, "--calibrate", "self", "--calibration-tokens", options.tokens,
+               "--reconstruct-steps", steps, "--distill-steps", 0,
+               "--calibrate", "self", "--calibration-tokens", options.tokens,
                "--groups", options.groups, "-j", options.threads]
     result = subprocess.run([str(word) for word in command], stdout=subprocess.DEVNULL, check=False)
     if result.returncode != 0:

@@ -81,6 +81,7 @@ TEST_F(BadInput, NonsenseMergeOptions) {
   refused({"--merge", "subspace", "--calibrate", at("none.txt")}, "");
   refused({"--merge", "subspace", "--calibrate", "self", "--calibration-tokens", "1"}, "must be at least 2");
   refused({"--merge", "reconstruct", "--calibrate", "self", "--reconstruct-steps", "-1"}, "must be at least 0");
+  refused({"--merge", "reconstruct", "--calibrate", "self", "--distill-steps", "-1"}, "--distill-steps: must be at least 0");
   refused({"--fitness", "wsse"}, "--fitness");
   refused({"--fitness", "measured"}, "needs --calibrate");
   refused({"--resume"}, "--resume needs the layers");

@@ -26,16 +26,18 @@ std::vector<double> random_values(std::size_t count, std::uint64_t seed) {
 
 std::vector<std::byte> merged(const std::vector<std::vector<std::byte>>& members, Dtype from, Dtype to) {
   const std::vector<std::span<const std::byte>> views(members.begin(), members.end());
-  std::vector<std::byte> out(members.front().size() * static_cast<std::size_t>(dtype_bits(to)) / static_cast<std::size_t>(dtype_bits(from)));
+  std::vector<std::byte> out(members.front().size() * static_cast<std::size_t>(dtype_bits(to)) /
+                             static_cast<std::size_t>(dtype_bits(from)));
   merge_mean(views, from, to, out);
   return out;
 }
 
 TEST(MergeMean, IsTheMeanRoundedOnce) {
-  // The mean of the first pair lies just above the middle of two bfloat16 values. Rounding it to float32 on the way would
-  // land on the middle, and then on the even neighbour below.
+  // The mean of the first pair lies just above the middle of two bfloat16 values. Rounding it to float32 on the way
+  // would land on the middle, and then on the even neighbour below.
   const double above_middle = 1.0 + 0x1p-8 + 0x1p-40;
-  const auto out = merged({packed({above_middle, 4.0}, Dtype::f64), packed({above_middle, -2.0}, Dtype::f64)}, Dtype::f64, Dtype::bf16);
+  const auto out = merged({packed({above_middle, 4.0}, Dtype::f64), packed({above_middle, -2.0}, Dtype::f64)},
+                          Dtype::f64, Dtype::bf16);
   std::vector<double> values(2);
   decode(out, Dtype::bf16, values);
   EXPECT_EQ(values[0], 1.0 + 0x1p-7);

@@ -101,7 +101,8 @@ class MergeHeads : public ::testing::TestWithParam<Shape> {
 
 TEST_P(MergeHeads, OneHeadPerGroupChangesNothing) {
   const AttentionWeights weights = random_weights(GetParam());
-  for (const MergeKind kind : {MergeKind::mean, MergeKind::first, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace}) {
+  for (const MergeKind kind :
+       {MergeKind::mean, MergeKind::first, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace}) {
     const AttentionWeights merged = merge_heads(weights, Grouping::identity(heads()), kind, freedom(), {});
     EXPECT_TRUE(at::equal(merged.query, weights.query));
     EXPECT_TRUE(at::equal(merged.key, weights.key));
@@ -124,8 +125,9 @@ TEST_P(MergeHeads, SubspaceLosesNothingWhenHeadsDifferByTheirBasis) {
       EXPECT_TRUE(at::equal(merged.key[head], merged.key[head % 2]));
       EXPECT_TRUE(at::equal(merged.value[head], merged.value[head % 2]));
     }
-    EXPECT_LT(relative_difference(attention(merged, x, GetParam().rotary_dim), attention(weights, x, GetParam().rotary_dim)),
-              1e-8);
+    EXPECT_LT(
+        relative_difference(attention(merged, x, GetParam().rotary_dim), attention(weights, x, GetParam().rotary_dim)),
+        1e-8);
   }
 }
 
@@ -144,14 +146,18 @@ TEST_P(MergeHeads, AlignedLosesNothingWhenHeadsDifferByRotations) {
     const std::int64_t rest = GetParam().head_dim - GetParam().rotary_dim;
     if (rest > 0) {
       const at::Tensor turn = std::get<0>(at::linalg_qr(random({rest, rest})));
-      key.narrow(0, GetParam().rotary_dim, rest).copy_(at::mm(turn, weights.key[0].narrow(0, GetParam().rotary_dim, rest)));
+      key.narrow(0, GetParam().rotary_dim, rest)
+          .copy_(at::mm(turn, weights.key[0].narrow(0, GetParam().rotary_dim, rest)));
     }
     weights.key[head] = key;
   }
   const std::vector<int> labels(static_cast<std::size_t>(heads()), 0);
-  const AttentionWeights merged = merge_heads(weights, Grouping::from_labels(labels), MergeKind::aligned, freedom(), {});
+  const AttentionWeights merged =
+      merge_heads(weights, Grouping::from_labels(labels), MergeKind::aligned, freedom(), {});
   const at::Tensor x = random_input(weights);
-  EXPECT_LT(relative_difference(attention(merged, x, GetParam().rotary_dim), attention(weights, x, GetParam().rotary_dim)), 1e-8);
+  EXPECT_LT(
+      relative_difference(attention(merged, x, GetParam().rotary_dim), attention(weights, x, GetParam().rotary_dim)),
+      1e-8);
 }
 
 TEST_P(MergeHeads, ValueCostIsTheMeasuredOutputError) {
@@ -162,7 +168,8 @@ TEST_P(MergeHeads, ValueCostIsTheMeasuredOutputError) {
   std::vector<int> labels(static_cast<std::size_t>(heads()), 0);
   labels.back() = 1;
   const Grouping grouping = Grouping::from_labels(labels);
-  for (const MergeKind kind : {MergeKind::mean, MergeKind::first, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace}) {
+  for (const MergeKind kind :
+       {MergeKind::mean, MergeKind::first, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace}) {
     const AttentionWeights merged = merge_heads(weights, grouping, kind, freedom(), moment);
     double measured = 0;
     for (int head = 0; head < weights.query_heads(); ++head) {
@@ -190,7 +197,8 @@ TEST_P(MergeHeads, SubspaceCostsLeast) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, MergeHeads,
                          ::testing::Values(Shape{"rotary", 4, 4, 6, 6, false}, Shape{"biases", 4, 4, 6, 6, true},
-                                           Shape{"grouped", 8, 4, 6, 6, true}, Shape{"partial_rotary", 4, 4, 8, 4, true},
+                                           Shape{"grouped", 8, 4, 6, 6, true},
+                                           Shape{"partial_rotary", 4, 4, 8, 4, true},
                                            Shape{"no_rotary", 4, 4, 5, 0, false}),
                          [](const auto& shape) { return std::string(shape.param.name); });
 

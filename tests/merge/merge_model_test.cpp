@@ -24,12 +24,9 @@ class MergeModel : public ::testing::Test {
   static constexpr std::int32_t kVocabulary = 40;
 
   void SetUp() override {
-    write_pico_model(folder_ / "model", {.layers = 2,
-                                         .query_heads = 4,
-                                         .kv_heads = 4,
-                                         .head_dim = 8,
-                                         .mlp_size = 48,
-                                         .vocabulary = kVocabulary});
+    write_pico_model(
+        folder_ / "model",
+        {.layers = 2, .query_heads = 4, .kv_heads = 4, .head_dim = 8, .mlp_size = 48, .vocabulary = kVocabulary});
     model_.emplace(Model::open(folder_ / "model"));
     std::mt19937 random(1);
     for (int i = 0; i < 96; ++i) {
@@ -54,6 +51,7 @@ class MergeModel : public ::testing::Test {
     options.kind = kind;
     options.reconstruct.steps = 40;
     options.reconstruct.step_tokens = 256;
+    options.reconstruct.distill_steps = 20;
     return options;
   }
 
@@ -143,22 +141,52 @@ TEST_F(MergeModel, InterruptedMergeGoesOnWithItsFinishedLayers) {
   const Model whole = merge_model(*model_, pairs(), calibration(), reconstruct, folder_ / "whole").model;
   int calls = 0;
   std::int64_t total = 0;
-  (void)merge_model(*model_, pairs(), calibration(), reconstruct, folder_ / "count", [&](const ProgressEvent& progress) {
-    ++calls;
-    total = progress.total;
-    return true;
-  });
-  // In the second layer.
-  const auto stop = [&](const ProgressEvent& progress) { return progress.done < total * 3 / 4; };
-  expect_error(ErrorKind::interrupted, "", [&] { (void)merged(reconstruct, stop); });
-  EXPECT_TRUE(std::filesystem::exists(folder_ / "scratch" / "layer-0"));
-  EXPECT_FALSE(std::filesystem::exists(folder_ / "scratch" / "layer-1"));
-  int calls_again = 0;
-  const MergeResult result = merged(reconstruct, [&](const ProgressEvent&) { return ++calls_again > 0; });
-  EXPECT_LT(calls_again, calls);
-  for (const TensorView& tensor : whole.checkpoint().tensors()) {
-    EXPECT_EQ(bytes_of(result.model, tensor.name), bytes_of(whole, tensor.name)) << tensor.name;
+  (void)merge_model(*model_, pairs(), calibration(), reconstruct, folder_ / "count",
+                    [&](const ProgressEvent& progress) {
+                      ++calls;
+                      total = progress.total;
+                      return true;
+                    });
+  // Layers take half of the work, distillation the rest.
+  for (const auto& [eighths, in_second_layer] : {std::pair(3, true), std::pair(6, false)}) {
+    SCOPED_TRACE(eighths);
+    const auto stop = [&, share = eighths](const ProgressEvent& progress) { return progress.done < total * share / 8; };
+    std::filesystem::remove_all(folder_ / "scratch");
+    expect_error(ErrorKind::interrupted, "", [&] { (void)merged(reconstruct, stop); });
+    EXPECT_TRUE(std::filesystem::exists(folder_ / "scratch" / "layer-0"));
+    EXPECT_EQ(std::filesystem::exists(folder_ / "scratch" / "layer-1"), !in_second_layer);
+    int calls_again = 0;
+    const MergeResult result = merged(reconstruct, [&](const ProgressEvent&) { return ++calls_again > 0; });
+    EXPECT_LT(calls_again, calls);
+    for (const TensorView& tensor : whole.checkpoint().tensors()) {
+      EXPECT_EQ(bytes_of(result.model, tensor.name), bytes_of(whole, tensor.name)) << tensor.name;
+    }
   }
+}
+
+TEST_F(MergeModel, DistillationBringsThePredictionsNearer) {
+  MergeOptions with = options(MergeKind::reconstruct);
+  with.reconstruct.distill_steps = 60;
+  MergeOptions without = with;
+  without.reconstruct.distill_steps = 0;
+  const MergeResult reconstructed = merged(without);
+  const MergeResult distilled = merged(with);
+  EXPECT_FALSE(reconstructed.summary.distillation);
+  ASSERT_TRUE(distilled.summary.distillation);
+  EXPECT_LT(distilled.summary.distillation->after, distilled.summary.distillation->before);
+  EXPECT_GT(distilled.summary.distillation->steps, 0);
+  EXPECT_LT(divergence(distilled.model), divergence(reconstructed.model));
+}
+
+TEST_F(MergeModel, NothingIsDistilledWhereTheLayersDoNotFitIntoMemory) {
+  MergeOptions small = options(MergeKind::reconstruct);
+  small.memory = 65536;
+  MergeOptions without = options(MergeKind::reconstruct);
+  without.reconstruct.distill_steps = 0;
+  const MergeResult result = merged(small);
+  EXPECT_FALSE(result.summary.distillation);
+  const std::string name = "model.layers.1.mlp.down_proj.weight";
+  EXPECT_EQ(bytes_of(result.model, name), bytes_of(merged(without).model, name));
 }
 
 TEST_F(MergeModel, FinishedLayersOfOtherCalibrationAreNotUsed) {
@@ -170,8 +198,9 @@ TEST_F(MergeModel, FinishedLayersOfOtherCalibrationAreNotUsed) {
 }
 
 TEST_F(MergeModel, ActivationsInAFileGiveTheSameResult) {
-  const Model in_memory = merged(options(MergeKind::reconstruct)).model;
   MergeOptions spilled = options(MergeKind::reconstruct);
+  spilled.reconstruct.distill_steps = 0;
+  const Model in_memory = merged(spilled).model;
   spilled.memory = 1;
   const Model from_file = merge_model(*model_, pairs(), calibration(), spilled, folder_ / "spilled").model;
   for (const TensorView& tensor : in_memory.checkpoint().tensors()) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,27 +24,39 @@ enum class ReconstructScope {
 
 struct ReconstructOptions {
   ReconstructScope scope = ReconstructScope::block;
-  int steps = 1600;              ///< per layer, >= 0; 0 stops after the output projection was refitted
+  int steps = 2000;                ///< per layer, >= 0; 0 stops after the output projection was refitted
   std::int64_t step_tokens = 512;  ///< calibration tokens per step
   double learning_rate = 0.02;  ///< of the first steps, as a share of a weight's root mean square; then a cosine to 0
+  int distill_steps = 400;      ///< after that, of all layers at once to the original's predictions, >= 0
+  double distill_rate = 3e-4;   ///< as learning_rate
 };
 
 struct MergeOptions {
   MergeKind kind = MergeKind::mean;
   ReconstructOptions reconstruct{};
-  std::uint64_t seed = 0;               ///< of the order of calibration tokens
-  std::uint64_t memory = std::uint64_t{4} << 30;  ///< bytes of activations in memory; more go to a file in the scratch folder
+  std::uint64_t seed = 0;  ///< of the order of calibration tokens
+  /// Bytes of activations in memory; more go to a file in the scratch folder. Distillation is left out where the
+  /// layers, their gradients and moments need more than this.
+  std::uint64_t memory = std::uint64_t{4} << 30;
   ForwardOptions forward{};
 };
 
-/// How far a layer's output is from the original's on calibration tokens that its fitting never saw: mean square error as a
-/// share of the output's variance.
+/// How far a layer's output is from the original's on calibration tokens that its fitting never saw: square error as a
+/// share of the output's square, mean over tokens.
 struct MergedLayer {
   int layer = 0;
   double subspace_error = 0;  ///< after merging alone
   double refit_error = 0;     ///< and refitting the output projection
   double error = 0;           ///< in the end
   int steps = 0;              ///< whose result was kept
+};
+
+/// How far the predictions are from the original's on calibration tokens that no fitting saw: mean KL divergence, in
+/// nats.
+struct Distillation {
+  double before = 0;
+  double after = 0;
+  int steps = 0;  ///< whose result was kept; 0: none was better
 };
 
 /// One of several ways to merge the same plan.
@@ -58,6 +71,7 @@ struct MergeSummary {
   std::int64_t calibration_tokens = 0;
   bool keys_pooled = false;         ///< normalised keys: they were pooled by direction, as no other freedom is exact
   std::vector<MergedLayer> layers;  ///< of reconstruct
+  std::optional<Distillation> distillation;
   double seconds = 0;
   std::vector<MergeRung> ladder;  ///< what other ways would have given, the chosen one last; empty when not looked at
 };
@@ -71,13 +85,13 @@ struct MergeResult {
 [[nodiscard]] bool uses_calibration(MergeKind kind) noexcept;
 [[nodiscard]] bool needs_calibration(MergeKind kind) noexcept;
 
-/// Merges the heads of a plan layer by layer. One layer's weights and the calibration tokens' activations are in memory.
-/// Finished layers stay in `scratch`, from where a later call with the same arguments goes on; who calls removes it.
+/// Merges the heads of a plan layer by layer. One layer's weights and the calibration tokens' activations are in
+/// memory. Finished layers stay in `scratch`, from where a later call with the same arguments goes on; who calls
+/// removes it.
 /// @param calibration  sequences of token ids; may be empty unless needs_calibration
 /// @throws Error(invalid_argument) without calibration where it is needed; Error(unsupported) when the family's forward
 ///         pass is not known (and is needed); Error(interrupted); Error(io)
-[[nodiscard]] MergeResult merge_model(const Model& model, const Plan& plan,
-                                      CalibrationSequences calibration,
+[[nodiscard]] MergeResult merge_model(const Model& model, const Plan& plan, CalibrationSequences calibration,
                                       const MergeOptions& options, const std::filesystem::path& scratch,
                                       const ProgressFn& progress = {});
 

@@ -1,0 +1,117 @@
+#include "merge/distillation.hpp"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <numeric>
+
+#include "merge/fitting.hpp"
+#include "merge/layer_optimizer.hpp"
+
+namespace qcqa {
+namespace {
+
+/// Logits cost more than all layers of a small model: they are taken at one position in this many.
+constexpr std::int64_t kPositionStride = 4;
+constexpr int kJudgements = 3;  ///< times that the held-back batches are looked at
+
+class Distiller {
+ public:
+  Distiller(const LayerStreams& streams, const DistillTask& task, const std::vector<LayerWeights>& layers)
+      : streams_(streams), task_(task), layers_(layers) {}
+
+  /// Sum over the positions from `first` on of the divergence from the original's distribution (KL, in nats).
+  [[nodiscard]] at::Tensor divergence(const SequenceBatch& batch, std::int64_t first) const {
+    at::Tensor hidden = streams_.rows(task_.embedded, batch);
+    for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
+      hidden = streams_.run(layers_[layer], static_cast<int>(layer), batch, hidden);
+    }
+    at::Tensor wanted;
+    {
+      const at::NoGradGuard no_gradients;
+      wanted = log_probabilities(streams_.rows(task_.targets, batch), first);
+    }
+    return at::kl_div(log_probabilities(hidden, first), wanted, at::Reduction::Sum, true);
+  }
+
+  [[nodiscard]] static std::int64_t positions(std::int64_t rows, std::int64_t first) {
+    return (rows - first + kPositionStride - 1) / kPositionStride;
+  }
+
+  /// Mean over the held-back positions.
+  [[nodiscard]] double held_back_divergence() const {
+    std::vector<double> sums(task_.held_back.size());
+    std::int64_t count = 0;
+    for (const std::size_t index : task_.held_back) count += positions(streams_.batches()[index].rows, 0);
+    for_each_batch(streams_.transformer().runtime(), sums.size(), [&](std::size_t i) {
+      sums[i] = divergence(streams_.batches()[task_.held_back[i]], 0).item<double>();
+    });
+    return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(count);
+  }
+
+ private:
+  [[nodiscard]] at::Tensor log_probabilities(const at::Tensor& hidden, std::int64_t first) const {
+    const Transformer& transformer = streams_.transformer();
+    const at::Tensor some = hidden.slice(0, first, hidden.size(0), kPositionStride);
+    return at::log_softmax(transformer.logits(transformer.final_norm(some)), -1);
+  }
+
+  const LayerStreams& streams_;
+  const DistillTask& task_;
+  const std::vector<LayerWeights>& layers_;
+};
+
+}  // namespace
+
+Distillation distill(const LayerStreams& streams, const DistillTask& task, const ReconstructOptions& options,
+                     const std::vector<bool>& biases, std::uint64_t seed, std::vector<LayerWeights>& layers,
+                     const std::function<void(int)>& progress) {
+  std::vector<LayerOptimizer> optimizers;
+  optimizers.reserve(layers.size());
+  std::vector<at::Tensor> weights;
+  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+    optimizers.emplace_back(layers[layer], options.scope, biases[layer], options.distill_rate);
+    weights.insert(weights.end(), optimizers.back().weights().begin(), optimizers.back().weights().end());
+  }
+  const Distiller distiller(streams, task, layers);
+  const auto keep = [&] {
+    for (LayerOptimizer& optimizer : optimizers) optimizer.keep();
+  };
+  keep();
+  Distillation result;
+  result.before = result.after = distiller.held_back_divergence();
+  BatchOrder order(streams, task.fitted, seed);
+  for (int step = 1; step <= options.distill_steps; ++step) {
+    const auto batches = order.next(options.step_tokens);
+    const std::int64_t first = step % kPositionStride;
+    std::vector<std::vector<at::Tensor>> gradients(batches.size());
+    for_each_batch(streams.transformer().runtime(), batches.size(), [&](std::size_t i) {
+      const at::AutoGradMode with_gradients(true);
+      const at::Tensor loss = distiller.divergence(*batches[i], first) *
+                              (static_cast<double>(kPositionStride) / static_cast<double>(rows_of(batches)));
+      gradients[i] = torch::autograd::grad({loss}, weights, {}, false, false, true);
+    });
+    std::size_t begin = 0;
+    for (LayerOptimizer& optimizer : optimizers) {
+      std::vector<std::span<const at::Tensor>> of_layer;
+      for (const auto& of_batch : gradients) {
+        of_layer.push_back(std::span(of_batch).subspan(begin, optimizer.weights().size()));
+      }
+      optimizer.step(of_layer, rate_factor(step - 1, options.distill_steps));
+      begin += optimizer.weights().size();
+    }
+    if (is_time_to_judge(step, options.distill_steps, kJudgements)) {
+      const double divergence = distiller.held_back_divergence();
+      if (divergence < result.after) {
+        result.after = divergence;
+        result.steps = step;
+        keep();
+      }
+    }
+    progress(step);
+  }
+  for (LayerOptimizer& optimizer : optimizers) optimizer.finish();
+  return result;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "merge/layer_streams.hpp"
+#include "qcqa/merge/merge.hpp"
+
+namespace qcqa {
+
+/// What the layers are distilled from.
+struct DistillTask {
+  at::Tensor embedded;                         ///< (tokens, hidden_size)
+  at::Tensor targets;                          ///< (tokens, hidden_size): the original's stream after its last layer
+  std::vector<std::size_t> fitted, held_back;  ///< batches of the streams
+};
+
+/// Fits all layers at once to the original's predictions: Adam on the divergence of the next token's distribution, at
+/// some of the positions. Reconstruction looks at one layer; this is for what their errors come to together. Keeps the
+/// weights that did best on the held-back batches. All layers with their gradients and moments have to be in memory.
+/// @param streams  of the original, its output matrix loaded
+/// @param biases   per layer, whether the biases of queries, keys and values may change
+/// @param progress  called after each step
+[[nodiscard]] Distillation distill(const LayerStreams& streams, const DistillTask& task,
+                                   const ReconstructOptions& options, const std::vector<bool>& biases,
+                                   std::uint64_t seed, std::vector<LayerWeights>& layers,
+                                   const std::function<void(int)>& progress);
+
+}  // namespace qcqa
