@@ -26,7 +26,9 @@ std::string how_merged(MergeKind kind) {
     case MergeKind::weighted: return "It is their\nmean weighted by norms; nothing was trained.";
     case MergeKind::aligned: return "Their bases\nwere aligned before they were averaged; nothing was trained.";
     case MergeKind::subspace: return "It spans the\nbest shared subspace; what differs was folded into queries and output. Nothing was trained.";
-    case MergeKind::reconstruct: return "Each layer\nwas then fitted to the original's activations, one after another.";
+    case MergeKind::reconstruct:
+      return "Each layer\nwas then fitted to the original's activations, one after another; `qcqa-report.json` says how near they "
+             "came,\nand whether all were then distilled together.";
   }
   return {};
 }
