@@ -141,24 +141,32 @@ at::Tensor heads_of_run(const at::Tensor& packed, const Run& run, int head_dim) 
       .unflatten(2, at::IntArrayRef({packed.size(1) / head_dim, head_dim}));
 }
 
-/// One query of each sequence of a run, head by head: the heads' keys and values stay where they are in the cache.
+/// One KV head, the bucket's `index`-th, and its query heads, for sequences of one shape. Keys and values stay where they
+/// are.
+/// @param queries, out  (count, queries, heads, head_dim)
+/// @param keys, values  (count, keys, heads, head_dim)
+void attend_kv_head(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Bucket& bucket,
+                    std::size_t index, const AttentionOptions& options, std::int64_t block, const at::Tensor& out) {
+  const auto first = bucket.queries.begin() + static_cast<std::ptrdiff_t>(index) * bucket.group;
+  const std::vector<std::int64_t> members(first, first + bucket.group);
+  const at::Tensor attended =
+      attend_groups(select_heads(queries, members).transpose(1, 2), keys.select(2, bucket.kv[index]),
+                    values.select(2, bucket.kv[index]), options, block);
+  for (std::int64_t member = 0; member < bucket.group; ++member) {
+    out.select(2, members[static_cast<std::size_t>(member)]).copy_(attended.select(1, member));
+  }
+}
+
+/// One query of each sequence of a run, head by head: a cache is not copied.
 at::Tensor decode_run(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Run& run,
                       const std::vector<Bucket>& buckets, const AttentionOptions& options) {
   const at::Tensor all_queries = heads_of(queries, run.first.query_row, run.count, 1, options.head_dim);
   const at::Tensor all_keys = heads_of_run(keys, run, options.head_dim);
   const at::Tensor all_values = heads_of_run(values, run, options.head_dim);
-  const at::Tensor out = at::empty_like(all_queries, at::MemoryFormat::Contiguous);
+  const at::Tensor out = at::empty(all_queries.sizes(), queries.options());
   for (const Bucket& bucket : buckets) {
     for (std::size_t i = 0; i < bucket.kv.size(); ++i) {
-      const auto first = bucket.queries.begin() + static_cast<std::ptrdiff_t>(i) * bucket.group;
-      const std::vector<std::int64_t> members(first, first + bucket.group);
-      const at::Tensor attended =
-          attend_groups(select_heads(all_queries, members).transpose(1, 2), all_keys.select(2, bucket.kv[i]),
-                        all_values.select(2, bucket.kv[i]), options, 1)
-              .squeeze(2);
-      for (std::int64_t member = 0; member < bucket.group; ++member) {
-        out.select(1, 0).select(1, members[static_cast<std::size_t>(member)]).copy_(attended.select(1, member));
-      }
+      attend_kv_head(all_queries, all_keys, all_values, bucket, i, options, 1, out);
     }
   }
   return out.view({run.count, queries.size(1)});
@@ -183,7 +191,8 @@ at::Tensor attend_run(const at::Tensor& queries, const at::Tensor& keys, const a
     const auto batched = [&](const at::Tensor& all) {
       return select_heads(all, bucket.kv).transpose(1, 2).reshape({units, span.keys, options.head_dim});
     };
-    parts.push_back(attend_groups(q, batched(all_keys), batched(all_values), options, queries.is_cpu() ? kQueryBlockOnCpu : kQueryBlockOnGpu)
+    const std::int64_t block = queries.is_cpu() ? kQueryBlockOnCpu : kQueryBlockOnGpu;
+    parts.push_back(attend_groups(q, batched(all_keys), batched(all_values), options, block)
                         .view({run.count, kv_heads * bucket.group, span.queries, options.head_dim})
                         .transpose(1, 2));
     order.insert(order.end(), bucket.queries.begin(), bucket.queries.end());
@@ -216,19 +225,12 @@ at::Tensor attend_in_parallel(const at::Tensor& queries, const at::Tensor& keys,
     const at::NoGradGuard no_gradients;  // guards hold for one thread
     const c10::InferenceMode same_mode(inference);
     const auto& [span, bucket, index] = units[i];
-    const auto group = static_cast<std::size_t>(bucket->group);
-    const std::vector<std::int64_t> members(bucket->queries.begin() + static_cast<std::ptrdiff_t>(index * group),
-                                            bucket->queries.begin() + static_cast<std::ptrdiff_t>((index + 1) * group));
-    const at::Tensor q = select_heads(heads_of(queries, span->query_row, 1, span->queries, options.head_dim), members);
-    const auto kv_head = [&](const at::Tensor& all) {
-      return heads_of(all, span->key_row, 1, span->keys, options.head_dim).select(2, bucket->kv[index]);
+    const auto heads = [&](const at::Tensor& packed, std::int64_t row, std::int64_t length) {
+      return heads_of(packed, row, 1, length, options.head_dim);
     };
-    const at::Tensor result =
-        attend_groups(q.transpose(1, 2), kv_head(keys), kv_head(values), options, kQueriesInCache);
-    const at::Tensor target = heads_of(out, span->query_row, 1, span->queries, options.head_dim).squeeze(0);
-    for (std::size_t member = 0; member < group; ++member) {
-      target.select(1, members[member]).copy_(result.select(1, static_cast<std::int64_t>(member)).squeeze(0));
-    }
+    attend_kv_head(heads(queries, span->query_row, span->queries), heads(keys, span->key_row, span->keys),
+                   heads(values, span->key_row, span->keys), *bucket, index, options, kQueriesInCache,
+                   heads(out, span->query_row, span->queries));
   });
   return out;
 }
@@ -243,12 +245,12 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
                   const std::vector<AttentionSpan>& spans, const AttentionOptions& options) {
   const std::vector<Bucket> buckets = buckets_of(options.kv_head_of);
   const bool decoding = std::ranges::all_of(spans, [](const AttentionSpan& span) { return span.queries == 1; });
-  if (queries.is_cpu() && !decoding && !needs_gradient(queries, keys, values)) {
+  const bool in_place = queries.is_cpu() && !needs_gradient(queries, keys, values);
+  if (in_place && !decoding) {
     return attend_in_parallel(queries, keys, values, spans, buckets, options);
   }
   std::vector<at::Tensor> parts;
   for (const Run& run : runs_of(spans)) {
-    const bool in_place = queries.is_cpu() && decoding && !needs_gradient(queries, keys, values);
     parts.push_back((in_place ? decode_run : attend_run)(queries, keys, values, run, buckets, options));
   }
   return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
