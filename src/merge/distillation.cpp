@@ -77,11 +77,8 @@ Distillation distill(const LayerStreams& streams, const DistillTask& task, const
   const auto keep = [&] {
     for (LayerOptimizer& optimizer : optimizers) optimizer.keep();
   };
-  keep();
-  Distillation result;
-  result.before = result.after = distiller.held_back_divergence();
   BatchOrder order(streams, task.fitted, seed);
-  for (int step = 1; step <= options.distill_steps; ++step) {
+  const auto take_step = [&](int step) {
     const auto batches = order.next(options.step_tokens);
     const std::int64_t first = step % kPositionStride;
     std::vector<std::vector<at::Tensor>> gradients(batches.size());
@@ -100,18 +97,11 @@ Distillation distill(const LayerStreams& streams, const DistillTask& task, const
       optimizer.step(of_layer, rate_factor(step - 1, options.distill_steps));
       begin += optimizer.weights().size();
     }
-    if (is_time_to_judge(step, options.distill_steps, kJudgements)) {
-      const double divergence = distiller.held_back_divergence();
-      if (divergence < result.after) {
-        result.after = divergence;
-        result.steps = step;
-        keep();
-      }
-    }
-    progress(step);
-  }
+  };
+  const Fit result = fit(
+      options.distill_steps, kJudgements, take_step, [&] { return distiller.held_back_divergence(); }, keep, progress);
   for (LayerOptimizer& optimizer : optimizers) optimizer.finish();
-  return result;
+  return {.before = result.before, .after = result.after, .steps = result.steps};
 }
 
 }  // namespace qcqa

@@ -39,8 +39,24 @@ double rate_factor(int step, int steps) {
   return warm * 0.5 * (1 + std::cos(std::numbers::pi * done));
 }
 
-bool is_time_to_judge(int step, int steps, int times) {
-  return step == steps || step * times / steps != (step - 1) * times / steps;
+Fit fit(int steps, int judgements, const std::function<void(int)>& take, const std::function<double()>& error,
+        const std::function<void()>& keep, const std::function<void(int)>& progress) {
+  keep();
+  Fit result;
+  result.before = result.after = error();
+  for (int step = 1; step <= steps; ++step) {
+    take(step);
+    if (step == steps || step * judgements / steps != (step - 1) * judgements / steps) {
+      const double now = error();
+      if (now < result.after) {
+        result.after = now;
+        result.steps = step;
+        keep();
+      }
+    }
+    progress(step);
+  }
+  return result;
 }
 
 }  // namespace qcqa

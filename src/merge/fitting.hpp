@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <random>
 #include <vector>
 
@@ -30,7 +31,18 @@ class BatchOrder {
 /// Of the learning rate: a short rise, then a cosine to 0. @param step  from 0
 [[nodiscard]] double rate_factor(int step, int steps);
 
-/// Whether a step is one of `times` at equal distances, the last among them. @param step  from 1
-[[nodiscard]] bool is_time_to_judge(int step, int steps, int times);
+/// How a fit came out.
+struct Fit {
+  double before = 0, after = 0;  ///< errors
+  int steps = 0;                 ///< whose result was kept; 0: none was better than what it began with
+};
+
+/// Takes steps, looks at the error some times at equal distances, the last step among them, and keeps what was best.
+/// @param take      one step, from 1
+/// @param keep      the weights as they are now are the best so far; called before the first step too
+/// @param progress  called after each step
+[[nodiscard]] Fit fit(int steps, int judgements, const std::function<void(int)>& take,
+                      const std::function<double()>& error, const std::function<void()>& keep,
+                      const std::function<void(int)>& progress);
 
 }  // namespace qcqa

@@ -181,11 +181,12 @@ class ModelMerger {
     MergedLayer summary{.layer = layer};
     summary.subspace_error = output_error(*streams_, task, compact, task.held_back);
     refit_output(*streams_, task, compact);
-    summary.refit_error = output_error(*streams_, task, compact, task.held_back);
-    summary.steps = reconstruct_layer(*streams_, task, options_.reconstruct, has_biases(attention(layer)),
+    const Fit fit = reconstruct_layer(*streams_, task, options_.reconstruct, has_biases(attention(layer)),
                                       options_.seed + static_cast<std::uint64_t>(layer), compact,
                                       [&](int step) { report(units_before + step * kUnitsPerStep); });
-    summary.error = output_error(*streams_, task, compact, task.held_back);
+    summary.refit_error = fit.before;
+    summary.error = fit.after;
+    summary.steps = fit.steps;
     state_.finish(layer, fitted_tensors(layer, compact), summary);
   }
 

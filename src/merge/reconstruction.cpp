@@ -86,13 +86,12 @@ void refit_output(const LayerStreams& streams, const LayerTask& task, LayerWeigh
   weights.output.weight = after.t().to(weights.output.weight.scalar_type()).contiguous();
 }
 
-int reconstruct_layer(const LayerStreams& streams, const LayerTask& task, const ReconstructOptions& options,
+Fit reconstruct_layer(const LayerStreams& streams, const LayerTask& task, const ReconstructOptions& options,
                       bool biases, std::uint64_t seed, LayerWeights& weights,
                       const std::function<void(int)>& progress) {
-  if (options.steps == 0) return 0;
   LayerOptimizer optimizer(weights, options.scope, biases, options.learning_rate);
   BatchOrder order(streams, task.fitted, seed);
-  const auto next_gradients = [&] {
+  const auto take_step = [&](int step) {
     const auto batches = order.next(options.step_tokens);
     std::vector<std::vector<at::Tensor>> gradients(batches.size());
     for_each_batch(streams.transformer().runtime(), batches.size(), [&](std::size_t i) {
@@ -101,27 +100,14 @@ int reconstruct_layer(const LayerStreams& streams, const LayerTask& task, const 
           relative_error(streams, task, weights, *batches[i]) / static_cast<double>(rows_of(batches));
       gradients[i] = torch::autograd::grad({loss}, optimizer.weights(), {}, false, false, true);
     });
-    return gradients;
-  };
-  optimizer.keep();
-  double best_error = output_error(streams, task, weights, task.held_back);
-  int best_step = 0;
-  for (int step = 1; step <= options.steps; ++step) {
-    const std::vector<std::vector<at::Tensor>> gradients = next_gradients();
     optimizer.step(std::vector<std::span<const at::Tensor>>(gradients.begin(), gradients.end()),
                    rate_factor(step - 1, options.steps));
-    if (is_time_to_judge(step, options.steps, kJudgements)) {
-      const double error = output_error(streams, task, weights, task.held_back);
-      if (error < best_error) {
-        best_error = error;
-        best_step = step;
-        optimizer.keep();
-      }
-    }
-    progress(step);
-  }
+  };
+  const Fit result = fit(
+      options.steps, kJudgements, take_step, [&] { return output_error(streams, task, weights, task.held_back); },
+      [&] { optimizer.keep(); }, progress);
   optimizer.finish();
-  return best_step;
+  return result;
 }
 
 }  // namespace qcqa

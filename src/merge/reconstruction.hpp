@@ -2,6 +2,7 @@
 
 #include <functional>
 
+#include "merge/fitting.hpp"
 #include "merge/layer_streams.hpp"
 #include "qcqa/merge/merge.hpp"
 
@@ -29,9 +30,9 @@ void refit_output(const LayerStreams& streams, const LayerTask& task, LayerWeigh
 /// Fits the layer's output to the targets with a cosine schedule. Keeps the weights
 /// that did best on the held-back batches.
 /// @param biases    whether those of queries, keys and values may change
-/// @param progress  called after each step; false asks to stop
-/// @returns the step whose weights were kept; 0: those it began with
-int reconstruct_layer(const LayerStreams& streams, const LayerTask& task, const ReconstructOptions& options,
+/// @param progress  called after each step
+/// @returns output_error on the held-back batches
+Fit reconstruct_layer(const LayerStreams& streams, const LayerTask& task, const ReconstructOptions& options,
                       bool biases, std::uint64_t seed, LayerWeights& weights, const std::function<void(int)>& progress);
 
 }  // namespace qcqa
