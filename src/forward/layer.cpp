@@ -44,21 +44,20 @@ at::Tensor run_attention(const LayerWeights& weights, const ForwardSpec& spec, c
   const at::Tensor qkv = weights.query_key_value(normed);
   const std::int64_t tokens = normed.size(0);
   const std::int64_t kv_width = std::int64_t{weights.kv_heads} * weights.head_dim;
-  const at::Tensor heads = qkv.view({tokens, -1, weights.head_dim});
-  const auto rotated = [&](std::int64_t first, std::int64_t count, const NormWeights& norm) {
-    return apply_rotary(normalised_heads(heads.narrow(1, first, count), norm, spec), rotary)
-        .reshape({tokens, count * weights.head_dim});
+  const std::vector<at::Tensor> parts =  // one split: its gradient is one concatenation
+      at::split_with_sizes(qkv, {std::int64_t{weights.query_heads} * weights.head_dim, kv_width, kv_width}, 1);
+  const auto rotated = [&](const at::Tensor& part, const NormWeights& norm) {
+    const at::Tensor heads = part.view({tokens, -1, weights.head_dim});
+    return apply_rotary(normalised_heads(heads, norm, spec), rotary).view(part.sizes());
   };
-  return weights.output(attend(rotated(0, weights.query_heads, weights.query_norm),
-                               rotated(weights.query_heads, weights.kv_heads, weights.key_norm),
-                               qkv.narrow(1, qkv.size(1) - kv_width, kv_width)));
+  return weights.output(attend(rotated(parts[0], weights.query_norm), rotated(parts[1], weights.key_norm), parts[2]));
 }
 
 at::Tensor run_mlp(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed) {
   const at::Tensor gate_up = weights.gate_up(normed);
   if (!weights.gated) return weights.down(activated(gate_up, spec.activation));
-  const std::int64_t inner = weights.down.inputs();
-  return weights.down(activated(gate_up.narrow(1, 0, inner), spec.activation) * gate_up.narrow(1, inner, inner));
+  const std::vector<at::Tensor> halves = at::split(gate_up, weights.down.inputs(), 1);
+  return weights.down(activated(halves[0], spec.activation) * halves[1]);
 }
 
 at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec, const RotaryTable::Rows& rotary,
