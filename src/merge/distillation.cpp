@@ -77,9 +77,9 @@ Distillation distill(const LayerStreams& streams, const DistillTask& task, const
   const auto keep = [&] {
     for (LayerOptimizer& optimizer : optimizers) optimizer.keep();
   };
-  BatchOrder order(streams, task.fitted, seed);
+  BatchOrder order(streams, task.fitted, options.step_tokens, seed);
   const auto take_step = [&](int step) {
-    const auto batches = order.next(options.step_tokens);
+    const auto& batches = order.next();
     const std::int64_t first = step % kPositionStride;
     std::vector<std::vector<at::Tensor>> gradients(batches.size());
     for_each_batch(streams.transformer().runtime(), batches.size(), [&](std::size_t i) {

@@ -2,29 +2,42 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 namespace qcqa {
 namespace {
 
 constexpr double kWarmUp = 0.05;  ///< share of the steps
 
-}  // namespace
-
-BatchOrder::BatchOrder(const LayerStreams& streams, std::vector<std::size_t> batches, std::uint64_t seed)
-    : streams_(&streams), batches_(std::move(batches)), random_(seed) {}
-
-std::vector<const SequenceBatch*> BatchOrder::next(std::int64_t tokens) {
-  std::vector<const SequenceBatch*> some;
-  for (std::int64_t rows = 0; rows < tokens; rows += some.back()->rows) {
-    if (place_ % batches_.size() == 0) shuffle();
-    some.push_back(&streams_->batches()[batches_[place_++ % batches_.size()]]);
-  }
-  return some;
+template <class T>
+void shuffle(std::vector<T>& all, std::mt19937_64& random) {  // written out: the standard's differ between libraries
+  for (std::size_t i = all.size(); i > 1; --i) std::swap(all[i - 1], all[random() % i]);
 }
 
-void BatchOrder::shuffle() {  // written out: the standard's shuffles differ between libraries
-  for (std::size_t i = batches_.size(); i > 1; --i) std::swap(batches_[i - 1], batches_[random_() % i]);
+}  // namespace
+
+BatchOrder::BatchOrder(const LayerStreams& streams, const std::vector<std::size_t>& batches, std::int64_t tokens,
+                       std::uint64_t seed)
+    : batches_per_step_(static_cast<std::size_t>(std::max<std::int64_t>(1, tokens / streams.batch_tokens()))),
+      random_(seed) {
+  for (const std::size_t index : batches) batches_.push_back(&streams.batches()[index]);
+}
+
+const std::vector<const SequenceBatch*>& BatchOrder::next() {
+  if (place_ == steps_.size()) deal();
+  return steps_[place_++];
+}
+
+void BatchOrder::deal() {
+  shuffle(batches_, random_);
+  std::ranges::stable_sort(batches_, {}, &SequenceBatch::rows);
+  steps_.clear();
+  for (std::size_t begin = 0; begin < batches_.size(); begin += batches_per_step_) {
+    const std::size_t end = std::min(begin + batches_per_step_, batches_.size());
+    steps_.emplace_back(batches_.begin() + static_cast<std::ptrdiff_t>(begin),
+                        batches_.begin() + static_cast<std::ptrdiff_t>(end));
+  }
+  shuffle(steps_, random_);
+  place_ = 0;
 }
 
 std::int64_t rows_of(const std::vector<const SequenceBatch*>& batches) {
@@ -36,7 +49,7 @@ std::int64_t rows_of(const std::vector<const SequenceBatch*>& batches) {
 double rate_factor(int step, int steps) {
   const double done = static_cast<double>(step) / steps;
   const double warm = std::min(1.0, (step + 1) / std::max(1.0, kWarmUp * steps));
-  return warm * 0.5 * (1 + std::cos(std::numbers::pi * done));
+  return warm * (1 - done);
 }
 
 Fit fit(int steps, int judgements, const std::function<void(int)>& take, const std::function<double()>& error,

@@ -9,26 +9,29 @@
 
 namespace qcqa {
 
-/// Batches in a new random order each time all were seen.
+/// The batches of each step, in a new random order each time all were seen. Those of a step are of nearly one size, so
+/// that threads which take one each end together.
 class BatchOrder {
  public:
-  BatchOrder(const LayerStreams& streams, std::vector<std::size_t> batches, std::uint64_t seed);
+  /// @param tokens  of a step at most, if one batch has no more
+  BatchOrder(const LayerStreams& streams, const std::vector<std::size_t>& batches, std::int64_t tokens,
+             std::uint64_t seed);
 
-  /// The next ones, of at least so many tokens.
-  [[nodiscard]] std::vector<const SequenceBatch*> next(std::int64_t tokens);
+  [[nodiscard]] const std::vector<const SequenceBatch*>& next();
 
  private:
-  void shuffle();
+  void deal();
 
-  const LayerStreams* streams_;
-  std::vector<std::size_t> batches_;
+  std::vector<const SequenceBatch*> batches_;
+  std::vector<std::vector<const SequenceBatch*>> steps_;
+  std::size_t batches_per_step_;
   std::mt19937_64 random_;
   std::size_t place_ = 0;
 };
 
 [[nodiscard]] std::int64_t rows_of(const std::vector<const SequenceBatch*>& batches);
 
-/// Of the learning rate: a short rise, then a cosine to 0. @param step  from 0
+/// Of the learning rate: a short rise while it falls linearly to 0. @param step  from 0
 [[nodiscard]] double rate_factor(int step, int steps);
 
 /// How a fit came out.

@@ -94,8 +94,7 @@ std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, cons
   const std::string prefix = layer_prefix(spec, layer);
   TensorCollector tensors(model);
   for (const auto& [name, norm] :
-       {std::pair(&names.attention_norm, &weights.attention_norm),
-        std::pair(&names.attention_post_norm, &weights.attention_post_norm),
+       {std::pair(&names.attention_post_norm, &weights.attention_post_norm),
         std::pair(&names.mlp_norm, &weights.mlp_norm), std::pair(&names.mlp_post_norm, &weights.mlp_post_norm)}) {
     tensors.add_norm(prefix + *name, *norm, names.norm_offset);
   }

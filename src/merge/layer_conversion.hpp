@@ -18,8 +18,8 @@ namespace qcqa {
 [[nodiscard]] AttentionWeights expand_layer(const LayerWeights& compact, const AttentionWeights& like,
                                             const Grouping& grouping);
 
-/// Everything of the layer outside the projections and the output matrix: MLP, norms and the output's bias, under the
-/// names and in the types of the checkpoint. The inverse of load_layer.
+/// Everything of the layer outside the projections and the output matrix that reconstruction changes: MLP, the output's
+/// bias and all norms but the attention's, under the names and in the types of the checkpoint.
 [[nodiscard]] std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, const ForwardSpec& spec,
                                                            const LayerWeights& weights);
 

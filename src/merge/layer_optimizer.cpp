@@ -9,9 +9,15 @@
 namespace qcqa {
 namespace {
 
-/// Norms and biases against matrices: their entries are of the size of their root mean square, so the same share moves
-/// them further.
-constexpr double kVectorRate = 0.1;
+/// Shares of the learning rate. What heads share is where the loss is, so the attention matrices move most. Entries of
+/// norms and biases are of the size of their root mean square, so the same share moves them further.
+constexpr double kMlpRate = 0.25;
+constexpr double kVectorRate = 0.06;
+
+/// Adam's decay rates of the moments, and what keeps it from dividing by 0.
+constexpr double kFirstDecay = 0.8;
+constexpr double kSecondDecay = 0.95;
+constexpr double kEpsilon = 1e-8;
 
 }  // namespace
 
@@ -20,14 +26,15 @@ LayerOptimizer::LayerOptimizer(LayerWeights& layer, ReconstructScope scope, bool
   // The matrices with the most entries first: threads that share the work end together.
   const bool block = scope == ReconstructScope::block;
   if (block) {
-    for (Linear* linear : {&layer.gate_up, &layer.down}) add(linear->weight, learning_rate);
+    for (Linear* linear : {&layer.gate_up, &layer.down}) add(linear->weight, learning_rate * kMlpRate);
   }
   for (Linear* linear : {&layer.query_key_value, &layer.output}) add(linear->weight, learning_rate);
   if (query_key_value_bias) add(layer.query_key_value.bias, learning_rate * kVectorRate);
   if (!block) return;
   for (Linear* linear : {&layer.output, &layer.gate_up, &layer.down}) add(linear->bias, learning_rate * kVectorRate);
-  for (NormWeights* norm : {&layer.attention_norm, &layer.attention_post_norm, &layer.mlp_norm, &layer.mlp_post_norm,
-                            &layer.query_norm, &layer.key_norm}) {
+  // Not the attention norm: it scales columns that move anyway, and gradients would have to pass the widest matrix.
+  for (NormWeights* norm :
+       {&layer.attention_post_norm, &layer.mlp_norm, &layer.mlp_post_norm, &layer.query_norm, &layer.key_norm}) {
     add(norm->weight, learning_rate * kVectorRate);
     add(norm->bias, learning_rate * kVectorRate);
   }
@@ -39,21 +46,32 @@ void LayerOptimizer::add(at::Tensor& weight, double learning_rate) {
   weight = weight.detach().clone().set_requires_grad(true);
   places_.push_back(&weight);
   weights_.push_back(weight);
-  rates_.push_back(learning_rate * (size > 0 ? size : 1e-3));
-  adams_.push_back(std::make_unique<torch::optim::Adam>(std::vector<at::Tensor>{weight},
-                                                        torch::optim::AdamOptions(rates_.back()).betas({0.9, 0.95})));
+  moments_.push_back({.first = at::zeros_like(weight),
+                      .second = at::zeros_like(weight),
+                      .scratch = at::empty_like(weight),
+                      .rate = learning_rate * (size > 0 ? size : 1e-3)});
 }
 
 void LayerOptimizer::step(std::span<const std::span<const at::Tensor>> gradients, double factor) {
+  ++steps_;
+  const double first_bias = 1 - std::pow(kFirstDecay, steps_);
+  const double second_bias = std::sqrt(1 - std::pow(kSecondDecay, steps_));
   const auto step_weight = [&](std::size_t i) {
+    const at::NoGradGuard no_gradients;
+    auto& [first, second, scratch, rate] = moments_[i];
     at::Tensor sum;
     for (const std::span<const at::Tensor> of_batch : gradients) {
-      if (of_batch[i].defined()) sum = sum.defined() ? sum + of_batch[i] : of_batch[i];
+      if (!of_batch[i].defined()) continue;
+      sum = sum.defined() ? at::add_out(scratch, sum, of_batch[i]) : of_batch[i];
     }
-    weights_[i].mutable_grad() = sum;
-    static_cast<torch::optim::AdamOptions&>(adams_[i]->param_groups()[0].options()).lr(rates_[i] * factor);
-    adams_[i]->step();
+    if (!sum.defined()) return;
+    // Both moments' corrections are in the rate and in epsilon: five passes and no new memory.
+    first.lerp_(sum, 1 - kFirstDecay);
+    second.mul_(kSecondDecay).addcmul_(sum, sum, 1 - kSecondDecay);
+    at::sqrt_out(scratch, second).add_(kEpsilon * second_bias);
+    weights_[i].addcdiv_(first, scratch, -rate * factor * second_bias / first_bias);
   };
+  // By weight, not by element: operators on parts of a weight would wait for each other.
   if (weights_.front().is_cpu()) return parallel_for(weights_.size(), step_weight);
   for (std::size_t i = 0; i < weights_.size(); ++i) step_weight(i);
 }

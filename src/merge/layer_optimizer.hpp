@@ -1,8 +1,8 @@
 #pragma once
 
-#include <torch/optim/adam.h>
+#include <ATen/core/Tensor.h>
 
-#include <memory>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -33,13 +33,18 @@ class LayerOptimizer {
   void finish();
 
  private:
+  /// What Adam keeps for a weight, in its shape.
+  struct Moments {
+    at::Tensor first, second, scratch;
+    double rate;
+  };
+
   void add(at::Tensor& weight, double learning_rate);
 
   std::vector<at::Tensor*> places_;
   std::vector<at::Tensor> weights_, kept_;
-  std::vector<double> rates_;
-  /// One for each weight: they are stepped side by side, and operators on parts of a weight would wait for each other.
-  std::vector<std::unique_ptr<torch::optim::Adam>> adams_;
+  std::vector<Moments> moments_;
+  std::int64_t steps_ = 0;
 };
 
 }  // namespace qcqa

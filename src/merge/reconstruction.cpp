@@ -1,5 +1,6 @@
 #include "merge/reconstruction.hpp"
 
+#include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
@@ -90,9 +91,9 @@ Fit reconstruct_layer(const LayerStreams& streams, const LayerTask& task, const 
                       bool biases, std::uint64_t seed, LayerWeights& weights,
                       const std::function<void(int)>& progress) {
   LayerOptimizer optimizer(weights, options.scope, biases, options.learning_rate);
-  BatchOrder order(streams, task.fitted, seed);
+  BatchOrder order(streams, task.fitted, options.step_tokens, seed);
   const auto take_step = [&](int step) {
-    const auto batches = order.next(options.step_tokens);
+    const auto& batches = order.next();
     std::vector<std::vector<at::Tensor>> gradients(batches.size());
     for_each_batch(streams.transformer().runtime(), batches.size(), [&](std::size_t i) {
       const at::AutoGradMode with_gradients(true);

@@ -19,16 +19,16 @@ namespace qcqa {
 /// What reconstruction may change.
 enum class ReconstructScope {
   attention,  ///< queries, keys, values and the output projection; all else stays byte for byte
-  block,      ///< the whole layer: the MLP and the norms too
+  block,      ///< the layer: the MLP and all norms but the attention's too
 };
 
 struct ReconstructOptions {
   ReconstructScope scope = ReconstructScope::block;
   int steps = 2000;                ///< per layer, >= 0; 0 stops after the output projection was refitted
-  std::int64_t step_tokens = 512;  ///< calibration tokens per step
-  double learning_rate = 0.02;  ///< of the first steps, as a share of a weight's root mean square; then a cosine to 0
-  int distill_steps = 400;      ///< after that, of all layers at once to the original's predictions, >= 0
-  double distill_rate = 3e-4;   ///< as learning_rate
+  std::int64_t step_tokens = 512;  ///< calibration tokens per step at most, unless one sequence has more
+  double learning_rate = 0.03;     ///< of the first steps, as a share of a weight's root mean square; falls to 0
+  int distill_steps = 400;         ///< after that, of all layers at once to the original's predictions, >= 0
+  double distill_rate = 3e-4;      ///< as learning_rate
 };
 
 struct MergeOptions {

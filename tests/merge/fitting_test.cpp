@@ -1,0 +1,86 @@
+#include "merge/fitting.hpp"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/optim/adam.h>
+
+#include <array>
+#include <optional>
+#include <set>
+
+#include "merge/layer_optimizer.hpp"
+#include "support/pico_model.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using namespace testing;
+
+class Fitting : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    write_pico_model(folder_ / "model",
+                     {.layers = 1, .query_heads = 4, .kv_heads = 4, .head_dim = 8, .mlp_size = 48, .vocabulary = 40});
+    model_.emplace(Model::open(folder_ / "model"));
+    transformer_.emplace(*model_, Runtime{});
+  }
+
+  TemporaryFolder folder_;
+  std::optional<Model> model_;
+  std::optional<Transformer> transformer_;
+};
+
+TEST_F(Fitting, StepsTakeAllBatchesInTurnAndThoseOfAStepAreOfOneSize) {
+  // Two sequences of each length, none of which shares a batch with another.
+  std::vector<std::vector<std::int32_t>> sequences;
+  for (const std::size_t length : {140, 170, 200, 230, 256, 150, 140, 170, 200, 230, 256, 150}) {
+    sequences.emplace_back(length, 1);
+  }
+  const std::vector<std::span<const std::int32_t>> spans(sequences.begin(), sequences.end());
+  const LayerStreams streams(*transformer_, spans);
+  ASSERT_EQ(streams.batches().size(), sequences.size());
+  std::vector<std::size_t> all(sequences.size());
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+
+  BatchOrder order(streams, all, 2 * streams.batch_tokens(), 7);
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    std::set<const SequenceBatch*> seen;
+    for (std::size_t step = 0; step < all.size() / 2; ++step) {
+      const auto& batches = order.next();
+      ASSERT_EQ(batches.size(), 2U);
+      EXPECT_EQ(batches[0]->rows, batches[1]->rows);
+      seen.insert(batches.begin(), batches.end());
+    }
+    EXPECT_EQ(seen.size(), all.size());
+  }
+}
+
+TEST_F(Fitting, OptimizerIsAdam) {
+  LayerWeights layer = transformer_->load(0);
+  const at::Tensor before = layer.output.weight.clone();
+  LayerOptimizer optimizer(layer, ReconstructScope::attention, false, 0.01);
+  const double rate = 0.01 * before.to(at::kDouble).square().mean().sqrt().item<double>();
+  const at::Tensor leaf = before.clone().set_requires_grad(true);
+  torch::optim::Adam adam({leaf}, torch::optim::AdamOptions(rate).betas({0.8, 0.95}));
+
+  const std::size_t place = 1;  // queries, keys and values come before
+  ASSERT_EQ(optimizer.weights().size(), 2U);
+  for (int step = 0; step < 5; ++step) {
+    const at::Tensor gradient = at::sin(before * (50.0 + step));
+    std::array<std::vector<at::Tensor>, 2> of_batches;
+    for (auto& gradients : of_batches) gradients.resize(2);
+    of_batches[0][place] = gradient * 0.25;
+    of_batches[1][place] = gradient * 0.75;
+    optimizer.step(std::vector<std::span<const at::Tensor>>(of_batches.begin(), of_batches.end()), 1);
+    leaf.mutable_grad() = gradient;
+    adam.step();
+  }
+  optimizer.keep();
+  optimizer.finish();
+  EXPECT_GT((layer.output.weight - before).abs().max().item<double>(), rate);
+  EXPECT_LT((layer.output.weight - leaf.detach()).abs().max().item<double>(), 1e-3 * rate);
+}
+
+}  // namespace
+}  // namespace qcqa
