@@ -24,7 +24,7 @@ const std::array<Choice<MergeKind>, 6> kKinds = {{
 
 constexpr std::array<Choice<ReconstructScope>, 2> kScopes = {{
     {"attention", ReconstructScope::attention, "all else stays byte for byte"},
-    {"block", ReconstructScope::block, "MLP and norms too"},
+    {"block", ReconstructScope::block, "MLP and its norms too"},
 }};
 
 std::string merge_summary(const MergeSummary& result) {
