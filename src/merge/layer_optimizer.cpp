@@ -1,6 +1,7 @@
 #include "merge/layer_optimizer.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 

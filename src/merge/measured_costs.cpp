@@ -84,7 +84,7 @@ class CostMeter {
   static void widen(std::vector<LayerGrouping>& groupings) {
     for (LayerGrouping& wide : groupings) {
       for (const LayerGrouping& narrow : groupings) {
-        if (narrow.cardinality >= wide.cardinality || narrow.grouping.groups() != wide.grouping.groups()) continue;
+        if (narrow.cardinality <= wide.cardinality || narrow.grouping.groups() != wide.grouping.groups()) continue;
         if (narrow.cost >= wide.cost) continue;
         const Cardinality cardinality = wide.cardinality;
         wide = narrow;

@@ -266,6 +266,10 @@ TEST_F(MergeModel, MeasuredCostIsTheRiseOfTheCrossEntropy) {
     EXPECT_NEAR(entry.cost, std::max(0.0, rise), 1e-4);
     EXPECT_NEAR(entry.parts.total(), entry.cost, 1e-12);
     EXPECT_EQ(result.layers[l].find(Cardinality::equal, 4)->cost, 0);
+    for (const LayerGrouping& kept : result.layers[l].groupings) {
+      EXPECT_GE(kept.grouping.cardinality(), kept.cardinality) << "a grouping stays in a class that has it";
+      EXPECT_LE(result.layers[l].find(Cardinality::arbitrary, kept.grouping.groups())->cost, kept.cost);
+    }
   }
 }
 
