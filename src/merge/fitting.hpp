@@ -13,7 +13,7 @@ namespace qcqa {
 /// that threads which take one each end together.
 class BatchOrder {
  public:
-  /// @param tokens  of a step at most, if one batch has no more
+  /// @param tokens  of a step at most, unless the largest batch has more
   BatchOrder(const LayerStreams& streams, const std::vector<std::size_t>& batches, std::int64_t tokens,
              std::uint64_t seed);
 
@@ -24,7 +24,7 @@ class BatchOrder {
 
   std::vector<const SequenceBatch*> batches_;
   std::vector<std::vector<const SequenceBatch*>> steps_;
-  std::size_t batches_per_step_;
+  std::size_t batches_per_step_ = 1;
   std::mt19937_64 random_;
   std::size_t place_ = 0;
 };

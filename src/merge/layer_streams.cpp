@@ -30,16 +30,15 @@ std::vector<std::span<const std::int32_t>> evenly_spread(CalibrationSequences ca
 }
 
 LayerStreams::LayerStreams(const Transformer& transformer, CalibrationSequences sequences)
-    : transformer_(&transformer),
-      sequences_(sequences.begin(), sequences.end()),
-      batch_tokens_(transformer.runtime().device.is_cpu() ? kBatchTokensOnCpu : kBatchTokensOnGpu) {
+    : transformer_(&transformer), sequences_(sequences.begin(), sequences.end()) {
   std::size_t longest = 1;
   for (const Sequence sequence : sequences) {
     longest = std::max(longest, sequence.size());
     tokens_ += static_cast<std::int64_t>(sequence.size());
   }
   const RotaryTable table(transformer.spec().rotary, static_cast<std::int64_t>(longest), transformer.runtime());
-  batches_ = make_batches(sequences, table, batch_tokens_);
+  const bool on_cpu = transformer.runtime().device.is_cpu();
+  batches_ = make_batches(sequences, table, on_cpu ? kBatchTokensOnCpu : kBatchTokensOnGpu);
 }
 
 void LayerStreams::embed(at::Tensor hidden) const {

@@ -31,8 +31,6 @@ class LayerStreams {
 
   [[nodiscard]] std::int64_t tokens() const noexcept { return tokens_; }
   [[nodiscard]] const std::vector<SequenceBatch>& batches() const noexcept { return batches_; }
-  /// Tokens of a batch at most, unless it is one longer sequence.
-  [[nodiscard]] std::int64_t batch_tokens() const noexcept { return batch_tokens_; }
   [[nodiscard]] const Transformer& transformer() const noexcept { return *transformer_; }
 
   /// Embeddings of all tokens into `hidden` (tokens, hidden_size).
@@ -57,7 +55,6 @@ class LayerStreams {
   const Transformer* transformer_;
   std::vector<Sequence> sequences_;
   std::int64_t tokens_ = 0;
-  std::int64_t batch_tokens_;
   std::vector<SequenceBatch> batches_;
 };
 

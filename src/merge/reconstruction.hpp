@@ -27,8 +27,7 @@ struct LayerTask {
 /// normalises the attention's output (then it is no linear function of the projection).
 void refit_output(const LayerStreams& streams, const LayerTask& task, LayerWeights& weights);
 
-/// Fits the layer's output to the targets with a cosine schedule. Keeps the weights
-/// that did best on the held-back batches.
+/// Fits the layer's output to the targets. Keeps the weights that did best on the held-back batches.
 /// @param biases    whether those of queries, keys and values may change
 /// @param progress  called after each step
 /// @returns output_error on the held-back batches

@@ -43,7 +43,7 @@ TEST_F(Fitting, StepsTakeAllBatchesInTurnAndThoseOfAStepAreOfOneSize) {
   std::vector<std::size_t> all(sequences.size());
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
 
-  BatchOrder order(streams, all, 2 * streams.batch_tokens(), 7);
+  BatchOrder order(streams, all, 512, 7);
   for (int epoch = 0; epoch < 3; ++epoch) {
     std::set<const SequenceBatch*> seen;
     for (std::size_t step = 0; step < all.size() / 2; ++step) {
@@ -54,6 +54,14 @@ TEST_F(Fitting, StepsTakeAllBatchesInTurnAndThoseOfAStepAreOfOneSize) {
     }
     EXPECT_EQ(seen.size(), all.size());
   }
+}
+
+TEST_F(Fitting, LongSequencesMakeStepsOfOne) {
+  const std::vector<std::vector<std::int32_t>> sequences(4, std::vector<std::int32_t>(512, 1));
+  const std::vector<std::span<const std::int32_t>> spans(sequences.begin(), sequences.end());
+  const LayerStreams streams(*transformer_, spans);
+  BatchOrder order(streams, {0, 1, 2, 3}, 512, 7);
+  for (int step = 0; step < 8; ++step) EXPECT_EQ(rows_of(order.next()), 512);
 }
 
 TEST_F(Fitting, OptimizerIsAdam) {
