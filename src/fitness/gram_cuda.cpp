@@ -4,6 +4,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "qcqa/support/error.hpp"
+#include "support/gpu.hpp"
 
 namespace qcqa {
 namespace {
@@ -41,7 +42,7 @@ std::vector<double> gram(const std::vector<HeadRows>& heads, const AttentionLaye
 
 HeadGram gram_on_cuda(const AttentionLayer& layer, const Device& device) {
   const c10::InferenceMode no_gradients;
-  const at::Device gpu(at::kCUDA, static_cast<at::DeviceIndex>(device.index));
+  const at::Device gpu = gpu_device(device.index);
   try {
     return {layer.kv_heads, gram(layer.key, layer, gpu), gram(layer.value, layer, gpu)};
   } catch (const c10::Error& error) {

@@ -47,9 +47,11 @@ void LayerOptimizer::add(at::Tensor& weight, double learning_rate) {
   weight = weight.detach().clone().set_requires_grad(true);
   places_.push_back(&weight);
   weights_.push_back(weight);
-  moments_.push_back({.first = at::zeros_like(weight),
-                      .second = at::zeros_like(weight),
-                      .scratch = at::empty_like(weight),
+  const at::Tensor value = weight.detach().to(at::kFloat);
+  moments_.push_back({.value = value,
+                      .first = at::zeros_like(value),
+                      .second = at::zeros_like(value),
+                      .scratch = at::empty_like(value),
                       .rate = learning_rate * (size > 0 ? size : 1e-3)});
 }
 
@@ -59,18 +61,20 @@ void LayerOptimizer::step(std::span<const std::span<const at::Tensor>> gradients
   const double second_bias = std::sqrt(1 - std::pow(kSecondDecay, steps_));
   const auto step_weight = [&](std::size_t i) {
     const at::NoGradGuard no_gradients;
-    auto& [first, second, scratch, rate] = moments_[i];
+    auto& [value, first, second, scratch, rate] = moments_[i];
     at::Tensor sum;
     for (const std::span<const at::Tensor> of_batch : gradients) {
       if (!of_batch[i].defined()) continue;
       sum = sum.defined() ? at::add_out(scratch, sum, of_batch[i]) : of_batch[i];
     }
     if (!sum.defined()) return;
+    sum = sum.to(at::kFloat);
     // Both moments' corrections are in the rate and in epsilon: five passes and no new memory.
     first.lerp_(sum, 1 - kFirstDecay);
     second.mul_(kSecondDecay).addcmul_(sum, sum, 1 - kSecondDecay);
     at::sqrt_out(scratch, second).add_(kEpsilon * second_bias);
-    weights_[i].addcdiv_(first, scratch, -rate * factor * second_bias / first_bias);
+    value.addcdiv_(first, scratch, -rate * factor * second_bias / first_bias);
+    if (!value.is_alias_of(weights_[i])) weights_[i].copy_(value);
   };
   // By weight, not by element: operators on parts of a weight would wait for each other.
   if (weights_.front().is_cpu()) return parallel_for(weights_.size(), step_weight);
@@ -79,7 +83,7 @@ void LayerOptimizer::step(std::span<const std::span<const at::Tensor>> gradients
 
 void LayerOptimizer::keep() {
   kept_.clear();
-  for (const at::Tensor& weight : weights_) kept_.push_back(weight.detach().clone());
+  for (const Moments& moments : moments_) kept_.push_back(moments.value.clone());
 }
 
 void LayerOptimizer::finish() {

@@ -29,12 +29,13 @@ class LayerOptimizer {
 
   /// The weights as they are now are the ones to end with.
   void keep();
-  /// Puts the weights that were kept in place, without gradients.
+  /// Puts the weights that were kept in place, in float32 and without gradients.
   void finish();
 
  private:
-  /// What Adam keeps for a weight, in its shape.
+  /// What Adam keeps for a weight, in its shape and in float32: narrower types would lose most steps.
   struct Moments {
+    at::Tensor value;  ///< the weight itself where it is float32
     at::Tensor first, second, scratch;
     double rate;
   };

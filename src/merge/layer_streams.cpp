@@ -10,9 +10,8 @@ namespace qcqa {
 namespace {
 
 /// Tokens that go through a layer together, of which a step of reconstruction takes several batches: one for each of a
-/// few threads, or enough for a GPU.
-constexpr std::int64_t kBatchTokensOnCpu = 256;
-constexpr std::int64_t kBatchTokensOnGpu = 4096;
+/// few threads. A GPU takes the same, so that it learns the same; layers worth its while fill it with as many.
+constexpr std::int64_t kBatchTokens = 256;
 
 }  // namespace
 
@@ -37,8 +36,7 @@ LayerStreams::LayerStreams(const Transformer& transformer, CalibrationSequences 
     tokens_ += static_cast<std::int64_t>(sequence.size());
   }
   const RotaryTable table(transformer.spec().rotary, static_cast<std::int64_t>(longest), transformer.runtime());
-  const bool on_cpu = transformer.runtime().device.is_cpu();
-  batches_ = make_batches(sequences, table, on_cpu ? kBatchTokensOnCpu : kBatchTokensOnGpu);
+  batches_ = make_batches(sequences, table, kBatchTokens);
 }
 
 void LayerStreams::embed(at::Tensor hidden) const {

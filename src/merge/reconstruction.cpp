@@ -49,7 +49,8 @@ void refit_output(const LayerStreams& streams, const LayerTask& task, LayerWeigh
   const ForwardSpec& spec = streams.transformer().spec();
   LayerWeights heads_only = weights;  // its attention block gives the heads' outputs themselves
   const std::int64_t columns = weights.output.inputs();
-  heads_only.output = {at::eye(columns, weights.output.weight.options()), {}};
+  // Not every type has an identity.
+  heads_only.output = {at::eye(columns, streams.transformer().runtime().float_options()).to(weights.output.weight), {}};
   const auto wide = [&] { return weights.output.weight.options().dtype(at::kDouble); };
   std::vector<at::Tensor> squares(task.fitted.size());
   std::vector<at::Tensor> products(task.fitted.size());

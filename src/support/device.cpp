@@ -1,17 +1,11 @@
 #include "qcqa/support/device.hpp"
 
-#include <torch/cuda.h>
-
 #include <charconv>
 
 #include "qcqa/support/error.hpp"
+#include "support/gpu.hpp"
 
 namespace qcqa {
-namespace {
-
-int gpu_count() { return torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0; }
-
-}  // namespace
 
 std::string Device::name() const { return kind == Kind::cpu ? "cpu" : "cuda:" + std::to_string(index); }
 

@@ -5,7 +5,7 @@ tokens through the same layers in transformers. Runs alternate; the least of eac
     merge.py MODEL [--threads N] [--tokens N] [--steps N] [--repeat N]
 
 Needs an interpreter with tests/interop/requirements.txt (tests/bench/run.sh makes one). A step is told from the rest by
-running with no steps and with --steps.
+running with a few steps and with --steps more.
 """
 
 import argparse
@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+JUDGEMENTS = 8  # times that qcqa looks at held-back text in a run of at least so many steps
 
 
 def plain_pass(model, threads, tokens):
@@ -66,22 +68,23 @@ def main():
         return
     config = json.loads((options.model / "config.json").read_text())
     options.groups = max(1, config.get("num_key_value_heads", config["num_attention_heads"]) // 2)
-    fixed, steps, plain = [], [], []
+    few, many, plain = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.repeat):
-            without, layers = reconstruct(options, 0, pathlib.Path(folder) / "out")
-            with_steps, _ = reconstruct(options, options.steps, pathlib.Path(folder) / "out")
-            fixed.append(without / layers)
-            steps.append((with_steps - without) / layers / options.steps)
+            seconds, layers = reconstruct(options, JUDGEMENTS, pathlib.Path(folder) / "out")
+            few.append(seconds / layers)
+            seconds, _ = reconstruct(options, JUDGEMENTS + options.steps, pathlib.Path(folder) / "out")
+            many.append(seconds / layers)
             text = subprocess.run([sys.executable, __file__, options.model, "--plain", "--threads", str(options.threads),
                                    "--step-tokens", str(options.step_tokens)], capture_output=True, check=True).stdout
             plain.append(json.loads(text))
+    step = (min(many) - min(few)) / options.steps
     print(f"{options.model.name}, {options.threads} thread(s), {options.tokens} calibration tokens, "
           f"{options.step_tokens} tokens per step")
-    print(f"  per layer without steps   {min(fixed):8.2f} s")
-    print(f"  per layer and step        {min(steps):8.4f} s")
+    print(f"  per layer without steps   {min(few) - JUDGEMENTS * step:8.2f} s")
+    print(f"  per layer and step        {step:8.4f} s")
     print(f"  plain forward + backward  {min(plain):8.4f} s  (transformers, one layer, as many tokens)")
-    print(f"  a step against it         {min(steps) / min(plain):8.2f}x")
+    print(f"  a step against it         {step / min(plain):8.2f}x")
 
 
 if __name__ == "__main__":

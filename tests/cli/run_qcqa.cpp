@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -28,7 +29,8 @@ CommandResult run(const std::vector<std::string>& arguments, bool interrupt) {
   const std::string out = folder / "out";
   const std::string err = folder / "err";
   std::vector<char*> argv;
-  std::string program = QCQA_BINARY;
+  const char* other = std::getenv("QCQA_BINARY");
+  std::string program = other != nullptr ? other : QCQA_BINARY;
   std::vector<std::string> copies = arguments;
   argv.push_back(program.data());
   for (std::string& argument : copies) argv.push_back(argument.data());

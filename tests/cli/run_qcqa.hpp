@@ -10,7 +10,7 @@ struct CommandResult {
   std::string out, err;
 };
 
-/// Runs the real binary.
+/// Runs the real binary, or that of the environment variable QCQA_BINARY.
 CommandResult run_qcqa(const std::vector<std::string>& arguments);
 
 /// The same, with Ctrl-C (SIGINT) a moment after the program announced what it is about to do.
