@@ -38,10 +38,10 @@ MergeFlags share_of(const MergeFlags& flags, const Candidate& candidate) {
   return chosen;
 }
 
-double estimate(const ModelSpeed& speed, const MergeFlags& flags, const ForwardOptions& forward) {
+double estimate(const Model& model, const ModelSpeed& speed, const MergeFlags& flags, const ForwardOptions& forward) {
   const auto sources = static_cast<std::int64_t>(flags.calibration.sources.size());
   const std::int64_t sampled = flags.calibration.samples() ? flags.calibration.tokens : 0;
-  return estimate_merge_seconds(speed, flags.resolve(forward), sources * flags.calibration.tokens, sampled);
+  return estimate_merge_seconds(model, speed, flags.resolve(forward), sources * flags.calibration.tokens, sampled);
 }
 
 std::string minutes(double seconds) {
@@ -79,7 +79,7 @@ MergeChoice choose_merge(const Model& model, const MergeFlags& flags, const Forw
   double least = 0;
   for (const Candidate& candidate : kCandidates) {
     const MergeFlags chosen = share_of(wanted, candidate);
-    least = estimate(speed, chosen, forward);
+    least = estimate(model, speed, chosen, forward);
     if (least > limit) continue;
     return {chosen, "about " + minutes(least) + " here, within --time-limit " + flags.time_limit};
   }
@@ -97,7 +97,7 @@ std::string reconstruct_hint(const Model& model, const MergeFlags& flags, const 
     std::string sources;
     for (const std::string& source : wanted.calibration.sources) sources += " --calibrate " + source;
     return "--merge reconstruct" + sources + " would keep far more of the model's quality; it takes about " +
-           minutes(estimate(measure_speed(model, forward), wanted, forward)) + " here.";
+           minutes(estimate(model, measure_speed(model, forward), wanted, forward)) + " here.";
   } catch (const Error&) {  // the conversion is done: a hint must not fail it
     return {};
   }

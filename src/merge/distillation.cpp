@@ -63,6 +63,18 @@ class Distiller {
 
 }  // namespace
 
+bool distills(const Model& model, const MergeOptions& options) {
+  if (options.kind != MergeKind::reconstruct || options.reconstruct.distill_steps == 0) return false;
+  const ForwardSpec spec = read_forward_spec(model);
+  static constexpr std::uint64_t kCopies = 7;
+  std::uint64_t entries = 0;
+  for (const TensorView& tensor : model.checkpoint().tensors()) {
+    const bool outside = tensor.name.starts_with(spec.names->embedding) || tensor.name.starts_with(spec.names->head);
+    if (!outside) entries += static_cast<std::uint64_t>(tensor.element_count());
+  }
+  return entries * kCopies * sizeof(float) <= options.memory;
+}
+
 Distillation distill(const LayerStreams& streams, const DistillTask& task, const ReconstructOptions& options,
                      const std::vector<bool>& biases, std::uint64_t seed, std::vector<LayerWeights>& layers,
                      const std::function<void(int)>& progress) {

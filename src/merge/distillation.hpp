@@ -8,6 +8,10 @@
 
 namespace qcqa {
 
+/// Whether distillation is asked for and all layers fit into the memory allowed: weights, those kept, two moments,
+/// gradients of two batches and their sum.
+[[nodiscard]] bool distills(const Model& model, const MergeOptions& options);
+
 /// What the layers are distilled from.
 struct DistillTask {
   at::Tensor embedded;                         ///< (tokens, hidden_size)

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <vector>
 
+#include "merge/distillation.hpp"
 #include "merge/layer_streams.hpp"
 
 namespace qcqa {
@@ -70,14 +71,15 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options) {
                   static_cast<double>(entries)};
 }
 
-double estimate_merge_seconds(const ModelSpeed& speed, const MergeOptions& options, std::int64_t tokens,
-                              std::int64_t sampled) {
+double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const MergeOptions& options,
+                              std::int64_t tokens, std::int64_t sampled) {
   if (!uses_calibration(options.kind)) return 0;
   double passes = static_cast<double>(tokens) * kPassesForMoments + static_cast<double>(sampled) * kPassesToSample;
   double heads = static_cast<double>(sampled) * kPassesToSample;
   if (options.kind == MergeKind::reconstruct) {
     const ReconstructOptions& reconstruct = options.reconstruct;
-    const auto distilled = static_cast<double>(reconstruct.distill_steps * reconstruct.step_tokens);
+    const auto distilled =
+        distills(model, options) ? static_cast<double>(reconstruct.distill_steps * reconstruct.step_tokens) : 0.0;
     passes += static_cast<double>(tokens) * (kPassesToReconstruct - kPassesForMoments) +
               (static_cast<double>(reconstruct.steps * reconstruct.step_tokens) + distilled) * kPassesPerStepToken;
     heads += distilled * kHeadsPerDistilledToken;

@@ -32,19 +32,6 @@ bool has_biases(const AttentionLayer& layer) {
                               [](const std::vector<HeadRows>* heads) { return heads->front().bias.empty(); });
 }
 
-/// Whether distillation was asked for and all layers fit into the memory allowed: weights, those kept, two moments,
-/// gradients of two batches and their sum.
-bool distills(const Model& model, const ForwardSpec& spec, const MergeOptions& options) {
-  if (options.kind != MergeKind::reconstruct || options.reconstruct.distill_steps == 0) return false;
-  static constexpr std::uint64_t kCopies = 7;
-  std::uint64_t entries = 0;
-  for (const TensorView& tensor : model.checkpoint().tensors()) {
-    const bool outside = tensor.name.starts_with(spec.names->embedding) || tensor.name.starts_with(spec.names->head);
-    if (!outside) entries += static_cast<std::uint64_t>(tensor.element_count());
-  }
-  return entries * kCopies * sizeof(float) <= options.memory;
-}
-
 class ModelMerger {
  public:
   ModelMerger(const Model& model, const Plan& plan, CalibrationSequences calibration, const MergeOptions& options,
@@ -54,7 +41,7 @@ class ModelMerger {
         options_(options),
         progress_(progress),
         spec_(read_forward_spec(model)),
-        distills_(distills(model, spec_, options)),
+        distills_(distills(model, options)),
         state_(model, plan, calibration, options, scratch) {
     if (!calibration.empty() && uses_calibration(options.kind)) {
       transformer_.emplace(model, Runtime::of(options.forward));

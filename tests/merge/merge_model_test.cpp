@@ -7,6 +7,7 @@
 #include <random>
 
 #include "qcqa/evaluate/evaluate.hpp"
+#include "qcqa/merge/estimate.hpp"
 #include "qcqa/merge/measured_costs.hpp"
 #include "qcqa/merge/sharing_costs.hpp"
 #include "qcqa/search/model_search.hpp"
@@ -188,6 +189,11 @@ TEST_F(MergeModel, NothingIsDistilledWhereTheLayersDoNotFitIntoMemory) {
   EXPECT_FALSE(result.summary.distillation);
   const std::string name = "model.layers.1.mlp.down_proj.weight";
   EXPECT_EQ(bytes_of(result.model, name), bytes_of(merged(without).model, name));
+  const auto estimated = [&](const MergeOptions& asked) {
+    return estimate_merge_seconds(*model_, {.layers = 1e-6, .head = 1e-7}, asked, 1000, 0);
+  };
+  EXPECT_EQ(estimated(small), estimated(without));
+  EXPECT_GT(estimated(options(MergeKind::reconstruct)), estimated(without));
 }
 
 TEST_F(MergeModel, FinishedLayersOfOtherCalibrationAreNotUsed) {

@@ -16,10 +16,10 @@ struct ModelSpeed {
 /// @throws Error(unsupported) when the family's forward pass is not known
 [[nodiscard]] ModelSpeed measure_speed(const Model& model, const ForwardOptions& options);
 
-/// Seconds that a merge would take, roughly.
+/// Seconds that a merge of this model would take, roughly.
 /// @param tokens   of calibration in all
 /// @param sampled  how many of them the model still has to make up
-[[nodiscard]] double estimate_merge_seconds(const ModelSpeed& speed, const MergeOptions& options, std::int64_t tokens,
-                                            std::int64_t sampled);
+[[nodiscard]] double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const MergeOptions& options,
+                                            std::int64_t tokens, std::int64_t sampled);
 
 }  // namespace qcqa
