@@ -24,7 +24,7 @@ enum class ReconstructScope {
 
 struct ReconstructOptions {
   ReconstructScope scope = ReconstructScope::block;
-  int steps = 2000;                ///< per layer, >= 0; 0 stops after the output projection was refitted
+  int steps = 2300;                ///< per layer, >= 0; 0 stops after the output projection was refitted
   std::int64_t step_tokens = 512;  ///< calibration tokens per step at most, unless one batch has more
   double learning_rate = 0.03;     ///< of the first steps, as a share of a weight's root mean square; falls to 0
   int distill_steps = 400;         ///< after that, of all layers at once to the original's predictions, >= 0
