@@ -35,6 +35,11 @@ bool is_ours(const at::Tensor& tensor) { return tensor.defined() && tensor.devic
 
 const void* start_of(const at::Tensor& tensor) { return tensor.storage().data(); }
 
+void take_shape(const at::Tensor& tensor, const at::Tensor& like) {
+  tensor.unsafeGetTensorImpl()->set_storage_offset(like.storage_offset());
+  tensor.unsafeGetTensorImpl()->set_sizes_and_strides(like.sizes(), like.strides());
+}
+
 /// A tensor on `device` with the bytes of `tensor`'s storage, wherever they are; it keeps `tensor` alive.
 at::Tensor same_bytes(const at::Tensor& tensor, at::Device device, c10::Allocator* allocator) {
   auto* owner = new at::Tensor(tensor);
@@ -45,8 +50,7 @@ at::Tensor same_bytes(const at::Tensor& tensor, at::Device device, c10::Allocato
   const auto key = device.is_cpu() ? c10::DispatchKey::CPU : c10::DispatchKey::PrivateUse1;
   at::Tensor result =
       at::detail::make_tensor<c10::TensorImpl>(std::move(storage), c10::DispatchKeySet(key), tensor.dtype());
-  result.unsafeGetTensorImpl()->set_storage_offset(tensor.storage_offset());
-  result.unsafeGetTensorImpl()->set_sizes_and_strides(tensor.sizes(), tensor.strides());
+  take_shape(result, tensor);
   return result;
 }
 
@@ -57,18 +61,22 @@ at::Tensor on_device(const at::Tensor& tensor) { return same_bytes(tensor, gpu_d
 at::Tensor device_view(const at::Tensor& base, const at::Tensor& view) {
   at::Tensor result = at::detail::make_tensor<c10::TensorImpl>(c10::TensorImpl::VIEW, c10::Storage(base.storage()),
                                                                base.key_set(), view.dtype());
-  result.unsafeGetTensorImpl()->set_storage_offset(view.storage_offset());
-  result.unsafeGetTensorImpl()->set_sizes_and_strides(view.sizes(), view.strides());
+  take_shape(result, view);
   return result;
 }
 
 /// Gives `tensor` the memory and shape that its host side has after an operation, which may have resized it.
 void adopt(const at::Tensor& tensor, const at::Tensor& host) {
-  auto* implementation = tensor.unsafeGetTensorImpl();
-  if (start_of(tensor) != elsewhere(start_of(host))) implementation->set_storage_keep_dtype(on_device(host).storage());
-  if (tensor.sizes() == host.sizes() && tensor.strides() == host.strides()) return;
-  implementation->set_storage_offset(host.storage_offset());
-  implementation->set_sizes_and_strides(host.sizes(), host.strides());
+  if (start_of(tensor) != elsewhere(start_of(host))) {
+    tensor.unsafeGetTensorImpl()->set_storage_keep_dtype(on_device(host).storage());
+  }
+  if (tensor.sizes() != host.sizes() || tensor.strides() != host.strides()) take_shape(tensor, host);
+}
+
+c10::IValue mapped(const c10::IValue& tensors, const auto& map) {
+  c10::List<at::Tensor> list;
+  for (const at::Tensor& tensor : tensors.toTensorVector()) list.push_back(map(tensor));
+  return list;
 }
 
 /// One operation: its arguments looked at from the host, the CPU's kernel, its results sent back.
@@ -101,11 +109,7 @@ class Operation {
 
   c10::IValue argument(const c10::IValue& value) {
     if (value.isTensor()) return argument(value.toTensor());
-    if (value.isTensorList()) {
-      c10::List<at::Tensor> list;
-      for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(argument(tensor));
-      return list;
-    }
+    if (value.isTensorList()) return mapped(value, [&](const at::Tensor& tensor) { return argument(tensor); });
     if (value.isList() && value.toList().elementType()->kind() == c10::TypeKind::OptionalType) {
       c10::List<c10::optional<at::Tensor>> list;
       for (const c10::IValue& item : value.toListRef()) {
@@ -130,11 +134,7 @@ class Operation {
 
   c10::IValue result(const c10::IValue& value) {
     if (value.isTensor()) return result(value.toTensor());
-    if (value.isTensorList()) {
-      c10::List<at::Tensor> list;
-      for (const at::Tensor& tensor : value.toTensorVector()) list.push_back(result(tensor));
-      return list;
-    }
+    if (value.isTensorList()) return mapped(value, [&](const at::Tensor& host) { return result(host); });
     return value;
   }
 

@@ -282,8 +282,7 @@ TEST_F(MergeModel, MeasuredCostIsTheRiseOfTheCrossEntropy) {
 
 TEST_F(MergeModel, CudaAgreesWithCpu) {
   if (gpu_count() == 0) GTEST_SKIP() << "no GPU that LibTorch can use";
-  ForwardOptions gpu;
-  gpu.device = parse_device("cuda");
+  const ForwardOptions gpu = {.device = parse_device("cuda")};
   for (const MergeKind kind : {MergeKind::subspace, MergeKind::reconstruct}) {
     const double on_cpu = divergence(merged(options(kind)).model);
     MergeOptions there = options(kind);
