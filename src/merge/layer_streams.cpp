@@ -10,7 +10,8 @@ namespace qcqa {
 namespace {
 
 /// Tokens that go through a layer together, of which a step of reconstruction takes several batches: one for each of a
-/// few threads. A GPU takes the same, so that it learns the same: a layer large enough to need one keeps it busy with them.
+/// few threads. A GPU takes the same, so that it learns the same: a layer large enough to need one keeps it busy with
+/// them.
 constexpr std::int64_t kBatchTokens = 256;
 
 }  // namespace
