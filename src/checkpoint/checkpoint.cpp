@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "checkpoint/gguf.hpp"
 #include "checkpoint/mapped_file.hpp"
 #include "checkpoint/pytorch_reader.hpp"
 #include "checkpoint/safetensors_reader.hpp"
@@ -20,19 +21,24 @@ namespace fs = std::filesystem;
 
 namespace qcqa {
 
-std::int64_t TensorView::element_count() const noexcept {
-  std::int64_t count = 1;
-  for (const std::int64_t extent : shape) count *= extent;
-  return count;
-}
-
 struct Checkpoint::State {
   fs::path path;
   CheckpointFormat format{};
   std::vector<std::shared_ptr<const MappedFile>> maps;
   std::vector<TensorView> tensors;
   std::vector<fs::path> files;
+  std::vector<std::string> notes;
   std::uint64_t total_bytes = 0;
+
+  void take(std::vector<TensorView> views) {
+    tensors = std::move(views);
+    std::ranges::sort(tensors, {}, &TensorView::name);
+    const auto twice = std::ranges::adjacent_find(tensors, {}, &TensorView::name);
+    if (twice != tensors.end())
+      throw Error(ErrorKind::corrupt, path.string(), "every tensor must have a name of its own", "two " + in_quotes(twice->name));
+    total_bytes = 0;
+    for (const TensorView& view : tensors) total_bytes += view.stored.size();
+  }
 };
 
 namespace {
@@ -65,10 +71,6 @@ bool starts_with(const MappedFile& file, std::string_view magic) {
 
 CheckpointFormat format_of(const MappedFile& file) {
   refuse_git_lfs_pointer(file);
-  if (starts_with(file, "GGUF")) {
-    throw Error(ErrorKind::unsupported, file.path().string(), "GGUF files cannot be read", {},
-                "Give the original checkpoint: " + accepted_names() + ".");
-  }
   const std::string extension = file.path().extension().string();
   const bool pytorch_name = extension == ".bin" || extension == ".pt" || extension == ".pth";
   const bool pytorch_magic = starts_with(file, "PK\x03\x04") || starts_with(file, "\x80\x02");
@@ -185,14 +187,30 @@ Checkpoint Checkpoint::open(const fs::path& path) {
     state->tensors = std::move(shards.tensors);
   } else {
     const auto map = std::make_shared<const MappedFile>(file);
+    if (!format && starts_with(*map, "GGUF")) return of(read_gguf(file));
     if (!format) format = format_of(*map);
     state->maps.push_back(map);
     state->tensors = read_file(*map, *format);
   }
   state->format = *format;
   for (const auto& map : state->maps) state->files.push_back(map->path());
-  std::ranges::sort(state->tensors, {}, &TensorView::name);
-  for (const TensorView& view : state->tensors) state->total_bytes += view.bytes.size();
+  state->take(std::move(state->tensors));
+  return Checkpoint(std::move(state));
+}
+
+Checkpoint Checkpoint::of(const GgufFile& file) {
+  auto state = std::make_shared<State>();
+  state->path = file.file->path();
+  state->format = CheckpointFormat::gguf;
+  state->maps = {file.file};
+  state->files = {file.file->path()};
+  state->take(file.tensors);
+  return Checkpoint(std::move(state));
+}
+
+Checkpoint Checkpoint::seen_as(std::vector<TensorView> views) const {
+  auto state = std::make_shared<State>(*state_);
+  state->take(std::move(views));
   return Checkpoint(std::move(state));
 }
 
@@ -207,7 +225,7 @@ Checkpoint Checkpoint::with(const Checkpoint& other) const {
                   "a tensor must have the shape of the one that it replaces");
     }
     TensorView& place = state->tensors[static_cast<std::size_t>(&own - state_->tensors.data())];
-    state->total_bytes += replacement.bytes.size() - place.bytes.size();
+    state->total_bytes += replacement.stored.size() - place.stored.size();
     place = replacement;
   }
   return Checkpoint(std::move(state));
@@ -237,6 +255,8 @@ const TensorView& Checkpoint::at(std::string_view name) const {
 std::uint64_t Checkpoint::total_bytes() const noexcept { return state_->total_bytes; }
 
 std::span<const fs::path> Checkpoint::files() const noexcept { return state_->files; }
+
+std::span<const std::string> Checkpoint::notes() const noexcept { return state_->notes; }
 
 namespace {
 

@@ -48,7 +48,9 @@ class GgufWriter : public TensorSink {
   TensorPlaces places_;
 };
 
-/// A GGUF file, mapped. Integers and booleans of any width read as the nearest of GgufValue's types.
+/// A GGUF file, mapped. Integers of any width read as the nearest of GgufValue's types; what has none (numbers that need
+/// 64 bits, lists of lists) is left out. Quantised tensors have values of float32, made where they are read, and are
+/// written as F16.
 struct GgufFile {
   std::shared_ptr<const MappedFile> file;
   GgufMetadata metadata;
@@ -56,6 +58,9 @@ struct GgufFile {
 
   [[nodiscard]] const GgufValue* find(std::string_view key) const;
 };
+
+/// Whether a file begins as GGUF files do. Never throws.
+[[nodiscard]] bool is_gguf(const std::filesystem::path& file) noexcept;
 
 /// Reads and checks a file: magic, version, counts, types, alignment, tensors inside the file and apart from each
 /// other.

@@ -9,7 +9,7 @@ namespace qcqa {
 
 inline constexpr std::uint32_t kGgufMagic = 0x46554747;  // "GGUF"
 inline constexpr std::uint32_t kGgufVersion = 3;
-inline constexpr std::uint64_t kGgufAlignment = 32;  // the default; general.alignment is not written
+inline constexpr std::uint64_t kGgufAlignment = 32;  // the default; no other is written
 
 /// Types of metadata values, by their codes in the file.
 enum class GgufType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };

@@ -86,7 +86,7 @@ class TensorMaker {
     return {.name = std::string(name),
             .dtype = tensor.storage.dtype,
             .shape = tensor.shape,
-            .bytes = bytes,
+            .stored = bytes,
             .file = file_.path(),
             .file_offset = static_cast<std::uint64_t>(bytes.data() - file_.bytes().data())};
   }

@@ -135,7 +135,7 @@ std::vector<TensorView> read_safetensors(const MappedFile& file) {
         {.name = std::move(entry.name),
          .dtype = entry.dtype,
          .shape = std::move(entry.shape),
-         .bytes = file.bytes().subspan(data_begin + entry.begin, entry.end - entry.begin),
+         .stored = file.bytes().subspan(data_begin + entry.begin, entry.end - entry.begin),
          .file = file.path(),
          .file_offset = data_begin + entry.begin});
   }

@@ -1,6 +1,7 @@
 #include "checkpoint/tensor_places.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
@@ -51,19 +52,33 @@ void TensorPlaces::write(std::string_view name, std::span<const std::byte> bytes
 void TensorPlaces::copy(std::string_view name, const TensorView& source) {
   Place& target = place_of(name);
   const std::string where = "tensor " + in_quotes(name);
-  if (source.dtype != target.dtype) {
+  const bool derived = source.derived && source.stored_as != target.dtype;
+  const Dtype dtype = derived ? source.dtype : source.stored_as.value_or(source.dtype);
+  if (dtype != target.dtype) {
     throw Error(ErrorKind::invalid_argument, where, "a copy must have the declared dtype",
-                std::string(dtype_name(source.dtype)) + " instead of " + std::string(dtype_name(target.dtype)));
+                std::string(dtype_name(dtype)) + " instead of " + std::string(dtype_name(target.dtype)));
   }
-  if (source.bytes.size() != target.size) {
+  const std::uint64_t element = static_cast<std::uint64_t>(dtype_bits(dtype)) / 8;
+  const std::uint64_t size =
+      derived ? element * static_cast<std::uint64_t>(source.element_count()) : source.stored.size();
+  if (size != target.size) {
     throw Error(ErrorKind::invalid_argument, where, "a copy must have the declared size",
-                std::to_string(source.bytes.size()) + " bytes instead of " + std::to_string(target.size));
+                std::to_string(size) + " bytes instead of " + std::to_string(target.size));
   }
   if (target.written != 0) {
     throw Error(ErrorKind::invalid_argument, where, "must be written once",
                 "a copy after " + std::to_string(target.written) + " bytes");
   }
   if (target.size == 0) return;
+  if (derived) {
+    std::vector<std::byte> piece;
+    for (std::uint64_t done = 0; done < size; done += piece.size()) {
+      piece.resize(static_cast<std::size_t>(std::min(size - done, kChunk / element * element)));
+      source.derived->make(done / element, piece);
+      write(name, piece, done);
+    }
+    return;
+  }
 
   const FileHandle file = FileHandle::open_for_reading(source.file);
   while (target.written < target.size) {
@@ -75,7 +90,7 @@ void TensorPlaces::copy(std::string_view name, const TensorView& source) {
     if (copied < wanted) break;
   }
   while (target.written < target.size) {
-    const auto chunk = source.bytes.subspan(target.written, std::min(target.size - target.written, kChunk));
+    const auto chunk = source.stored.subspan(target.written, std::min(target.size - target.written, kChunk));
     write(name, chunk, target.written);
     Checkpoint::done_with(chunk);
   }

@@ -10,6 +10,7 @@
 #include "cli/flags.hpp"
 #include "cli/forward_setup.hpp"
 #include "cli/merge_choice.hpp"
+#include "cli/open_model.hpp"
 #include "cli/search_step.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -78,7 +79,7 @@ int run(const ConvertCommand& command) {
   const Cardinality cardinality =
       parse_choice(std::span<const Choice<Cardinality>>(kCardinalities), command.cardinality, "--cardinality");
   Console console = command.common.console();
-  const Model model = Model::open(command.model);
+  const Model model = open_model(command.model, console);
   console.note(preamble(model, "convert"));
   check_output(model, command.output);
   if (command.resume && !std::filesystem::exists(merge_state_folder(command.output))) {

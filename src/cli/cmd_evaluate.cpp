@@ -6,6 +6,7 @@
 #include "cli/evaluate_step.hpp"
 #include "cli/flags.hpp"
 #include "cli/forward_setup.hpp"
+#include "cli/open_model.hpp"
 #include "cli/sample_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/forward/runnable.hpp"
@@ -70,11 +71,11 @@ int run(const EvaluateCommand& command) {
   prepare_forward(command.common.apply_threads());
   const EvaluateOptions options{command.compute.resolve(command.common.device)};
   Console console = command.common.console();
-  const Model model = Model::open(command.model);
+  const Model model = open_model(command.model, console);
   (void)require_runnable(model);
   std::optional<Model> reference;
   if (!command.reference.empty()) {
-    reference = Model::open(command.reference);
+    reference = open_model(command.reference, console);
     (void)require_runnable(*reference);
   }
   console.note("qcqa evaluate: " + command.model + ", " + model.architecture().family + ", " + command.compute.compute +

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/commands.hpp"
+#include "cli/open_model.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/report/report.hpp"
@@ -83,7 +84,8 @@ std::string inspect_text(const Model& model) {
 }
 
 int run(const InspectCommand& command) {
-  const Model model = Model::open(command.model);
+  Console console(Console::Level::normal);
+  const Model model = open_model(command.model, console);
   if (command.json.empty()) {
     std::fputs(inspect_text(model).c_str(), stdout);
   } else if (command.json == "-") {

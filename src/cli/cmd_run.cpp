@@ -9,6 +9,7 @@
 #include "cli/forward_setup.hpp"
 #include "cli/ladder_step.hpp"
 #include "cli/merge_choice.hpp"
+#include "cli/open_model.hpp"
 #include "cli/search_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
@@ -91,7 +92,7 @@ int run(const RunCommand& command) {
   }
   const Device device = parse_device(command.common.device);
   Console console = command.common.console();
-  const Model model = Model::open(command.model);
+  const Model model = open_model(command.model, console);
   console.note(preamble(model, "run"));
   check_output(model, command.output);
   if (const auto target = command.output.automatic_for()) {

@@ -5,6 +5,7 @@
 #include "cli/evaluate_step.hpp"
 #include "cli/flags.hpp"
 #include "cli/forward_setup.hpp"
+#include "cli/open_model.hpp"
 #include "cli/search_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/report/tables.hpp"
@@ -27,7 +28,7 @@ Report search_checkpoint(const SearchCommand& command, SearchOptions options, Fi
                          const std::optional<SearchState>& state, Console& console) {
   const Device device = parse_device(command.common.device);
   const ForwardOptions forward = command.compute.resolve(command.common.device);
-  const Model model = Model::open(command.model);
+  const Model model = open_model(command.model, console);
   console.note(preamble(model, "search"));
   if (!command.target.empty()) apply_target(model, parse_target(command.target), options);
   if (command.calibration.given()) prepare_forward(options.threads);

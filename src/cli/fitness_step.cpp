@@ -40,7 +40,7 @@ std::unique_ptr<GroupCost> weight_sharing_error(const AttentionLayer& layer, con
   auto cost = std::make_unique<PairwiseCost>(wse_cost(compute_head_gram(layer, device)));
   // Mapped pages count as this process's memory until they are let go.
   for (const auto* heads : {&layer.key, &layer.value}) {
-    for (const HeadRows& head : *heads) Checkpoint::done_with(head.weight);
+    for (const HeadRows& head : *heads) Checkpoint::done_with(head.weight.pages());
   }
   return cost;
 }

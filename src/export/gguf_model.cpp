@@ -114,7 +114,7 @@ class TensorList {
   void copy(std::string name, const TensorView* source) {
     if (!source) return;
     OutputTensor tensor;
-    tensor.spec = {std::move(name), matrix_type(source->dtype), source->shape};
+    tensor.spec = {std::move(name), matrix_type(source->written_dtype()), source->shape};
     tensor.source = source;
     tensors_.push_back(std::move(tensor));
   }
@@ -127,7 +127,7 @@ class TensorList {
   }
 
   void rows(std::string name, const RowRange& range) {
-    const Dtype dtype = matrix_type(range.source->dtype);
+    const Dtype dtype = matrix_type(range.source->written_dtype());
     tensors_.push_back(gather_ranges(std::move(name), {range}, {range.count, range.source->shape.back()}, dtype));
   }
 
@@ -139,7 +139,7 @@ class TensorList {
     }
     vector(prefix + "attn_q_norm.weight", part.query_norm);
     vector(prefix + "attn_k_norm.weight", part.key_norm);
-    tensors_.push_back(gather_columns(prefix + "attn_output.weight", heads, matrix_type(heads.layer->output->dtype)));
+    tensors_.push_back(gather_columns(prefix + "attn_output.weight", heads, matrix_type(heads.layer->output->written_dtype())));
     vector(prefix + "attn_output.bias", part.output_bias);
     vector(prefix + "ffn_norm.weight", part.mlp_norm);
     rows(prefix + "ffn_gate.weight", part.gate);

@@ -85,6 +85,12 @@ GgufMetadata gguf_tokenizer(const Model& model, std::int64_t rows) {
   const fs::path json_file = folder / "tokenizer.json";
   const fs::path piece_file = folder / "tokenizer.model";
   GgufMetadata keys;
+  if (model.gguf()) {
+    for (const auto& entry : model.gguf()->metadata) {
+      if (entry.first.starts_with("tokenizer.")) keys.push_back(entry);
+    }
+    return keys;
+  }
   if (fs::exists(json_file)) {
     const json document = read_json_file(json_file, "Download the file again.");
     const JsonView root(document, json_file.string() + ":");

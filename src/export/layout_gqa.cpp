@@ -33,7 +33,7 @@ void add_output_biases(const Model& model, std::optional<Dtype> dtype, std::vect
   for (const AttentionLayer& layer : model.layers()) {
     tensors.push_back(gather_ranges(model.architecture().tensor_name(layer.layer, model.architecture().output, ".bias"),
                                     {{nullptr, 0, layer.hidden_size}}, {layer.hidden_size},
-                                    dtype.value_or(layer.output->dtype)));
+                                    dtype.value_or(layer.output->written_dtype())));
   }
 }
 

@@ -74,7 +74,7 @@ class TensorList {
   [[nodiscard]] Dtype type_of(Dtype input) const { return options_.dtype.value_or(input); }
 
   void copy(std::string name, const TensorView* source) {
-    if (source) tensors_.push_back(copy_tensor(std::move(name), *source, type_of(source->dtype)));
+    if (source) tensors_.push_back(copy_tensor(std::move(name), *source, type_of(source->written_dtype())));
   }
 
   void attention(const std::string& prefix, const LlamaParts::Layer& part, const LayerHeads& heads) {
@@ -94,7 +94,7 @@ class TensorList {
         vector(prefix + role.name + ".bias", nullptr, std::int64_t{places} * heads.layer->head_dim, 0, dtype);
       }
     }
-    tensors_.push_back(gather_columns(prefix + "o_proj.weight", heads, type_of(heads.layer->output->dtype)));
+    tensors_.push_back(gather_columns(prefix + "o_proj.weight", heads, type_of(heads.layer->output->written_dtype())));
     if (has_attention_bias()) vector(prefix + "o_proj.bias", part.output_bias, heads.layer->hidden_size, 0, dtype);
   }
 
@@ -111,14 +111,14 @@ class TensorList {
     const auto rows = [&](const char* name, const RowRange& range, const TensorView* bias) {
       std::vector<RowRange> ranges = {range};
       if (zeros > 0) ranges.push_back({nullptr, 0, zeros});
-      const Dtype dtype = type_of(range.source->dtype);
+      const Dtype dtype = type_of(range.source->written_dtype());
       tensors_.push_back(gather_ranges(prefix + name + ".weight", std::move(ranges), {width, hidden}, dtype));
       if (has_mlp_bias()) vector(prefix + name + ".bias", bias, part.up.count, zeros, dtype);
     };
     rows("gate_proj", part.gate, part.gate_bias);
     rows("up_proj", part.up, part.up_bias);
-    tensors_.push_back(pad_columns(prefix + "down_proj.weight", *part.down, width, type_of(part.down->dtype)));
-    if (has_mlp_bias()) vector(prefix + "down_proj.bias", part.down_bias, hidden, 0, type_of(part.down->dtype));
+    tensors_.push_back(pad_columns(prefix + "down_proj.weight", *part.down, width, type_of(part.down->written_dtype())));
+    if (has_mlp_bias()) vector(prefix + "down_proj.bias", part.down_bias, hidden, 0, type_of(part.down->written_dtype()));
   }
 
   const LlamaParts& parts_;

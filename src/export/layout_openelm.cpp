@@ -12,7 +12,7 @@ LlamaParts read_parts(const Model& model) { return read_llama_parts(model, "--la
 
 /// mlx-lm has no float64.
 Dtype type_of(const TensorView& source, const ExportOptions& options) {
-  const Dtype type = options.dtype.value_or(source.dtype);
+  const Dtype type = options.dtype.value_or(source.written_dtype());
   return type == Dtype::f64 ? Dtype::f32 : type;
 }
 

@@ -90,8 +90,9 @@ std::vector<OutputTensor> replace_heads(const Model& model, std::span<const Laye
   std::map<std::string_view, std::size_t> by_name;
   for (const TensorView& view : model.checkpoint().tensors()) {
     OutputTensor tensor;
-    tensor.spec = {view.name, view.dtype, view.shape};
+    tensor.spec = {view.name, view.written_dtype(), view.shape};
     if (dtype && is_attention_dtype(view.dtype)) tensor.spec.dtype = *dtype;
+    if (view.stored_as) tensor.spec.dtype = *view.stored_as;
     tensor.source = &view;
     by_name.emplace(view.name, tensors.size());
     tensors.push_back(std::move(tensor));

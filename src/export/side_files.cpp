@@ -11,6 +11,7 @@ std::vector<fs::path> side_files(const fs::path& folder) {
                                           ".onnx",        ".msgpack", ".h5", ".ot",  ".npz",  ".tflite"};
   static constexpr std::array kReplaced = {"config.json", "README.md", kReportFile};
   std::vector<fs::path> files;
+  if (!fs::is_directory(folder)) return files;  // a GGUF file holds everything itself
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (!entry.is_regular_file() || name.starts_with('.') || name.ends_with(".index.json")) continue;

@@ -34,21 +34,22 @@ struct Output {
   }
 
   /// Elements of the input, one after another, in the output's type.
-  void write_converted(std::span<const std::byte> bytes, Dtype from) {
+  void write_converted(const TensorSlice& source) {
     static constexpr std::size_t kUnit = 1 << 16;  // elements
-    const std::size_t in = size_of(from);
-    const std::size_t count = bytes.size() / in;
+    const std::size_t count = source.size();
     const std::size_t whole = count / kUnit;
-    const auto convert = [&](std::span<const std::byte> source, std::span<std::byte> out) {
-      convert_elements(source, from, tensor.spec.dtype, out);
-      if (tensor.shift != 0) add_shift(source, from, out);
+    const auto convert = [&](std::size_t first, std::size_t length, std::span<std::byte> out) {
+      std::vector<std::byte> made;
+      const auto bytes = source.part(first, length).bytes(made);
+      convert_elements(bytes, source.dtype(), tensor.spec.dtype, out);
+      if (tensor.shift != 0) add_shift(bytes, source.dtype(), out);
     };
-    write_units(whole, kUnit * size_of(tensor.spec.dtype), [&](std::size_t unit, std::span<std::byte> out) {
-      convert(bytes.subspan(unit * kUnit * in, kUnit * in), out);
-    });
-    if (whole * kUnit == count) return;
-    write_units(1, (count - whole * kUnit) * size_of(tensor.spec.dtype),
-                [&](std::size_t, std::span<std::byte> out) { convert(bytes.subspan(whole * kUnit * in), out); });
+    write_units(whole, kUnit * size_of(tensor.spec.dtype),
+                [&](std::size_t unit, std::span<std::byte> out) { convert(unit * kUnit, kUnit, out); });
+    const std::size_t rest = count - whole * kUnit;
+    if (rest == 0) return;
+    write_units(1, rest * size_of(tensor.spec.dtype),
+                [&](std::size_t, std::span<std::byte> out) { convert(whole * kUnit, rest, out); });
   }
 
   void add_shift(std::span<const std::byte> source, Dtype from, std::span<std::byte> out) const {
@@ -59,7 +60,7 @@ struct Output {
   }
 };
 
-std::span<const std::byte> bytes_of(const HeadRows& head, bool bias) { return bias ? head.bias : head.weight; }
+const TensorSlice& slice_of(const HeadRows& head, bool bias) { return bias ? head.bias : head.weight; }
 
 /// Rows i and i + half of `rows` become rows 2i and 2i + 1.
 void make_rotary_neighbours(std::span<std::byte> rows, std::size_t count) {
@@ -75,24 +76,26 @@ void make_rotary_neighbours(std::span<std::byte> rows, std::size_t count) {
 void write_heads(Output& output) {
   const OutputTensor& tensor = output.tensor;
   const AttentionLayer& layer = *tensor.layer;
-  const Dtype from = tensor.bias ? layer.bias_dtype : layer.dtype;
   const auto head_dim = static_cast<std::size_t>(layer.head_dim);
   const std::size_t elements = head_dim * static_cast<std::size_t>(tensor.bias ? 1 : layer.hidden_size);
   output.write_units(
       tensor.rows.size(), elements * size_of(tensor.spec.dtype), [&](std::size_t index, std::span<std::byte> out) {
         const RowSource& row = tensor.rows[index];
-        std::vector<std::span<const std::byte>> members;
+        std::vector<const TensorSlice*> slices;
         if (row.role != HeadRole::query) {
           const auto& heads = row.role == HeadRole::key ? layer.key : layer.value;
-          for (const std::uint8_t head : row.kv_members) members.push_back(bytes_of(heads[head], tensor.bias));
+          for (const std::uint8_t head : row.kv_members) slices.push_back(&slice_of(heads[head], tensor.bias));
         } else if (row.query_head != kZeroHead) {
-          members.push_back(bytes_of(layer.query[static_cast<std::size_t>(row.query_head)], tensor.bias));
+          slices.push_back(&slice_of(layer.query[static_cast<std::size_t>(row.query_head)], tensor.bias));
         }
-        if (members.empty()) {
+        if (slices.empty()) {
           std::ranges::fill(out, std::byte{0});
           return;
         }
-        merge_mean(members, from, tensor.spec.dtype, out);
+        std::vector<std::vector<std::byte>> made(slices.size());
+        std::vector<std::span<const std::byte>> members;
+        for (std::size_t i = 0; i < slices.size(); ++i) members.push_back(slices[i]->bytes(made[i]));
+        merge_mean(members, slices.front()->dtype(), tensor.spec.dtype, out);
         if (tensor.rotary_neighbours) make_rotary_neighbours(out, head_dim);
       });
 }
@@ -101,11 +104,11 @@ void write_columns(Output& output) {
   const OutputTensor& tensor = output.tensor;
   const Dtype from = tensor.source->dtype;
   const auto rows = static_cast<std::size_t>(tensor.spec.shape[0]);
-  const std::size_t in_row = tensor.source->bytes.size() / rows;
   const std::size_t in_block = static_cast<std::size_t>(tensor.column_block) * size_of(from);
   const std::size_t out_block = static_cast<std::size_t>(tensor.column_block) * size_of(tensor.spec.dtype);
   output.write_units(rows, tensor.column_order.size() * out_block, [&](std::size_t row, std::span<std::byte> out) {
-    const auto source = tensor.source->bytes.subspan(row * in_row, in_row);
+    std::vector<std::byte> made;
+    const auto source = tensor.source->rows(static_cast<std::int64_t>(row), 1).bytes(made);
     for (std::size_t i = 0; i < tensor.column_order.size(); ++i) {
       const auto block = out.subspan(i * out_block, out_block);
       if (const int head = tensor.column_order[i]; head == kZeroHead) {
@@ -126,9 +129,7 @@ void write_ranges(Output& output) {
   for (const RowRange& range : output.tensor.ranges) {
     const auto count = static_cast<std::size_t>(range.count);
     if (range.source) {
-      const std::size_t row = row_elements * size_of(range.source->dtype);
-      output.write_converted(range.source->bytes.subspan(static_cast<std::size_t>(range.first) * row, count * row),
-                             range.source->dtype);
+      output.write_converted(range.source->rows(range.first, range.count));
     } else {
       output.write_units(count, row_elements * size_of(output.tensor.spec.dtype),
                          [](std::size_t, std::span<std::byte> out) { std::ranges::fill(out, std::byte{0}); });
@@ -144,13 +145,13 @@ void write_values(Output& output) {
 
 // Mapped pages count as this process's memory until they are let go.
 void let_go(const OutputTensor& tensor) {
-  if (tensor.source) Checkpoint::done_with(tensor.source->bytes);
+  if (tensor.source) Checkpoint::done_with(tensor.source->stored);
   for (const RowRange& range : tensor.ranges) {
-    if (range.source) Checkpoint::done_with(range.source->bytes);
+    if (range.source) Checkpoint::done_with(range.source->stored);
   }
   if (tensor.kind != OutputTensor::Kind::heads) return;
   for (const auto* heads : {&tensor.layer->query, &tensor.layer->key, &tensor.layer->value}) {
-    for (const HeadRows& head : *heads) Checkpoint::done_with(bytes_of(head, tensor.bias));
+    for (const HeadRows& head : *heads) Checkpoint::done_with(slice_of(head, tensor.bias).pages());
   }
 }
 
@@ -172,10 +173,11 @@ void write_tensor(const OutputTensor& tensor, TensorSink& writer, std::vector<st
       write_values(output);
       break;
     case OutputTensor::Kind::copy:
-      if (tensor.source->dtype == tensor.spec.dtype && tensor.shift == 0) {
+      if ((tensor.source->dtype == tensor.spec.dtype || tensor.source->stored_as == tensor.spec.dtype) &&
+          tensor.shift == 0) {
         writer.copy(tensor.spec.name, *tensor.source);
       } else {
-        output.write_converted(tensor.source->bytes, tensor.source->dtype);
+        output.write_converted(tensor.source->all());
       }
   }
   let_go(tensor);

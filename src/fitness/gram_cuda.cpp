@@ -19,18 +19,20 @@ at::ScalarType scalar_type(Dtype dtype) {
   }
 }
 
-at::Tensor bytes_on_gpu(std::span<const std::byte> bytes, Dtype dtype, const at::Device& gpu) {
+at::Tensor on_gpu(const TensorSlice& slice, const at::Device& gpu) {
+  std::vector<std::byte> buffer;
+  const std::span<const std::byte> bytes = slice.bytes(buffer);
   // from_blob wants a mutable pointer; the tensor is only read.
   auto* data = const_cast<std::byte*>(bytes.data());
   const auto raw = at::from_blob(data, {static_cast<std::int64_t>(bytes.size())}, at::TensorOptions().dtype(at::kByte));
-  return raw.to(gpu).view(scalar_type(dtype)).to(at::kDouble);
+  return raw.to(gpu).view(scalar_type(slice.dtype())).to(at::kDouble);
 }
 
-std::vector<double> gram(const std::vector<HeadRows>& heads, const AttentionLayer& layer, const at::Device& gpu) {
+std::vector<double> gram(const std::vector<HeadRows>& heads, const at::Device& gpu) {
   std::vector<at::Tensor> rows;
   for (const HeadRows& head : heads) {
-    at::Tensor row = bytes_on_gpu(head.weight, layer.dtype, gpu);
-    if (!head.bias.empty()) row = at::cat({row, bytes_on_gpu(head.bias, layer.bias_dtype, gpu)});
+    at::Tensor row = on_gpu(head.weight, gpu);
+    if (!head.bias.empty()) row = at::cat({row, on_gpu(head.bias, gpu)});
     rows.push_back(row);
   }
   const at::Tensor stacked = at::stack(rows);
@@ -44,7 +46,7 @@ HeadGram gram_on_cuda(const AttentionLayer& layer, const Device& device) {
   const c10::InferenceMode no_gradients;
   const at::Device gpu = gpu_device(device.index);
   try {
-    return {layer.kv_heads, gram(layer.key, layer, gpu), gram(layer.value, layer, gpu)};
+    return {layer.kv_heads, gram(layer.key, gpu), gram(layer.value, gpu)};
   } catch (const c10::Error& error) {
     throw Error(ErrorKind::io, device.name(), "the GPU could not do the computation", error.what_without_backtrace(),
                 "Use --device cpu.");

@@ -31,11 +31,16 @@ void add_tasks(std::vector<Task>& tasks, const AttentionLayer& layer, const std:
   if (!heads.front().bias.empty()) tasks.push_back({&heads, true, 0, static_cast<std::size_t>(layer.head_dim), {}});
 }
 
-void run(Task& task, const AttentionLayer& layer) {
+void run(Task& task) {
+  const std::size_t heads = task.heads->size();
+  const auto slice_of = [&](const HeadRows& head) -> const TensorSlice& { return task.bias ? head.bias : head.weight; };
+  std::vector<std::vector<std::byte>> buffers(heads);
   std::vector<const std::byte*> rows;
-  rows.reserve(task.heads->size());
-  for (const HeadRows& head : *task.heads) rows.push_back((task.bias ? head.bias : head.weight).data());
-  task.gram = gram_of_rows(rows, task.bias ? layer.bias_dtype : layer.dtype, task.begin, task.end);
+  rows.reserve(heads);
+  for (std::size_t i = 0; i < heads; ++i) {
+    rows.push_back(slice_of((*task.heads)[i]).part(task.begin, task.end - task.begin).bytes(buffers[i]).data());
+  }
+  task.gram = gram_of_rows(rows, slice_of(task.heads->front()).dtype(), 0, task.end - task.begin);
 }
 
 HeadGram gram_on_cpu(const AttentionLayer& layer) {
@@ -43,7 +48,7 @@ HeadGram gram_on_cpu(const AttentionLayer& layer) {
   add_tasks(tasks, layer, layer.key);
   const std::size_t key_tasks = tasks.size();
   add_tasks(tasks, layer, layer.value);
-  parallel_for(tasks.size(), [&](std::size_t i) { run(tasks[i], layer); });
+  parallel_for(tasks.size(), [&](std::size_t i) { run(tasks[i]); });
   const auto size = static_cast<std::size_t>(layer.kv_heads) * static_cast<std::size_t>(layer.kv_heads);
   HeadGram gram{layer.kv_heads, std::vector<double>(size), std::vector<double>(size)};
   for (std::size_t t = 0; t < tasks.size(); ++t) {

@@ -15,7 +15,7 @@ T config_value(const Model& model, const nlohmann::ordered_json& value, const st
                     : std::is_same_v<T, bool> ? value.is_boolean()
                                               : value.is_string();
   if (!fits)
-    throw Error(ErrorKind::corrupt, (model.path() / "config.json").string(), "\"" + key + "\" has the wrong type",
+    throw Error(ErrorKind::corrupt, model.config_file().string(), "\"" + key + "\" has the wrong type",
                 value.dump());
   return value.get<T>();
 }

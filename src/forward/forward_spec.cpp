@@ -27,7 +27,7 @@ constexpr std::array<NamedActivation, 9> kActivations = {{
     {"relu2", Activation::relu_squared},
 }};
 
-std::string config_file(const Model& model) { return (model.path() / "config.json").string(); }
+std::string config_file(const Model& model) { return model.config_file().string(); }
 
 Activation read_activation(const Model& model, const ForwardDescription& names) {
   std::string name = config_value(model, names.activation);

@@ -10,7 +10,7 @@ namespace {
 /// Adds heads whose rows follow one another in memory as few parts.
 void add_heads(LinearSource& source, const std::vector<HeadRows>& heads, const AttentionLayer& layer) {
   for (const HeadRows& head : heads) {
-    source.parts.push_back({head.weight, head.bias, layer.head_dim, layer.dtype, layer.bias_dtype});
+    source.parts.push_back({head.weight, head.bias, layer.head_dim});
   }
 }
 
@@ -43,12 +43,12 @@ template <typename Visit>
 void for_each_tensor(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec, const Visit& visit) {
   const std::string prefix = layer_prefix(spec, attention.layer);
   for (const std::string* name : {&spec.names->mlp_gate, &spec.names->mlp_up, &spec.names->mlp_down}) {
-    if (const TensorView* tensor = model.checkpoint().find(prefix + *name + ".weight")) visit(tensor->bytes);
+    if (const TensorView* tensor = model.checkpoint().find(prefix + *name + ".weight")) visit(tensor->stored);
   }
   for (const auto* heads : {&attention.query, &attention.key, &attention.value}) {
-    for (const HeadRows& head : *heads) visit(head.weight);
+    for (const HeadRows& head : *heads) visit(head.weight.pages());
   }
-  visit(attention.output->bytes);
+  visit(attention.output->stored);
 }
 
 void require_fits(const Linear& linear, std::int64_t inputs, std::int64_t outputs, const std::string& where) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/parallel.hpp"
 
@@ -41,11 +40,9 @@ at::Tensor read_rows(const LinearSource& source) {
   float* const data = matrix.data_ptr<float>();
   parallel_for(pieces.size(), [&](std::size_t i) {
     const Piece& piece = pieces[i];
-    const std::size_t row_bytes = piece.part->weight.size() / static_cast<std::size_t>(piece.part->rows);
-    decode(piece.part->weight.subspan(static_cast<std::size_t>(piece.first) * row_bytes,
-                                      static_cast<std::size_t>(piece.count) * row_bytes),
-           piece.part->dtype,
-           std::span(data + piece.target * source.inputs, static_cast<std::size_t>(piece.count * source.inputs)));
+    const auto elements = static_cast<std::size_t>(piece.count * source.inputs);
+    piece.part->weight.part(static_cast<std::uint64_t>(piece.first * source.inputs), elements)
+        .read(std::span(data + piece.target * source.inputs, elements));
   });
   return matrix;
 }
@@ -55,7 +52,7 @@ at::Tensor read_bias(const LinearSource& source, std::int64_t outputs) {
   at::Tensor bias = at::zeros({outputs});
   float* data = bias.data_ptr<float>();
   for (const LinearSource::Part& part : source.parts) {
-    if (!part.bias.empty()) decode(part.bias, part.bias_dtype, std::span(data, static_cast<std::size_t>(part.rows)));
+    if (!part.bias.empty()) part.bias.read(std::span(data, static_cast<std::size_t>(part.rows)));
     data += part.rows;
   }
   return bias;
@@ -80,8 +77,7 @@ void LinearSource::add(const TensorView& weight, const TensorView* bias) {
                 "must be a matrix of " + std::to_string(inputs) + " columns with a bias of as many elements as rows");
   }
   inputs = weight.shape[1];
-  parts.push_back({weight.bytes, bias ? bias->bytes : std::span<const std::byte>(), weight.shape[0], weight.dtype,
-                   bias ? bias->dtype : weight.dtype});
+  parts.push_back({weight.all(), bias ? bias->all() : TensorSlice(), weight.shape[0]});
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
@@ -102,7 +98,7 @@ Linear read_linear(const LinearSource& source, const Runtime& runtime) {
 at::Tensor widened(const TensorView& tensor) {
   require_float(tensor);
   at::Tensor out = at::empty(tensor.shape);
-  decode(tensor.bytes, tensor.dtype, std::span(out.data_ptr<float>(), static_cast<std::size_t>(out.numel())));
+  tensor.all().read(std::span(out.data_ptr<float>(), static_cast<std::size_t>(out.numel())));
   return out;
 }
 

@@ -11,11 +11,9 @@ namespace qcqa {
 /// Rows of a weight matrix and of its bias where they lie in a checkpoint, in the order wanted.
 struct LinearSource {
   struct Part {
-    std::span<const std::byte> weight;  ///< `rows` rows, packed
-    std::span<const std::byte> bias;    ///< `rows` elements, or empty for zeros
+    TensorSlice weight;  ///< `rows` rows
+    TensorSlice bias;    ///< `rows` elements, or empty for zeros
     std::int64_t rows = 0;
-    Dtype dtype{};
-    Dtype bias_dtype{};
   };
   std::vector<Part> parts;
   std::int64_t inputs = 0;

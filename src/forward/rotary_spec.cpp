@@ -77,7 +77,7 @@ class RopeKeys {
   }
 
  private:
-  [[nodiscard]] std::string file() const { return (model_.path() / "config.json").string(); }
+  [[nodiscard]] std::string file() const { return model_.config_file().string(); }
 
   const Model& model_;
   ordered_json keys_ = ordered_json::object();

@@ -34,7 +34,6 @@ Transformer::Transformer(const Model& model, const Runtime& runtime, std::span<c
 
 at::Tensor Transformer::embed(std::span<const std::int32_t> tokens) const {
   const std::int64_t width = hidden_size();
-  const std::size_t row_bytes = embedding_->bytes.size() / static_cast<std::size_t>(vocabulary());
   at::Tensor out = at::empty({static_cast<std::int64_t>(tokens.size()), width});
   float* const data = out.data_ptr<float>();
   for (const std::int32_t token : tokens) {
@@ -46,9 +45,7 @@ at::Tensor Transformer::embed(std::span<const std::int32_t> tokens) const {
   }
   const auto row_size = static_cast<std::size_t>(width);
   parallel_for(tokens.size(), [&](std::size_t i) {
-    const auto token = static_cast<std::size_t>(tokens[i]);
-    decode(embedding_->bytes.subspan(token * row_bytes, row_bytes), embedding_->dtype,
-           std::span(data + i * row_size, row_size));
+    embedding_->rows(tokens[i], 1).read(std::span(data + i * row_size, row_size));
   });
   out = out.to(runtime_.options());
   return spec_.embedding_multiplier == 1 ? out : out.mul_(spec_.embedding_multiplier);

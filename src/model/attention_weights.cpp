@@ -22,12 +22,12 @@ at::Tensor read_heads(const std::vector<HeadRows>& heads, const AttentionLayer& 
   at::Tensor out = at::zeros({static_cast<std::int64_t>(heads.size()), layer.head_dim, inputs}, kDouble);
   parallel_for(heads.size(), [&](std::size_t head) {
     at::Tensor weight = at::empty({layer.head_dim, width}, kDouble);
-    decode(heads[head].weight, layer.dtype, values_of(weight));
+    heads[head].weight.read(values_of(weight));
     const at::Tensor place = out.select(0, static_cast<std::int64_t>(head));
     place.narrow(1, 0, width).copy_(weight);
     if (heads[head].bias.empty()) return;
     at::Tensor bias = at::empty({layer.head_dim}, kDouble);
-    decode(heads[head].bias, layer.bias_dtype, values_of(bias));
+    heads[head].bias.read(values_of(bias));
     place.select(1, width).copy_(bias);
   });
   return out;
@@ -53,7 +53,7 @@ AttentionWeights read_attention_weights(const AttentionLayer& layer) {
   const bool bias = has_bias(layer.query) || has_bias(layer.key) || has_bias(layer.value);
   const std::int64_t inputs = layer.hidden_size + (bias ? 1 : 0);
   at::Tensor output = at::empty({layer.hidden_size, layer.query_heads, layer.head_dim}, kDouble);
-  decode(layer.output->bytes, layer.output->dtype, values_of(output));
+  layer.output->all().read(values_of(output));
   return {.query = read_heads(layer.query, layer, inputs),
           .key = read_heads(layer.key, layer, inputs),
           .value = read_heads(layer.value, layer, inputs),
@@ -74,15 +74,16 @@ std::vector<TensorBytes> attention_tensors(const Model& model, const AttentionLa
   std::vector<TensorBytes> tensors;
   for (const Projection& projection : architecture.projections) {
     const at::Tensor rows = projection_rows(projection, weights);
-    tensors.push_back(tensor_bytes(architecture.tensor_name(layer.layer, projection.tensor, ".weight"),
-                                   rows.narrow(1, 0, layer.hidden_size), layer.dtype));
+    const std::string weight = architecture.tensor_name(layer.layer, projection.tensor, ".weight");
+    tensors.push_back(tensor_bytes(weight, rows.narrow(1, 0, layer.hidden_size),
+                                   model.checkpoint().at(weight).written_dtype()));
     const std::string bias = architecture.tensor_name(layer.layer, projection.tensor, ".bias");
-    if (model.checkpoint().find(bias)) {
-      tensors.push_back(tensor_bytes(bias, rows.select(1, layer.hidden_size), layer.bias_dtype));
+    if (const TensorView* view = model.checkpoint().find(bias)) {
+      tensors.push_back(tensor_bytes(bias, rows.select(1, layer.hidden_size), view->written_dtype()));
     }
   }
   const at::Tensor output = weights.output.transpose(0, 1).reshape({layer.hidden_size, -1});
-  tensors.push_back(tensor_bytes(layer.output->name, output, layer.output->dtype));
+  tensors.push_back(tensor_bytes(layer.output->name, output, layer.output->written_dtype()));
   return tensors;
 }
 

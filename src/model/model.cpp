@@ -1,8 +1,13 @@
 #include "qcqa/model/model.hpp"
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 
+#include "checkpoint/gguf.hpp"
 #include "checkpoint/json_file.hpp"
+#include "model/float8_source.hpp"
+#include "model/gguf_source.hpp"
 #include "qcqa/support/error.hpp"
 #include "qcqa/support/limits.hpp"
 
@@ -112,22 +117,12 @@ void require_attention_dtype(const TensorView& tensor) {
   }
 }
 
-void require_same_dtype(const TensorView& tensor, const TensorView& first) {
-  if (tensor.dtype != first.dtype) {
-    throw Error(ErrorKind::unsupported, tensor.file.string() + ": " + tensor.name,
-                "all attention weights (and all biases) of a layer must have one type",
-                std::string(dtype_name(tensor.dtype)) + " beside " + std::string(dtype_name(first.dtype)) + " of " + first.name);
-  }
-}
-
 AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& architecture, const Shape& shape, int index) {
   AttentionLayer layer{.layer = index, .query_heads = shape.query_heads, .kv_heads = shape.kv_heads,
                        .head_dim = shape.head_dim, .hidden_size = shape.hidden_size};
   layer.query.resize(static_cast<std::size_t>(shape.query_heads));
   layer.key.resize(static_cast<std::size_t>(shape.kv_heads));
   layer.value.resize(static_cast<std::size_t>(shape.kv_heads));
-  const TensorView* first_weight = nullptr;
-  const TensorView* first_bias = nullptr;
   for (const Projection& projection : architecture.projections) {
     const auto slots = head_slots(projection, shape.query_heads, shape.kv_heads);
     const std::int64_t rows = static_cast<std::int64_t>(slots.size()) * shape.head_dim;
@@ -135,53 +130,95 @@ AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& arch
     const TensorView* bias = checkpoint.find(architecture.tensor_name(index, projection.tensor, ".bias"));
     require_attention_dtype(weight);
     require_shape(weight, {rows, shape.hidden_size});
-    if (!first_weight) first_weight = &weight;
-    require_same_dtype(weight, *first_weight);
     if (bias) {
       require_attention_dtype(*bias);
       require_shape(*bias, {rows});
-      if (!first_bias) first_bias = bias;
-      require_same_dtype(*bias, *first_bias);
     }
-    const std::size_t head_bytes = weight.bytes.size() / slots.size();
-    const std::size_t head_bias_bytes = bias ? bias->bytes.size() / slots.size() : 0;
     for (std::size_t i = 0; i < slots.size(); ++i) {
       auto& heads = slots[i].role == HeadRole::query ? layer.query : slots[i].role == HeadRole::key ? layer.key : layer.value;
       HeadRows& head = heads[static_cast<std::size_t>(slots[i].head)];
-      head.weight = weight.bytes.subspan(i * head_bytes, head_bytes);
-      if (bias) head.bias = bias->bytes.subspan(i * head_bias_bytes, head_bias_bytes);
+      const std::int64_t first = static_cast<std::int64_t>(i) * shape.head_dim;
+      head.weight = weight.rows(first, shape.head_dim);
+      if (bias) head.bias = bias->rows(first, shape.head_dim);
+      if (slots[i].role == HeadRole::key) layer.dtype = weight.written_dtype();
     }
   }
-  layer.dtype = first_weight->dtype;
-  layer.bias_dtype = first_bias ? first_bias->dtype : layer.dtype;
   layer.output = &checkpoint.at(architecture.tensor_name(index, architecture.output, ".weight"));
   require_attention_dtype(*layer.output);
   require_shape(*layer.output, {shape.hidden_size, static_cast<std::int64_t>(shape.query_heads) * shape.head_dim});
   return layer;
 }
 
-}  // namespace
-
-Model Model::open(const fs::path& folder) {
-  std::error_code ignored;
-  if (!fs::is_directory(folder, ignored)) {
-    const bool exists = fs::exists(folder, ignored);
-    throw Error(exists ? ErrorKind::invalid_argument : ErrorKind::not_found, folder.string(),
-                "a model is a folder with config.json and weights", exists ? "a file" : "nothing there",
-                "Give the path of a downloaded Hugging Face model folder.");
+std::vector<std::string> attention_weights_of(const Architecture& architecture, int layers) {
+  std::vector<std::string> names;
+  for (int layer = 0; layer < layers; ++layer) {
+    for (const Projection& projection : architecture.projections)
+      names.push_back(architecture.tensor_name(layer, projection.tensor, ".weight"));
+    names.push_back(architecture.tensor_name(layer, architecture.output, ".weight"));
   }
-  const fs::path config_file = folder / "config.json";
-  ordered_json config = read_config(config_file);
-  const Architecture& architecture = find_architecture(config, config_file);
-  return Model(folder, std::move(config), architecture, Checkpoint::open(folder));
+  return names;
 }
 
-Model::Model(fs::path path, ordered_json config, const Architecture& architecture, Checkpoint checkpoint)
-    : path_(std::move(path)), config_(std::move(config)), architecture_(&architecture), checkpoint_(std::move(checkpoint)) {
-  const Shape shape = read_shape(config_, architecture, path_ / "config.json");
+/// The only GGUF file in a folder. @throws Error(invalid_argument) when there are several
+std::optional<fs::path> only_gguf_in(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() == ".gguf") found.push_back(entry.path());
+  }
+  if (found.empty()) return std::nullopt;
+  if (found.size() == 1) return found.front();
+  std::ranges::sort(found);
+  std::string names;
+  for (const fs::path& file : found) names += (names.empty() ? "" : ", ") + file.filename().string();
+  throw Error(ErrorKind::invalid_argument, folder.string(), "must hold config.json and weights, or one GGUF file", names,
+              "Give the path of one of these files.");
+}
+
+}  // namespace
+
+Model Model::open(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_regular_file(path, ignored) && is_gguf(path)) return open_gguf(path, {});
+  if (!fs::is_directory(path, ignored)) {
+    const bool exists = fs::exists(path, ignored);
+    throw Error(exists ? ErrorKind::invalid_argument : ErrorKind::not_found, path.string(),
+                "a model is a folder with config.json and weights, or a GGUF file", exists ? "another file" : "nothing there",
+                "Give the path of a downloaded Hugging Face model folder.");
+  }
+  const fs::path config_file = path / "config.json";
+  if (!fs::exists(config_file, ignored)) {
+    if (const auto file = only_gguf_in(path)) return open_gguf(*file, {"the folder's model is " + file->filename().string()});
+  }
+  ordered_json config = read_config(config_file);
+  const Architecture& architecture = find_architecture(config, config_file);
+  return Model(path, std::move(config), architecture, Checkpoint::open(path), nullptr);
+}
+
+Model Model::open_gguf(const fs::path& file, std::vector<std::string> notes) {
+  auto gguf = std::make_shared<const GgufFile>(read_gguf(file));
+  GgufSource source = read_gguf_source(*gguf);
+  const Architecture& architecture = find_architecture(source.config, file);
+  Model model(file, std::move(source.config), architecture, std::move(source.checkpoint), std::move(gguf));
+  for (auto* more : {&notes, &source.notes}) model.notes_.insert(model.notes_.end(), more->begin(), more->end());
+  return model;
+}
+
+Model::Model(fs::path path, ordered_json config, const Architecture& architecture, Checkpoint checkpoint,
+             std::shared_ptr<const GgufFile> gguf)
+    : path_(std::move(path)), config_(std::move(config)), architecture_(&architecture), checkpoint_(std::move(checkpoint)),
+      gguf_(std::move(gguf)) {
+  notes_.assign(checkpoint_.notes().begin(), checkpoint_.notes().end());
+  const Shape shape = read_shape(config_, architecture, config_file());
+  if (has_float8(checkpoint_)) {
+    Float8Source source = read_float8_source(checkpoint_, config_, attention_weights_of(architecture, shape.layers));
+    checkpoint_ = std::move(source.checkpoint);
+    config_ = std::move(source.config);
+    notes_.insert(notes_.end(), source.notes.begin(), source.notes.end());
+  }
   const auto layer_shape = [&](int i) {
     const Shape of_layer = shape.of_layer(i);
-    require_head_counts(of_layer, path_ / "config.json");
+    require_head_counts(of_layer, config_file());
     return of_layer;
   };
   layers_.reserve(static_cast<std::size_t>(shape.layers));
@@ -189,7 +226,7 @@ Model::Model(fs::path path, ordered_json config, const Architecture& architectur
 }
 
 Model Model::with(const Checkpoint& replacements) const {
-  return Model(path_, config_, *architecture_, checkpoint_.with(replacements));
+  return Model(path_, config_, *architecture_, checkpoint_.with(replacements), gguf_);
 }
 
 std::int64_t Model::parameter_count() const noexcept {

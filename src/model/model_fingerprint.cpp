@@ -8,11 +8,13 @@ namespace {
 
 /// The beginning of the first head and the end of the last: enough to tell two trainings apart.
 void add_samples(Fnv1a& hash, std::span<const HeadRows> heads) {
-  static constexpr std::size_t kSample = 1024;
-  const auto first = heads.front().weight;
-  const auto last = heads.back().weight;
-  hash.add(first.first(std::min(kSample, first.size())));
-  hash.add(last.last(std::min(kSample, last.size())));
+  static constexpr std::size_t kSample = 1024;  // bytes
+  std::vector<std::byte> buffer;
+  const TensorSlice& first = heads.front().weight;
+  const TensorSlice& last = heads.back().weight;
+  const std::size_t elements = std::min(kSample / (static_cast<std::size_t>(dtype_bits(first.dtype())) / 8), first.size());
+  hash.add(first.part(0, elements).bytes(buffer));
+  hash.add(last.part(last.size() - elements, elements).bytes(buffer));
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ bool opens(const std::filesystem::path& file) {
     const Checkpoint checkpoint = Checkpoint::open(file);
     unsigned sum = 0;
     for (const TensorView& view : checkpoint.tensors()) {
-      for (const std::byte byte : view.bytes) sum += static_cast<unsigned>(byte);
+      for (const std::byte byte : view.stored) sum += static_cast<unsigned>(byte);
     }
     EXPECT_LT(sum, 1u << 30);
     return true;

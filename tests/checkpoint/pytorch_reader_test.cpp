@@ -30,7 +30,7 @@ std::string one_tensor(int offset, const std::vector<int>& size, const std::vect
 }
 
 std::string text_of(const TensorView& view) {
-  return {reinterpret_cast<const char*>(view.bytes.data()), view.bytes.size()};
+  return {reinterpret_cast<const char*>(view.stored.data()), view.stored.size()};
 }
 
 TEST(PytorchReader, ReadsTensorsInPlace) {
@@ -79,7 +79,7 @@ TEST(PytorchReader, LetsTiedTensorsShareAStorage) {
   const Checkpoint checkpoint = open_bytes(
       folder, pytorch_bytes(p_state_dict(p_text("a") + tensor + "q\x05" + p_text("b") + "h\x05"),
                             {"12345678"}));
-  EXPECT_EQ(checkpoint.at("a").bytes.data(), checkpoint.at("b").bytes.data());
+  EXPECT_EQ(checkpoint.at("a").stored.data(), checkpoint.at("b").stored.data());
 }
 
 TEST(PytorchReader, ReadsParametersPlainDictsAndAttributes) {

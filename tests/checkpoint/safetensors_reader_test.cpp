@@ -41,7 +41,7 @@ TEST(SafetensorsReader, ReadsTensorsInPlace) {
   EXPECT_EQ(checkpoint.tensors()[0].shape, (std::vector<std::int64_t>{2, 1}));
   EXPECT_EQ(checkpoint.tensors()[0].dtype, Dtype::i16);
   EXPECT_EQ(checkpoint.at("a").element_count(), 2);
-  EXPECT_EQ(std::memcmp(checkpoint.at("b").bytes.data(), "xyz", 3), 0);
+  EXPECT_EQ(std::memcmp(checkpoint.at("b").stored.data(), "xyz", 3), 0);
   EXPECT_EQ(checkpoint.total_bytes(), 7u);
   EXPECT_EQ(checkpoint.format(), CheckpointFormat::safetensors);
 }

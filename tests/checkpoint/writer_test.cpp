@@ -26,7 +26,7 @@ std::span<const std::byte> bytes_of(std::string_view text) {
 }
 
 std::string text_of(const TensorView& view) {
-  return {reinterpret_cast<const char*>(view.bytes.data()), view.bytes.size()};
+  return {reinterpret_cast<const char*>(view.stored.data()), view.stored.size()};
 }
 
 TensorSpec u8(std::string name, std::int64_t size) { return {std::move(name), Dtype::u8, {size}}; }

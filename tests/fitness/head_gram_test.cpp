@@ -19,21 +19,19 @@ namespace {
 
 using namespace testing;
 
-std::vector<double> decoded(const HeadRows& head, const AttentionLayer& layer) {
-  std::vector<double> values(head.weight.size() * 8 / static_cast<std::size_t>(dtype_bits(layer.dtype)));
-  decode(head.weight, layer.dtype, values);
-  std::vector<double> bias(head.bias.size() * 8 / static_cast<std::size_t>(dtype_bits(layer.bias_dtype)));
-  decode(head.bias, layer.bias_dtype, bias);
+std::vector<double> decoded(const HeadRows& head) {
+  std::vector<double> values = values_of(head.weight);
+  const std::vector<double> bias = values_of(head.bias);
   values.insert(values.end(), bias.begin(), bias.end());
   return values;
 }
 
 /// The definition: squared deviations from the group's mean, in long double.
-double direct_wse(const AttentionLayer& layer, const std::vector<HeadRows>& heads, const Grouping& grouping) {
+double direct_wse(const std::vector<HeadRows>& heads, const Grouping& grouping) {
   long double error = 0;
   for (const auto& members : grouping.members()) {
     std::vector<std::vector<double>> rows;
-    for (const std::uint8_t head : members) rows.push_back(decoded(heads[head], layer));
+    for (const std::uint8_t head : members) rows.push_back(decoded(heads[head]));
     for (std::size_t i = 0; i < rows.front().size(); ++i) {
       long double mean = 0;
       for (const auto& row : rows) mean += row[i];
@@ -53,8 +51,8 @@ void expect_wse_is_direct(const Model& model, const Device& device = {}) {
       for (int& label : labels) label = static_cast<int>(random() % 3);
       const Grouping grouping = Grouping::from_labels(labels);
       const CostParts parts = grouping_cost_parts(cost, grouping);
-      const double k = direct_wse(layer, layer.key, grouping);
-      const double v = direct_wse(layer, layer.value, grouping);
+      const double k = direct_wse(layer.key, grouping);
+      const double v = direct_wse(layer.value, grouping);
       EXPECT_NEAR(parts.k, k, 1e-9 * k);
       EXPECT_NEAR(parts.v, v, 1e-9 * v);
       EXPECT_NEAR(grouping_cost(cost, grouping), k + v, 1e-9 * (k + v));

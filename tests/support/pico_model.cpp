@@ -44,16 +44,10 @@ const Architecture& architecture_of(const std::string& family) {
   return *std::ranges::find(all, family, &Architecture::family);
 }
 
-std::vector<double> decoded(std::span<const std::byte> bytes, Dtype dtype) {
-  std::vector<double> values(bytes.size() * 8 / static_cast<std::size_t>(dtype_bits(dtype)));
-  decode(bytes, dtype, values);
-  return values;
-}
-
 /// x (hidden_size) -> head_dim, with bias.
 std::vector<double> project(const HeadRows& head, const AttentionLayer& layer, std::span<const double> x) {
-  const auto weight = decoded(head.weight, layer.dtype);
-  auto out = head.bias.empty() ? std::vector<double>(static_cast<std::size_t>(layer.head_dim)) : decoded(head.bias, layer.bias_dtype);
+  const auto weight = values_of(head.weight);
+  auto out = head.bias.empty() ? std::vector<double>(static_cast<std::size_t>(layer.head_dim)) : values_of(head.bias);
   for (std::size_t row = 0; row < out.size(); ++row) {
     for (std::size_t column = 0; column < x.size(); ++column) out[row] += weight[row * x.size() + column] * x[column];
   }
@@ -125,7 +119,13 @@ std::vector<std::pair<std::string, std::string>> folder_contents(const std::file
   return files;
 }
 
-std::vector<double> values_of(const TensorView& tensor) { return decoded(tensor.bytes, tensor.dtype); }
+std::vector<double> values_of(const TensorSlice& slice) {
+  std::vector<double> values(slice.size());
+  slice.read(values);
+  return values;
+}
+
+std::vector<double> values_of(const TensorView& tensor) { return values_of(tensor.all()); }
 
 std::vector<double> attention_output(const AttentionLayer& layer, int tokens, std::uint64_t seed) {
   const auto width = static_cast<std::size_t>(layer.hidden_size);

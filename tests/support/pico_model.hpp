@@ -32,6 +32,7 @@ void write_pico_model(const std::filesystem::path& folder, const PicoModel& pico
 
 /// Elements of a tensor, widened.
 [[nodiscard]] std::vector<double> values_of(const TensorView& tensor);
+[[nodiscard]] std::vector<double> values_of(const TensorSlice& slice);
 
 /// The output of one attention block in float64 for `tokens` random input vectors (hidden_size each), causal, softmax,
 /// no rotary embedding (it acts on all heads alike, so grouping does not interact with it).

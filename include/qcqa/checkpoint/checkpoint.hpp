@@ -8,23 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "qcqa/checkpoint/dtype.hpp"
+#include "qcqa/checkpoint/tensor_view.hpp"
 
 namespace qcqa {
 
-/// One tensor of an open checkpoint. `bytes` points into a memory map that lives as long as the Checkpoint.
-struct TensorView {
-  std::string name;
-  Dtype dtype{};
-  std::vector<std::int64_t> shape;
-  std::span<const std::byte> bytes;  ///< row-major, little-endian, not necessarily aligned
-  std::filesystem::path file;        ///< the shard it lies in
-  std::uint64_t file_offset = 0;     ///< where in that file `bytes` starts
+enum class CheckpointFormat { safetensors, pytorch, gguf };
 
-  [[nodiscard]] std::int64_t element_count() const noexcept;
-};
-
-enum class CheckpointFormat { safetensors, pytorch };
+struct GgufFile;
 
 /// A validated, memory-mapped set of named tensors: `model.safetensors[.index.json]` or
 /// `pytorch_model.bin[.index.json]` in a folder, or one such file.
@@ -37,12 +27,20 @@ class Checkpoint {
   /// @throws Error(not_found, corrupt, unsupported, io), one message per rule of the format
   [[nodiscard]] static Checkpoint open(const std::filesystem::path& path);
 
+  /// The tensors of a GGUF file, under their names there.
+  [[nodiscard]] static Checkpoint of(const GgufFile& file);
+
   [[nodiscard]] const std::filesystem::path& path() const noexcept;
   [[nodiscard]] CheckpointFormat format() const noexcept;
 
   /// This checkpoint with the tensors of `other` in the place of its own of the same names.
   /// @throws Error(invalid_argument) for a tensor that is not here, or has another shape here
   [[nodiscard]] Checkpoint with(const Checkpoint& other) const;
+
+  /// The same files seen as other tensors: under other names, with derived values, some left out.
+  /// @param views  of tensors of this checkpoint
+  /// @throws Error(corrupt) when two have one name
+  [[nodiscard]] Checkpoint seen_as(std::vector<TensorView> views) const;
 
   /// Every tensor, sorted by name.
   [[nodiscard]] std::span<const TensorView> tensors() const noexcept;
@@ -58,6 +56,9 @@ class Checkpoint {
 
   /// The files that hold the tensors, index first when there is one.
   [[nodiscard]] std::span<const std::filesystem::path> files() const noexcept;
+
+  /// What was decided while opening that somebody should know, a sentence each: which of two files counts, and the like.
+  [[nodiscard]] std::span<const std::string> notes() const noexcept;
 
   /// Hint that these bytes will soon be read front to back (madvise). Never fails.
   static void will_read(std::span<const std::byte> bytes) noexcept;

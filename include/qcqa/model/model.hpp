@@ -14,10 +14,11 @@
 
 namespace qcqa {
 
-/// The rows of one head in a projection: `weight` is (head_dim, hidden_size) row-major, `bias` (head_dim) or empty.
+/// The rows of one head in a projection: `weight` is (head_dim, hidden_size), `bias` (head_dim) or empty. The heads of a
+/// role have one type; those of another role may have another.
 struct HeadRows {
-  std::span<const std::byte> weight;
-  std::span<const std::byte> bias;
+  TensorSlice weight;
+  TensorSlice bias;
 };
 
 /// One place in a projection tensor: head_dim rows that belong to `head` of `role`.
@@ -33,8 +34,7 @@ struct HeadSlot {
 struct AttentionLayer {
   int layer = 0;
   int query_heads = 0, kv_heads = 0, head_dim = 0, hidden_size = 0;
-  Dtype dtype{};                       ///< of the projection weights
-  Dtype bias_dtype{};                  ///< of the biases, where there are any
+  Dtype dtype{};                       ///< of keys as they are written, and so of the KV cache
   std::vector<HeadRows> query{}, key{}, value{};  ///< query_heads, kv_heads, kv_heads entries
   const TensorView* output = nullptr;  ///< (hidden_size, query_heads * head_dim)
   std::vector<int> kv_heads_by_query{};  ///< per query head its KV head; empty: consecutive query heads share one
@@ -49,18 +49,24 @@ struct AttentionLayer {
   }
 };
 
-/// A checkpoint folder with its config.json, bound to an architecture and checked: every attention tensor is there, has
+/// A checkpoint folder with its config.json, or a GGUF file seen as the folder that it was made from, bound to an architecture and checked: every attention tensor is there, has
 /// the right shape and a floating-point type. Opening touches no tensor byte.
 class Model {
  public:
+  /// @param path  a Hugging Face folder, a GGUF file, or a folder that holds nothing but one
   /// @throws Error(not_found, corrupt, unsupported)
-  [[nodiscard]] static Model open(const std::filesystem::path& folder);
+  [[nodiscard]] static Model open(const std::filesystem::path& path);
 
   /// This model with the tensors of `replacements` in the place of its own.
   /// @throws Error(invalid_argument) for a tensor that the model lacks, or has in another shape
   [[nodiscard]] Model with(const Checkpoint& replacements) const;
 
+  /// The folder, or the GGUF file.
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+  /// The file that the config was read from.
+  [[nodiscard]] std::filesystem::path config_file() const { return gguf_ ? path_ : path_ / "config.json"; }
+  /// The file, when the model was read from GGUF; or nullptr.
+  [[nodiscard]] const GgufFile* gguf() const noexcept { return gguf_.get(); }
   [[nodiscard]] const nlohmann::ordered_json& config() const noexcept { return config_; }
   [[nodiscard]] const Architecture& architecture() const noexcept { return *architecture_; }
   [[nodiscard]] const Checkpoint& checkpoint() const noexcept { return checkpoint_; }
@@ -68,6 +74,9 @@ class Model {
 
   /// Whether config.json states head counts per layer, as qcqa writes them: such a model can be run, not converted again.
   [[nodiscard]] bool has_heads_per_layer() const { return config_.contains(kKvHeadsPerLayer); }
+
+  /// What was decided while opening that somebody should know, a sentence each.
+  [[nodiscard]] std::span<const std::string> notes() const noexcept { return notes_; }
 
   /// Parameters of all tensors.
   [[nodiscard]] std::int64_t parameter_count() const noexcept;
@@ -81,13 +90,17 @@ class Model {
   [[nodiscard]] std::string fingerprint() const;
 
  private:
-  Model(std::filesystem::path path, nlohmann::ordered_json config, const Architecture& architecture, Checkpoint checkpoint);
+  static Model open_gguf(const std::filesystem::path& file, std::vector<std::string> notes);
+  Model(std::filesystem::path path, nlohmann::ordered_json config, const Architecture& architecture, Checkpoint checkpoint,
+        std::shared_ptr<const GgufFile> gguf);
 
   std::filesystem::path path_;
   nlohmann::ordered_json config_;
   const Architecture* architecture_;
   Checkpoint checkpoint_;
   std::vector<AttentionLayer> layers_;
+  std::shared_ptr<const GgufFile> gguf_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace qcqa

@@ -1,0 +1,96 @@
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include <gtest/gtest.h>
+
+#include "checkpoint/gguf.hpp"
+#include "qcqa/export/export.hpp"
+#include "support/expect_error.hpp"
+#include "support/pico_model.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using namespace testing;
+
+/// A Llama-like model, written as GGUF by qcqa itself with nothing merged.
+struct Written {
+  explicit Written(const std::string& family = "llama") {
+    write_pico_model(folder / "in", {.family = family, .kv_heads = 2, .head_dim = 4, .hidden_size = 16,
+                                     .biases = family == "qwen2", .mlp_size = 24});
+    std::filesystem::remove(folder / "in/tokenizer.json");
+    const Model model = Model::open(folder / "in");
+    Plan plan;
+    for (const AttentionLayer& layer : model.layers()) plan.layers.push_back(Grouping::contiguous(layer.kv_heads, layer.kv_heads));
+    (void)export_model(model, plan, {.format = Format::gguf}, folder / "out", Overwrite::refuse);
+  }
+  [[nodiscard]] std::filesystem::path file() const { return folder / "out" / kGgufFile; }
+
+  TemporaryFolder folder;
+};
+
+TEST(GgufSource, IsTheModelThatItWasMadeFrom) {
+  for (const char* family : {"llama", "qwen2"}) {
+    SCOPED_TRACE(family);
+    const Written written(family);
+    const Model before = Model::open(written.folder / "in");
+    const Model after = Model::open(written.file());
+    EXPECT_EQ(after.architecture().family, family);
+    EXPECT_EQ(after.checkpoint().tensors().size() + 1, before.checkpoint().tensors().size());
+    for (const TensorView& tensor : before.checkpoint().tensors()) {
+      if (tensor.name == "counter") continue;  // stands for what no class has
+      EXPECT_EQ(values_of(after.checkpoint().at(tensor.name)), values_of(tensor)) << tensor.name;
+    }
+    EXPECT_EQ(after.kv_bytes_per_token(), before.kv_bytes_per_token());
+    EXPECT_TRUE(after.notes().empty());
+  }
+}
+
+TEST(GgufSource, AFolderWithOneFileIsThatFile) {
+  const Written written;
+  std::filesystem::create_directory(written.folder / "alone");
+  std::filesystem::copy_file(written.file(), written.folder / "alone/a.gguf");
+  const Model model = Model::open(written.folder / "alone");
+  EXPECT_NE(model.gguf(), nullptr);
+  ASSERT_EQ(model.notes().size(), 1U);
+  std::filesystem::copy_file(written.file(), written.folder / "alone/b.gguf");
+  expect_error(ErrorKind::invalid_argument, "a.gguf, b.gguf", [&] { (void)Model::open(written.folder / "alone"); });
+}
+
+/// A file of these keys and two tensors that say nothing.
+std::filesystem::path keys_only(const TemporaryFolder& folder, GgufMetadata more) {
+  GgufMetadata keys = {{"general.architecture", "llama"},
+                       {"llama.attention.head_count", std::uint32_t{2}},
+                       {"llama.embedding_length", std::uint32_t{8}}};
+  std::ranges::move(more, std::back_inserter(keys));
+  const std::vector<TensorSpec> specs = {{"token_embd.weight", Dtype::f32, {4, 8}}};
+  std::filesystem::remove(folder / "a.gguf");
+  GgufWriter writer(folder / "a.gguf", keys, specs);
+  writer.write("token_embd.weight", std::vector<std::byte>(4 * 8 * 4));
+  writer.finish();
+  return folder / "a.gguf";
+}
+
+TEST(GgufSource, WhatNoClassComputesIsRefused) {
+  const TemporaryFolder folder;
+  const auto refused = [&](ErrorKind kind, const std::string& part, GgufMetadata keys) {
+    expect_error(kind, part, [&] { (void)Model::open(keys_only(folder, std::move(keys))); });
+  };
+  refused(ErrorKind::unsupported, "whole heads must be rotated", {{"llama.rope.dimension_count", std::uint32_t{2}}});
+  refused(ErrorKind::unsupported, "mixtures of experts", {{"llama.expert_count", std::uint32_t{8}}});
+  refused(ErrorKind::unsupported, "keys and values must have one size", {{"llama.attention.value_length", std::uint32_t{2}}});
+  refused(ErrorKind::unsupported, "one of 3 parts", {{"split.count", std::uint32_t{3}}});
+  refused(ErrorKind::corrupt, "\"llama.feed_forward_length\"", {});
+}
+
+TEST(GgufSource, AnotherArchitectureIsNamed) {
+  const TemporaryFolder folder;
+  GgufWriter writer(folder / "a.gguf", {{"general.architecture", "mamba"}}, std::vector<TensorSpec>{});
+  writer.finish();
+  expect_error(ErrorKind::unsupported, "found \"mamba\"", [&] { (void)Model::open(folder / "a.gguf"); });
+}
+
+}  // namespace
+}  // namespace qcqa
