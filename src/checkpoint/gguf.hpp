@@ -59,6 +59,9 @@ struct GgufFile {
   [[nodiscard]] const GgufValue* find(std::string_view key) const;
 };
 
+/// The type that most of a file's quantised weights have ("Q4_K"); empty without any.
+[[nodiscard]] std::string main_block_type(const GgufFile& file);
+
 /// Whether a file begins as GGUF files do. Never throws.
 [[nodiscard]] bool is_gguf(const std::filesystem::path& file) noexcept;
 

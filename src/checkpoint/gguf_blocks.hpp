@@ -30,6 +30,7 @@ class GgufBlockValues final : public DerivedValues {
   GgufBlockValues(std::span<const std::byte> blocks, const GgufBlockType& type) : blocks_(blocks), type_(&type) {}
 
   void make(std::uint64_t first, std::span<std::byte> out) const override;
+  [[nodiscard]] const GgufBlockType& type() const noexcept { return *type_; }
 
  private:
   std::span<const std::byte> blocks_;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -237,6 +238,16 @@ const GgufValue* GgufFile::find(std::string_view key) const {
     if (name == key) return &value;
   }
   return nullptr;
+}
+
+std::string main_block_type(const GgufFile& file) {
+  std::map<std::string_view, std::uint64_t> bytes;
+  for (const TensorView& view : file.tensors) {
+    const auto* values = dynamic_cast<const GgufBlockValues*>(view.derived.get());
+    if (values) bytes[values->type().name] += view.stored.size();
+  }
+  const auto most = std::ranges::max_element(bytes, {}, [](const auto& entry) { return entry.second; });
+  return most == bytes.end() ? std::string() : std::string(most->first);
 }
 
 bool is_gguf(const std::filesystem::path& file) noexcept {

@@ -118,7 +118,7 @@ int run(const ConvertCommand& command) {
 void add_convert(CLI::App& app, Action& action) {
   auto command = std::make_shared<ConvertCommand>();
   CLI::App* sub = app.add_subcommand("convert", "Write a checkpoint with fewer KV heads");
-  sub->add_option("MODEL", command->model, "Model folder")->required();
+  sub->add_option("MODEL", command->model, "Model folder or GGUF file")->required();
   const std::string group = "Plan (a report, or a number of groups)";
   sub->add_option("--report", command->report, "Report of `qcqa search` on this model")->group(group);
   command->kv_option = sub->add_option("--kv", command->kv,

@@ -102,7 +102,7 @@ void add_evaluate(CLI::App& app, Action& action) {
   auto command = std::make_shared<EvaluateCommand>();
   CLI::App* sub =
       app.add_subcommand("evaluate", "Measure how well a model predicts a text, alone or beside a reference");
-  sub->add_option("MODEL", command->model, "Model folder")->required();
+  sub->add_option("MODEL", command->model, "Model folder or GGUF file")->required();
   sub->add_option("--reference", command->reference, "Model to compare with, such as the one that MODEL was made from");
   command->text.add_to(*sub);
   command->sample.add_to(*sub);

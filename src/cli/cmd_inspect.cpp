@@ -101,7 +101,7 @@ int run(const InspectCommand& command) {
 void add_inspect(CLI::App& app, Action& action) {
   auto command = std::make_shared<InspectCommand>();
   CLI::App* sub = app.add_subcommand("inspect", "Show a model's heads, KV cache size and what it can become");
-  sub->add_option("MODEL", command->model, "Model folder")->required();
+  sub->add_option("MODEL", command->model, "Model folder or GGUF file")->required();
   sub->add_option("--json", command->json, "Write JSON to this file, - for stdout");
   sub->callback([command, &action] { action = [command] { return run(*command); }; });
 }

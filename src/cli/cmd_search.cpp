@@ -92,7 +92,7 @@ void add_search(CLI::App& app, Action& action) {
   auto command = std::make_shared<SearchCommand>();
   CLI::App* sub = app.add_subcommand("search", "Search which KV heads of each layer to share; write a report");
   CLI::Option* model =
-      sub->add_option("MODEL", command->model, "Model folder (config.json and safetensors or pytorch_model.bin)");
+      sub->add_option("MODEL", command->model, "Model folder (config.json and safetensors or pytorch_model.bin) or GGUF file");
   CLI::Option* distances =
       sub->add_option("--distances", command->distances,
                       "Search this JSON file of head distances instead of a model: {\"num_heads\": N, "

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "checkpoint/gguf.hpp"
 #include "qcqa/report/tables.hpp"
 #include "qcqa/support/error.hpp"
 #include "report/text_table.hpp"
@@ -21,6 +22,26 @@ void print_cost_of_shape(const Model& model, const ExportSummary& summary) {
   if (const std::string note = padding_note(summary, model.parameter_count()); !note.empty())
     std::printf("%s\n", note.c_str());
   if (!summary.written_as.empty()) std::printf("Written as %s, which computes the same.\n", summary.written_as.c_str());
+}
+
+/// What llama.cpp's own tool calls the usual mixture of a block type.
+std::string quantisation_name(const std::string& block_type) {
+  const bool mixed = block_type == "Q3_K" || block_type == "Q4_K" || block_type == "Q5_K";
+  return mixed ? block_type + "_M" : block_type;
+}
+
+/// Quantised weights were read, wide ones written: how to get small ones again.
+void print_way_back(const Model& model, const ExportOptions& options, const std::string& output) {
+  const std::string type = model.gguf() ? main_block_type(*model.gguf()) : std::string();
+  if (type.empty()) return;
+  if (options.format == Format::gguf) {
+    const std::string name = quantisation_name(type);
+    std::printf("The input held %s weights. To quantise again: llama-quantize %s/%s %s/model-%s.gguf %s\n", type.c_str(),
+                output.c_str(), kGgufFile, output.c_str(), name.c_str(), name.c_str());
+  } else {
+    std::printf("The input held %s weights, the output holds their values; --format gguf writes a file that llama-quantize "
+                "quantises again.\n", type.c_str());
+  }
 }
 
 void print_preview(const Model& model, const ExportSummary& summary, Report& report) {
@@ -62,6 +83,7 @@ ExportOptions export_step(const Model& model, const Plan& plan, Report report, c
               format_number("%.5g", plan.cost).c_str(),
               human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(), console.seconds());
   print_cost_of_shape(model, summary);
+  print_way_back(model, options, flags.output);
   if (options.layout == Layout::expanded) {
     std::printf(
         "Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");

