@@ -68,7 +68,7 @@ std::string evaluation_summary(const Evaluation& evaluation, const EvaluationTex
   out += " (cross-entropy " + cross_entropy_text(evaluation.cross_entropy, evaluation.standard_error) +
          " nats per token), " + std::to_string(evaluation.tokens) + " tokens of " +
          std::to_string(evaluation.documents) + " document(s), context " + std::to_string(text.context) +
-         (text.corpus.has_bos ? ", BOS first\n" : ", no BOS\n");
+         (text.corpus.has_bos ? ", BOS first" : ", no BOS") + (text.corpus.has_eos ? ", EOS last\n" : "\n");
   if (const auto& reference = evaluation.reference) {
     out += "Reference " + format_number("%.4g", reference->perplexity) + ": perplexity " +
            format_number("%+.2f %%", 100 * evaluation.perplexity_increase()) + ", cross-entropy " +

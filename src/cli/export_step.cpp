@@ -42,6 +42,8 @@ void print_way_back(const Model& model, const ExportOptions& options, const std:
     std::printf("The input held %s weights, the output holds their values; --format gguf writes a file that llama-quantize "
                 "quantises again.\n", type.c_str());
   }
+void print_notes(const ExportSummary& summary, Console& console) {
+  for (const std::string& note : summary.notes) console.note("qcqa: note: " + note);
 }
 
 void print_preview(const Model& model, const ExportSummary& summary, Report& report) {
@@ -60,6 +62,10 @@ void print_preview(const Model& model, const ExportSummary& summary, Report& rep
 
 void check_output(const Model& model, const ExportFlags& flags) {
   require_writable_target(model, flags.output, flags.overwrite());
+  // Before hours of work that could not be written.
+  const ExportOptions options = flags.resolve();
+  const auto target = flags.automatic_for();
+  require_tokenizer(model, target == Target::llama_cpp ? Format::gguf : options.format);
 }
 
 ExportOptions export_step(const Model& model, const Plan& plan, Report report, const ExportFlags& flags,
@@ -75,7 +81,9 @@ ExportOptions export_step(const Model& model, const Plan& plan, Report report, c
   if (report.merge) options.merge = report.merge->kind;
   options.report = to_json(report).dump(1) + "\n";
   if (flags.dry_run) {
-    print_preview(model, preview_export(model, plan, options), report);
+    const ExportSummary preview = preview_export(model, plan, options);
+    print_notes(preview, console);
+    print_preview(model, preview, report);
     return options;
   }
   const ExportSummary summary = export_model(model, plan, options, flags.output, flags.overwrite(), console.progress());
@@ -84,6 +92,7 @@ ExportOptions export_step(const Model& model, const Plan& plan, Report report, c
               human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(), console.seconds());
   print_cost_of_shape(model, summary);
   print_way_back(model, options, flags.output);
+  print_notes(summary, console);
   if (options.layout == Layout::expanded) {
     std::printf(
         "Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");

@@ -12,8 +12,7 @@ namespace qcqa::cli {
 namespace {
 
 std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& prompt, BosRule rule) {
-  std::vector<std::int32_t> ids;
-  if (const auto bos = bos_of(tokenizer, rule)) ids.push_back(*bos);
+  std::vector<std::int32_t> ids = frame_of(tokenizer, rule).before;
   const std::vector<TokenId> text = tokenizer.encode(prompt);
   ids.insert(ids.end(), text.begin(), text.end());
   if (ids.empty()) throw Error(ErrorKind::invalid_argument, "--sample", "must have at least one token", "none");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "export/gguf_model.hpp"
 #include "export/layout.hpp"
 #include "export/side_files.hpp"
 #include "export/tensor_producer.hpp"
@@ -79,6 +80,7 @@ ExportSummary summarise(const Model& model, const Blueprint& blueprint, const Ex
   }
   for (const OutputTensor& tensor : blueprint.tensors) summary.padding_parameters += padding_of(tensor);
   summary.written_as = blueprint.written_as;
+  summary.notes = blueprint.notes;
   return summary;
 }
 
@@ -104,6 +106,7 @@ void require_read_back(const fs::path& file, const Blueprint& blueprint) {
 
 void copy_side_file(const fs::path& from, const fs::path& to) {
   std::error_code error;
+  fs::create_directories(to.parent_path(), error);
   fs::copy_file(from, to, error);
   if (error) throw Error(ErrorKind::io, to.string(), "cannot be written", error.message());
   fs::permissions(to, fs::perms::owner_write, fs::perm_options::add, error);  // sources may be read-only
@@ -126,6 +129,10 @@ void require_expressible(const Model& model, const Plan& plan, Layout layout, Fo
 void require_layout(const Model& model, Layout layout, Format format) {
   require_unconverted(model);
   layout_format(layout, format).require_model(model);
+}
+
+void require_tokenizer(const Model& model, Format format) {
+  if (format == Format::gguf) require_gguf_tokenizer(model);
 }
 
 void require_writable_target(const Model& model, const fs::path& target, Overwrite overwrite) {
@@ -174,7 +181,9 @@ ExportSummary export_model(const Model& model, const Plan& plan, const ExportOpt
   if (options.format == Format::gguf) {
     require_read_back(folder.path() / kGgufFile, blueprint);
   } else {
-    for (const fs::path& file : side_files(model.path())) copy_side_file(file, folder.path() / file.filename());
+    for (const fs::path& file : side_files(model.path())) {
+      copy_side_file(file, folder.path() / file.lexically_relative(model.path()));
+    }
     write_file_atomically(folder.path() / "config.json", blueprint.config.dump(2) + "\n");
   }
   for (const auto& [name, content] : blueprint.files) write_file_atomically(folder.path() / name, content);

@@ -1,17 +1,15 @@
 #include <algorithm>
 #include <array>
 #include <functional>
-#include <limits>
 #include <map>
 
 #include "export/gguf_vocabulary.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
+#include "text/json_view.hpp"
 
 namespace qcqa {
 namespace {
-
-namespace fs = std::filesystem;
 
 /// How llama.cpp splits text before BPE, by the pre-tokenizers of tokenizer.json that it equals.
 struct PreTokenizerName {
@@ -31,8 +29,7 @@ constexpr std::array<PreTokenizerName, 5> kPreTokenizers = {{
 #undef QCQA_WORDS
 
 [[noreturn]] void refuse(const JsonView& where, const std::string& rule, const std::string& found) {
-  throw Error(ErrorKind::unsupported, where.where(), "--format gguf: " + rule, found,
-              "Use another layout, or --format safetensors and llama.cpp's own conversion.");
+  refuse_gguf_tokenizer(where.where(), rule, found);
 }
 
 std::string spell_steps(const JsonView& step) {
@@ -65,19 +62,6 @@ std::string pre_tokenizer_name(const JsonView& root) {
   refuse(root, "needs a pre_tokenizer that llama.cpp has (GPT-2's, Llama 3's, Qwen 2's, SmolLM's)", in_quotes(steps));
 }
 
-void add_added_tokens(const JsonView& root, GgufVocabulary& vocabulary) {
-  const auto added = root.find("added_tokens");
-  if (!added) return;
-  for (const JsonView& token : added->items()) {
-    const auto id = static_cast<std::size_t>(token.at("id").integer(0, std::numeric_limits<std::int32_t>::max()));
-    const bool special = token.flag_or("special", false);
-    if (id < vocabulary.kinds.size() && vocabulary.is(id, PieceKind::unknown)) continue;
-    if (token.flag_or("single_word", false))
-      refuse(token, "llama.cpp finds added tokens inside words too", "single_word");
-    vocabulary.set(id, token.at("content").text(), 0, special ? PieceKind::control : PieceKind::user_defined);
-  }
-}
-
 /// Left and right part of a merge, which is "a b" or ["a", "b"].
 std::pair<std::string, std::string> merge_parts(const JsonView& merge) {
   if (merge.value().is_array()) {
@@ -91,14 +75,16 @@ std::pair<std::string, std::string> merge_parts(const JsonView& merge) {
   return {text.substr(0, space), text.substr(space + 1)};
 }
 
-GgufVocabulary json_vocabulary(const JsonView& root) {
+GgufVocabulary vocabulary_of(const TokenizerDescription& tokenizer) {
   GgufVocabulary vocabulary;
-  for (const auto& [token, id] : root.at("model").at("vocab").value().items()) {
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > 16'777'215)
-      root.corrupt("ids are small integers", id.dump());
-    vocabulary.set(id.get<std::size_t>(), token, 0, PieceKind::normal);
+  for (const auto& [token, id] : tokenizer.words->vocabulary()) {
+    vocabulary.set(static_cast<std::size_t>(id), token, 0, PieceKind::normal);
   }
   return vocabulary;
+}
+
+JsonView root_of(const TokenizerDescription& tokenizer) {
+  return {tokenizer.document, tokenizer.source.string() + ":"};
 }
 
 bool is_space(const JsonView& pattern) { return pattern.text_or("String", "") == " "; }
@@ -132,16 +118,17 @@ bool adds_space(const JsonView& root) {
 
 }  // namespace
 
-void add_byte_level(GgufMetadata& keys, const JsonView& root, std::int64_t rows, const fs::path& source) {
+void add_byte_level(GgufMetadata& keys, const TokenizerDescription& tokenizer, std::int64_t rows) {
+  const JsonView root = root_of(tokenizer);
   // llama.cpp normalises nothing. NFC changes few texts, and every conversion leaves it out.
   if (const auto normalizer = root.find("normalizer"); normalizer && normalizer->type() != "NFC") {
     refuse(*normalizer, "llama.cpp normalises no text", normalizer->type());
   }
   keys.emplace_back("tokenizer.ggml.model", "gpt2");
   keys.emplace_back("tokenizer.ggml.pre", pre_tokenizer_name(root));
-  GgufVocabulary vocabulary = json_vocabulary(root);
-  add_added_tokens(root, vocabulary);
-  std::move(vocabulary).put(keys, rows, false, source);
+  GgufVocabulary vocabulary = vocabulary_of(tokenizer);
+  set_added_tokens(vocabulary, tokenizer, rows);
+  std::move(vocabulary).put(keys, rows, false, tokenizer.source);
   std::vector<std::string> merges;
   for (const JsonView& merge : root.at("model").at("merges").items()) {
     const auto [left, right] = merge_parts(merge);
@@ -150,11 +137,12 @@ void add_byte_level(GgufMetadata& keys, const JsonView& root, std::int64_t rows,
   keys.emplace_back("tokenizer.ggml.merges", std::move(merges));
 }
 
-void add_byte_fallback(GgufMetadata& keys, const JsonView& root, std::int64_t rows, const fs::path& source) {
+void add_byte_fallback(GgufMetadata& keys, const TokenizerDescription& tokenizer, std::int64_t rows) {
+  const JsonView root = root_of(tokenizer);
   const bool prefix = adds_space(root);
   keys.emplace_back("tokenizer.ggml.model", "llama");
   keys.emplace_back("tokenizer.ggml.pre", "default");
-  GgufVocabulary vocabulary = json_vocabulary(root);
+  GgufVocabulary vocabulary = vocabulary_of(tokenizer);
   // llama.cpp merges by scores, so a token's score is the rank of its merge.
   std::map<std::string, float, std::less<>> ranks;
   for (const JsonView& merge : root.at("model").at("merges").items()) {
@@ -172,10 +160,9 @@ void add_byte_fallback(GgufMetadata& keys, const JsonView& root, std::int64_t ro
     vocabulary.kinds[id] = static_cast<std::int32_t>(byte               ? PieceKind::byte
                                                      : token == unknown ? PieceKind::unknown
                                                                         : PieceKind::normal);
-    if (token == unknown) keys.emplace_back("tokenizer.ggml.unknown_token_id", static_cast<std::uint32_t>(id));
   }
-  add_added_tokens(root, vocabulary);
-  std::move(vocabulary).put(keys, rows, true, source);
+  set_added_tokens(vocabulary, tokenizer, rows);
+  std::move(vocabulary).put(keys, rows, true, tokenizer.source);
   keys.emplace_back("tokenizer.ggml.add_space_prefix", prefix);
 }
 

@@ -173,10 +173,9 @@ class TensorList {
 
 }  // namespace
 
-void require_gguf(const Model& model) {
-  const LlamaParts parts = read_parts(model);
-  (void)gguf_tokenizer(model, parts.vocabulary());
-}
+void require_gguf(const Model& model) { (void)read_parts(model); }
+
+void require_gguf_tokenizer(const Model& model) { (void)gguf_tokenizer(model, read_parts(model).vocabulary()); }
 
 Blueprint build_gguf(const Model& model, std::vector<LayerHeads> heads, const ExportOptions& options) {
   const LlamaParts parts = read_parts(model);
@@ -185,7 +184,9 @@ Blueprint build_gguf(const Model& model, std::vector<LayerHeads> heads, const Ex
   blueprint.tensors = TensorList(parts, architecture, options.dtype).run(heads);
   const Dtype dtype = options.dtype.value_or(model.layers().front().dtype);
   blueprint.gguf = metadata_of(model, parts, heads, architecture, dtype);
-  for (auto& entry : gguf_tokenizer(model, parts.vocabulary())) blueprint.gguf.push_back(std::move(entry));
+  GgufTokenizer tokenizer = gguf_tokenizer(model, parts.vocabulary());
+  for (auto& entry : tokenizer.keys) blueprint.gguf.push_back(std::move(entry));
+  blueprint.notes = std::move(tokenizer.notes);
   blueprint.heads = std::move(heads);
   blueprint.written_as = "GGUF architecture " + std::string(architecture.name);
   return blueprint;

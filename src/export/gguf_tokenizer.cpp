@@ -1,28 +1,18 @@
 #include "export/gguf_tokenizer.hpp"
 
-#include <algorithm>
-
-#include "checkpoint/json_file.hpp"
+#include "export/gguf_special_tokens.hpp"
 #include "export/gguf_vocabulary.hpp"
-#include "qcqa/support/error.hpp"
-#include "qcqa/text/tokenizer.hpp"
+#include "support/in_quotes.hpp"
+#include "text/json_view.hpp"
 
 namespace qcqa {
 namespace {
 
-namespace fs = std::filesystem;
-using nlohmann::json;
-
-std::string with_spaces(std::string text) {
-  for (std::size_t at = 0; (at = text.find(kSpaceSymbol, at)) != std::string::npos;)
-    text.replace(at, kSpaceSymbol.size(), " ");
-  return text;
-}
-
-void add_sentencepiece(GgufMetadata& keys, const fs::path& file, std::int64_t rows) {
-  const SentencePieceModel pieces = read_sentencepiece_model(file);
+/// llama.cpp has SentencePiece's own algorithm, so pieces keep their scores.
+void add_sentencepiece(GgufMetadata& keys, const TokenizerDescription& tokenizer, std::int64_t rows) {
+  const SentencePieceModel& pieces = *tokenizer.pieces;
   const auto require = [&](bool holds, const char* rule, const char* found) {
-    if (!holds) throw Error(ErrorKind::unsupported, file.string(), std::string("--format gguf: ") + rule, found);
+    if (!holds) refuse_gguf_tokenizer(tokenizer.source.string(), rule, found);
   };
   require(pieces.algorithm == SentencePieceModel::Algorithm::bpe, "takes SentencePiece models of the kind BPE",
           "unigram");
@@ -34,84 +24,47 @@ void add_sentencepiece(GgufMetadata& keys, const fs::path& file, std::int64_t ro
   GgufVocabulary vocabulary;
   for (std::size_t id = 0; id < pieces.pieces.size(); ++id) {
     const SentencePieceEntry& piece = pieces.pieces[id];
-    if (piece.kind != PieceKind::user_defined) {
-      vocabulary.set(id, piece.text, piece.score, piece.kind);
-    } else {
-      // SentencePiece finds these in a text whose spaces are symbols already, llama.cpp in the text as it is.
-      const bool never = piece.text.find(' ') != std::string::npos;
-      vocabulary.set(id, with_spaces(piece.text), piece.score, never ? PieceKind::unused : piece.kind);
-    }
+    vocabulary.set(id, piece.text, piece.score, piece.kind);
   }
-  std::move(vocabulary).put(keys, rows, true, file);
-  keys.emplace_back("tokenizer.ggml.unknown_token_id", static_cast<std::uint32_t>(pieces.unknown));
+  set_added_tokens(vocabulary, tokenizer, rows);
+  std::move(vocabulary).put(keys, rows, true, tokenizer.source);
   keys.emplace_back("tokenizer.ggml.add_space_prefix", pieces.add_dummy_prefix);
 }
 
-/// The end of text that generation stops at, of several: the first that config.json names.
-std::optional<TokenId> main_end(const Model& model, const SpecialTokens& special) {
-  if (special.eos.empty()) return std::nullopt;
-  const auto it = model.config().find("eos_token_id");
-  if (it == model.config().end()) return special.eos.front();
-  const auto& first = it->is_array() && !it->empty() ? it->front() : *it;
-  if (!first.is_number_integer()) return special.eos.front();
-  const auto known = std::ranges::find(special.eos, first.get<TokenId>());
-  return known == special.eos.end() ? special.eos.front() : *known;
-}
-
-void add_special(GgufMetadata& keys, const Model& model) {
-  const SpecialTokens special = Tokenizer::open(model.path()).special();
-  if (special.bos) keys.emplace_back("tokenizer.ggml.bos_token_id", static_cast<std::uint32_t>(*special.bos));
-  if (const auto end = main_end(model, special))
-    keys.emplace_back("tokenizer.ggml.eos_token_id", static_cast<std::uint32_t>(*end));
-  keys.emplace_back("tokenizer.ggml.add_bos_token", special.adds_bos);
-  keys.emplace_back("tokenizer.ggml.add_eos_token", false);
-}
-
-void add_chat_template(GgufMetadata& keys, const fs::path& folder) {
-  const fs::path config = folder / "tokenizer_config.json";
-  if (fs::exists(folder / "chat_template.jinja")) {
-    keys.emplace_back("tokenizer.chat_template", read_text_file(folder / "chat_template.jinja"));
-  } else if (fs::exists(config)) {
-    const json document = read_json_file(config);
-    const auto it = document.find("chat_template");
-    if (it != document.end() && it->is_string()) keys.emplace_back("tokenizer.chat_template", it->get<std::string>());
+void add_vocabulary(GgufMetadata& keys, const TokenizerDescription& tokenizer, std::int64_t rows) {
+  if (tokenizer.pieces) return add_sentencepiece(keys, tokenizer, rows);
+  const JsonView root(tokenizer.document, tokenizer.source.string() + ":");
+  const JsonView model = root.at("model");
+  const std::string type = model.text_or("type", model.find("merges") ? "BPE" : "another");
+  if (type != "BPE") refuse_gguf_tokenizer(model.where(), "takes tokenizers of the kind BPE", in_quotes(type));
+  if (model.flag_or("byte_fallback", false)) {
+    add_byte_fallback(keys, tokenizer, rows);
+  } else {
+    add_byte_level(keys, tokenizer, rows);
   }
 }
 
 }  // namespace
 
-GgufMetadata gguf_tokenizer(const Model& model, std::int64_t rows) {
-  const fs::path folder = model.path();
-  const fs::path json_file = folder / "tokenizer.json";
-  const fs::path piece_file = folder / "tokenizer.model";
-  GgufMetadata keys;
+GgufTokenizer gguf_tokenizer(const Model& model, std::int64_t rows) {
+  GgufTokenizer result;
   if (model.gguf()) {
     for (const auto& entry : model.gguf()->metadata) {
-      if (entry.first.starts_with("tokenizer.")) keys.push_back(entry);
+      if (entry.first.starts_with("tokenizer.")) result.keys.push_back(entry);
     }
-    return keys;
+    return result;
   }
-  if (fs::exists(json_file)) {
-    const json document = read_json_file(json_file, "Download the file again.");
-    const JsonView root(document, json_file.string() + ":");
-    const bool byte_fallback = root.at("model").flag_or("byte_fallback", false);
-    (void)Tokenizer::open(folder);  // refuses what is no BPE
-    if (!byte_fallback) {
-      add_byte_level(keys, root, rows, json_file);
-    } else if (fs::exists(piece_file)) {
-      add_sentencepiece(keys, piece_file, rows);
-    } else {
-      add_byte_fallback(keys, root, rows, json_file);
-    }
-  } else if (fs::exists(piece_file)) {
-    add_sentencepiece(keys, piece_file, rows);
-  } else {
-    keys.emplace_back("tokenizer.ggml.model", "no_vocab");
-    return keys;
+  if (!has_tokenizer(model.path())) {
+    result.keys.emplace_back("tokenizer.ggml.model", "no_vocab");
+    result.notes.emplace_back(
+        "the folder has no tokenizer, so the GGUF file has no vocabulary: runtimes can feed it token ids, and no text");
+    return result;
   }
-  add_special(keys, model);
-  add_chat_template(keys, folder);
-  return keys;
+  const TokenizerDescription tokenizer = describe_tokenizer(model.path());
+  add_vocabulary(result.keys, tokenizer, rows);
+  add_special_tokens(result.keys, model, tokenizer, rows, result.notes);
+  add_chat_templates(result.keys, model, tokenizer);
+  return result;
 }
 
 }  // namespace qcqa

@@ -5,8 +5,7 @@
 #include <vector>
 
 #include "checkpoint/gguf.hpp"
-#include "text/json_view.hpp"
-#include "text/sentencepiece_model.hpp"
+#include "text/tokenizer_description.hpp"
 
 namespace qcqa {
 
@@ -24,12 +23,17 @@ struct GgufVocabulary {
   void put(GgufMetadata& keys, std::int64_t rows, bool with_scores, const std::filesystem::path& source) &&;
 };
 
-/// The keys for tokenizer.json with a byte-level BPE, as GPT-2's. @throws Error(unsupported)
-void add_byte_level(GgufMetadata& keys, const JsonView& root, std::int64_t rows, const std::filesystem::path& source);
+/// The keys for a byte-level BPE, as GPT-2's. @throws Error(unsupported)
+void add_byte_level(GgufMetadata& keys, const TokenizerDescription& tokenizer, std::int64_t rows);
 
-/// The keys for tokenizer.json with a BPE whose unknown characters become bytes, as Llama 2's. @throws
-/// Error(unsupported)
-void add_byte_fallback(GgufMetadata& keys, const JsonView& root, std::int64_t rows,
-                       const std::filesystem::path& source);
+/// The keys for a BPE whose unknown characters become bytes, as Llama 2's. @throws Error(unsupported)
+void add_byte_fallback(GgufMetadata& keys, const TokenizerDescription& tokenizer, std::int64_t rows);
+
+/// Puts the added tokens into the vocabulary, but those that no file names and no row of the embedding has.
+/// @throws Error(unsupported)
+void set_added_tokens(GgufVocabulary& vocabulary, const TokenizerDescription& tokenizer, std::int64_t rows);
+
+/// Refuses a tokenizer: the one advice for all of them.
+[[noreturn]] void refuse_gguf_tokenizer(const std::string& where, const std::string& rule, const std::string& found);
 
 }  // namespace qcqa

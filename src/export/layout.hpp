@@ -17,6 +17,7 @@ struct Blueprint {
   GgufMetadata gguf{};                                       ///< for Format::gguf, in place of config.json
   std::vector<std::pair<std::string, std::string>> files{};  ///< more files: name, content
   std::string written_as{};                                  ///< the model class, when it is not the input's own
+  std::vector<std::string> notes{};                          ///< what a user should know, a line each
 };
 
 /// What a layout can do in one kind of file.

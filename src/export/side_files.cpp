@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "text/chat_templates.hpp"
+
 namespace qcqa {
 namespace fs = std::filesystem;
 
@@ -18,6 +20,11 @@ std::vector<fs::path> side_files(const fs::path& folder) {
     if (std::ranges::find(kReplaced, name) != kReplaced.end()) continue;
     if (std::ranges::find(kWeights, entry.path().extension().string()) != kWeights.end()) continue;
     files.push_back(entry.path());
+  }
+  if (fs::is_directory(folder / kMoreTemplates)) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder / kMoreTemplates)) {
+      if (entry.is_regular_file() && entry.path().extension() == ".jinja") files.push_back(entry.path());
+    }
   }
   std::ranges::sort(files);
   return files;

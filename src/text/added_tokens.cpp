@@ -63,24 +63,45 @@ void AddedTokenFinder::split(std::string_view text, bool at_start, Pieces& piece
   add_text(text.size());
 }
 
-std::vector<AddedToken> read_added_tokens(const JsonView& root, TokenId largest_id) {
-  std::vector<AddedToken> result;
-  const auto tokens = root.find("added_tokens");
-  if (!tokens) return result;
-  for (const JsonView& entry : tokens->items()) {
-    AddedToken token;
-    token.id = static_cast<TokenId>(entry.at("id").integer(0, largest_id));
-    token.content = entry.at("content").text();
-    token.special = entry.flag_or("special", false);
-    token.single_word = entry.flag_or("single_word", false);
-    token.lstrip = entry.flag_or("lstrip", false);
-    token.rstrip = entry.flag_or("rstrip", false);
-    token.normalized = entry.flag_or("normalized", !token.special);
-    result.push_back(std::move(token));
+AddedToken AddedToken::plain(std::string content, bool special) {
+  AddedToken token;
+  token.content = std::move(content);
+  token.special = special;
+  token.normalized = !special;
+  return token;
+}
+
+AddedToken AddedToken::read(const JsonView& entry) {
+  AddedToken token = plain(entry.at("content").text(), entry.flag_or("special", false));
+  token.single_word = entry.flag_or("single_word", false);
+  token.lstrip = entry.flag_or("lstrip", false);
+  token.rstrip = entry.flag_or("rstrip", false);
+  token.normalized = entry.flag_or("normalized", token.normalized);
+  return token;
+}
+
+void AddedVocabulary::add(AddedToken token) {
+  if (token.content.empty()) return;
+  if (const auto known = places_.find(token.content); known != places_.end()) {
+    token.id = tokens_[known->second].id;
+    tokens_[known->second] = std::move(token);
+    return;
   }
-  // As in the tokenizers package special tokens come first where two have one spelling.
-  std::ranges::stable_partition(result, &AddedToken::special);
-  return result;
+  if (const auto known = vocabulary_.find(token.content); known != vocabulary_.end()) {
+    token.id = known->second;
+  } else {
+    std::size_t next = count_;
+    for (const AddedToken& other : tokens_) next = std::max(next, static_cast<std::size_t>(other.id) + 1);
+    token.id = static_cast<TokenId>(next);
+  }
+  places_.emplace(token.content, tokens_.size());
+  tokens_.push_back(std::move(token));
+}
+
+std::optional<TokenId> AddedVocabulary::find(std::string_view content) const {
+  if (const auto added = places_.find(content); added != places_.end()) return tokens_[added->second].id;
+  const auto known = vocabulary_.find(content);
+  return known == vocabulary_.end() ? std::nullopt : std::optional(known->second);
 }
 
 }  // namespace qcqa

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "text/byte_trie.hpp"
 #include "text/json_view.hpp"
 #include "text/pieces.hpp"
+#include "text/string_map.hpp"
 
 namespace qcqa {
 
@@ -19,6 +21,34 @@ struct AddedToken {
   bool rstrip = false;       ///< takes the white space behind it along
   bool normalized = true;    ///< looked for in the normalised text
   bool special = false;      ///< left out of decoded text
+
+  /// A token that is known by its text alone.
+  [[nodiscard]] static AddedToken plain(std::string content, bool special);
+  /// An object with `content` and flags. Its id counts nowhere: AddedVocabulary gives ids.
+  /// @throws Error(corrupt)
+  [[nodiscard]] static AddedToken read(const JsonView& entry);
+};
+
+/// Gives added tokens their ids, as the tokenizers package does: a token of the vocabulary keeps its id, every other one
+/// takes the next free id in the order of adding, whatever id a file names. So ids have no gaps.
+class AddedVocabulary {
+ public:
+  /// @param count  entries of the vocabulary; ids go on from there
+  AddedVocabulary(const StringMap<TokenId>& vocabulary, std::size_t count) : vocabulary_(vocabulary), count_(count) {}
+
+  /// A token that is there already takes the new flags.
+  void add(AddedToken token);
+  [[nodiscard]] bool has(std::string_view content) const { return places_.contains(content); }
+  /// The id of an added token or of one of the vocabulary.
+  [[nodiscard]] std::optional<TokenId> find(std::string_view content) const;
+  /// In the order of adding.
+  [[nodiscard]] const std::vector<AddedToken>& tokens() const noexcept { return tokens_; }
+
+ private:
+  const StringMap<TokenId>& vocabulary_;
+  std::size_t count_;
+  std::vector<AddedToken> tokens_;
+  StringMap<std::size_t> places_;  // content -> place in tokens_
 };
 
 /// Finds added tokens: at every place the longest, from left to right.
@@ -33,8 +63,5 @@ class AddedTokenFinder {
   ByteTrie spellings_;  // -> places in tokens_
   std::vector<AddedToken> tokens_;
 };
-
-/// The array `added_tokens` of a tokenizer.json. @throws Error(corrupt)
-[[nodiscard]] std::vector<AddedToken> read_added_tokens(const JsonView& root, TokenId largest_id);
 
 }  // namespace qcqa

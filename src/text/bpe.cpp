@@ -12,11 +12,6 @@
 namespace qcqa {
 namespace {
 
-std::string byte_token(unsigned byte) {
-  constexpr std::string_view kDigits = "0123456789ABCDEF";
-  return std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + ">";
-}
-
 /// The two sides of a merge: ["a", "b"], or "a b" in older files.
 std::array<std::string, 2> read_pair(const JsonView& entry) {
   if (entry.value().is_string()) {
@@ -49,16 +44,7 @@ struct Candidate {
 
 }  // namespace
 
-Bpe::Bpe(const JsonView& description) {
-  const JsonView vocabulary = description.at("vocab");
-  if (!vocabulary.value().is_object()) vocabulary.corrupt("must be an object");
-  vocabulary_.reserve(vocabulary.value().size());
-  for (const auto& [token, id] : vocabulary.value().items()) {
-    const JsonView entry(id, vocabulary.where());
-    vocabulary_.emplace(token, static_cast<TokenId>(entry.integer(0, kLargestId)));
-  }
-  if (vocabulary_.empty()) vocabulary.corrupt("must not be empty");
-
+Bpe::Bpe(const JsonView& description) : vocabulary_(read_vocabulary(description)) {
   if (const auto dropout = description.find("dropout"); dropout && dropout->value() != 0) {
     dropout->unsupported("dropout (which makes ids random)");
   }

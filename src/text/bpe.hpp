@@ -5,30 +5,25 @@
 #include <string_view>
 #include <vector>
 
-#include "qcqa/text/tokenizer.hpp"
 #include "text/json_view.hpp"
 #include "text/pair_table.hpp"
 #include "text/regions.hpp"
-#include "text/string_map.hpp"
 #include "text/word_memory.hpp"
+#include "text/word_model.hpp"
 
 namespace qcqa {
 
 /// Byte-pair encoding as a tokenizer.json describes it (Sennrich et al. 2016, "Neural Machine Translation of Rare Words
 /// with Subword Units", arXiv 1508.07909, section 3.2): a word begins as its characters, and the pair whose merge was
 /// learned first is merged first, leftmost first among equals.
-class Bpe {
+class Bpe final : public WordModel {
  public:
-  static constexpr TokenId kLargestId =
-      16'777'215;  // 60 times the largest vocabulary in use; bounds what a bad file costs
-
   /// @throws Error(corrupt, unsupported)
   explicit Bpe(const JsonView& description);
 
-  /// Appends the ids of one word.
-  void encode(std::string_view word, std::vector<TokenId>& ids) const;
+  void encode(std::string_view word, std::vector<TokenId>& ids) const override;
 
-  [[nodiscard]] const StringMap<TokenId>& vocabulary() const noexcept { return vocabulary_; }
+  [[nodiscard]] const StringMap<TokenId>& vocabulary() const override { return vocabulary_; }
 
  private:
   struct Merge {

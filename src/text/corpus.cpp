@@ -101,16 +101,22 @@ class IdLine {
 
 }  // namespace
 
-std::optional<TokenId> bos_of(const Tokenizer& tokenizer, BosRule rule) {
+TextFrame frame_of(const Tokenizer& tokenizer, BosRule rule) {
   const SpecialTokens& special = tokenizer.special();
-  if (rule == BosRule::never || (rule == BosRule::as_tokenizer && !special.adds_bos)) return std::nullopt;
-  if (special.bos) return special.bos;
-  throw Error(ErrorKind::invalid_argument, "--bos always", "the tokenizer has no BOS token",
-              tokenizer.source().string(), "Name one in tokenizer_config.json (bos_token).");
+  TextFrame frame = special.frame;
+  if (rule == BosRule::never) frame.before.clear();
+  if (rule == BosRule::always && frame.before.empty()) {
+    if (!special.bos) {
+      throw Error(ErrorKind::invalid_argument, "--bos always", "the tokenizer has no BOS token",
+                  tokenizer.source().string(), "Name one in tokenizer_config.json (bos_token).");
+    }
+    frame.before = {*special.bos};
+  }
+  return frame;
 }
 
 Corpus read_corpus(const std::filesystem::path& text, const Tokenizer& tokenizer, const CorpusOptions& options) {
-  const std::optional<TokenId> bos = bos_of(tokenizer, options.bos);
+  const TextFrame frame = frame_of(tokenizer, options.bos);
   Builder builder(options);
   DocumentLimits limits;
   limits.field = options.field;
@@ -119,13 +125,14 @@ Corpus read_corpus(const std::filesystem::path& text, const Tokenizer& tokenizer
   }
   for_each_document(text, limits, [&](Document&& document) {
     const std::vector<TokenId> ids = tokenizer.encode(document.text);
-    TokenDocument tokens{std::move(document.name), {}};
-    if (bos) tokens.ids.push_back(*bos);
+    TokenDocument tokens{std::move(document.name), frame.before};
     tokens.ids.insert(tokens.ids.end(), ids.begin(), ids.end());
+    if (!document.is_cut) tokens.ids.insert(tokens.ids.end(), frame.after.begin(), frame.after.end());
     return builder.add(std::move(tokens));
   });
   Corpus corpus = builder.finish(text);
-  corpus.has_bos = bos.has_value();
+  corpus.has_bos = !frame.before.empty();
+  corpus.has_eos = !frame.after.empty();
   return corpus;
 }
 

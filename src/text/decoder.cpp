@@ -1,6 +1,8 @@
 #include "text/decoder.hpp"
 
+#include <array>
 #include <optional>
+#include <utility>
 
 #include "support/in_quotes.hpp"
 #include "text/byte_alphabet.hpp"
@@ -118,6 +120,51 @@ Decoder make_metaspace(const JsonView& description) {
   };
 }
 
+/// What BERT's published code takes back after joining words with spaces.
+std::string without_spaced_marks(std::string_view token) {
+  static const std::array<std::pair<std::string_view, std::string_view>, 11> kRules = {{
+      {" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"},
+      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+  }};
+  std::string result(token);
+  for (const auto& [what, by] : kRules) {
+    for (std::size_t at = 0; (at = result.find(what, at)) != std::string::npos; at += by.size())
+      result.replace(at, what.size(), by);
+  }
+  return result;
+}
+
+Decoder make_word_piece(const JsonView& description) {
+  const std::string prefix = description.text_or("prefix", "##");
+  const bool cleanup = description.flag_or("cleanup", true);
+  return [prefix, cleanup](Strings tokens) {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      std::string& token = tokens[i];
+      if (i > 0 && token.starts_with(prefix)) {
+        token.erase(0, prefix.size());
+      } else if (i > 0) {
+        token.insert(0, " ");
+      }
+      if (cleanup) token = without_spaced_marks(token);
+    }
+    return tokens;
+  };
+}
+
+/// A suffix marks the end of a word.
+Decoder make_bpe(const JsonView& description) {
+  const std::string suffix = description.text_or("suffix", "</w>");
+  if (suffix.empty()) description.corrupt("suffix must not be empty");
+  return [suffix](Strings tokens) {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      const std::string_view by = i + 1 == tokens.size() ? "" : " ";
+      for (std::size_t at = 0; (at = tokens[i].find(suffix, at)) != std::string::npos; at += by.size())
+        tokens[i].replace(at, suffix.size(), by);
+    }
+    return tokens;
+  };
+}
+
 }  // namespace
 
 Decoder make_decoder(const JsonView& description) {
@@ -129,6 +176,8 @@ Decoder make_decoder(const JsonView& description) {
   if (type == "Replace") return each_token(make_replacement(description));
   if (type == "Strip") return make_strip(description);
   if (type == "Metaspace") return make_metaspace(description);
+  if (type == "WordPiece") return make_word_piece(description);
+  if (type == "BPEDecoder") return make_bpe(description);
   description.unsupported("decoder " + in_quotes(type));
 }
 

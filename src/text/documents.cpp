@@ -29,12 +29,13 @@ void check_size(const std::string& name, std::size_t bytes, const DocumentLimits
               "Write it as .jsonl, one document per line, or lower --max-tokens.");
 }
 
-/// Drops what lies behind the bytes wanted, and the character that the cut may go through.
-void cut(std::string& text, std::size_t wanted) {
-  if (text.size() <= wanted) return;
+/// Drops what lies behind the bytes wanted, and the character that the cut may go through. Returns whether it did.
+bool cut(std::string& text, std::size_t wanted) {
+  if (text.size() <= wanted) return false;
   text.resize(wanted);
   for (int tail = 0; tail < 3 && !text.empty() && (text.back() & 0xC0) == 0x80; ++tail) text.pop_back();
   if (!text.empty() && (text.back() & 0x80) != 0) text.pop_back();
+  return true;
 }
 
 std::string text_of_line(const std::string& line, const std::string& where, const std::string& field) {
@@ -60,8 +61,8 @@ std::string text_of_line(const std::string& line, const std::string& where, cons
 bool read_lines(const std::filesystem::path& file, const DocumentLimits& limits, const Take& take) {
   bool wants_more = true;
   for_each_line(file, kLongestLine, [&](const std::string& line, const std::string& where) {
-    Document document{where, text_of_line(line, where, limits.field)};
-    cut(document.text, limits.wanted);
+    Document document{where, text_of_line(line, where, limits.field), false};
+    document.is_cut = cut(document.text, limits.wanted);
     check_size(where, document.text.size(), limits);
     return wants_more = take(std::move(document));
   });
@@ -88,13 +89,15 @@ std::string read_beginning(const std::filesystem::path& file, const DocumentLimi
 bool read_whole(const std::filesystem::path& file, const DocumentLimits& limits, const Take& take) {
   if (!std::filesystem::exists(file)) throw Error(ErrorKind::not_found, file.string(), "no such file");
   std::string text = read_beginning(file, limits);
-  cut(text, limits.wanted);
+  const bool is_cut = cut(text, limits.wanted);
   check_size(file.string(), text.size(), limits);
   if (const auto position = invalid_utf8_at(text)) {
     throw Error(ErrorKind::corrupt, file.string(), "must be UTF-8 text",
                 "something else at byte " + std::to_string(*position));
   }
-  return take({file.string(), std::move(text)});
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
+  return take({file.string(), std::move(text), is_cut});
 }
 
 bool read_file(const std::filesystem::path& file, const DocumentLimits& limits, const Take& take) {

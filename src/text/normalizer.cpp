@@ -4,6 +4,10 @@
 #include <vector>
 
 #include "support/in_quotes.hpp"
+#include "text/base64.hpp"
+#include "text/bert_steps.hpp"
+#include "text/byte_alphabet.hpp"
+#include "text/character_map.hpp"
 #include "text/regex.hpp"
 #include "text/unicode.hpp"
 
@@ -41,6 +45,34 @@ std::string without_marks(std::string_view text) {
     if (!is_mark(next_code_point(text, at))) result += text.substr(begin, at - begin);
   }
   return result;
+}
+
+/// The rules of SentencePiece as the tokenizers package applies them: a short cluster of characters becomes what the
+/// shortest rule that its beginning fits says, as a whole; else every character is looked up alone.
+Normalizer make_precompiled(const JsonView& description) {
+  const JsonView encoded = description.at("precompiled_charsmap");
+  const auto bytes = bytes_of_base64(encoded.text());
+  if (!bytes) encoded.corrupt("must be base64");
+  constexpr std::size_t kLongestCluster = 5;
+  return [rules = CharacterMap(*bytes, encoded.where())](std::string_view text) {
+    std::string result;
+    for (std::size_t at = 0; at < text.size();) {
+      const std::string_view cluster = text.substr(at, grapheme_end(text, at) - at);
+      at += cluster.size();
+      const auto whole = cluster.size() <= kLongestCluster ? rules.shortest(cluster, 0) : CharacterMap::Match{};
+      if (whole.length > 0) {
+        result += whole.target;
+        continue;
+      }
+      for (std::size_t place = 0; place < cluster.size();) {
+        const std::string_view character = cluster.substr(place, utf8_length(cluster[place]));
+        const auto match = rules.shortest(character, 0);
+        result += match.length > 0 ? match.target : character;
+        place += character.size();
+      }
+    }
+    return result;
+  };
 }
 
 Normalizer make_sequence(const JsonView& description) {
@@ -92,6 +124,10 @@ Normalizer make_normalizer(const JsonView& description) {
   if (type == "Lowercase") return to_lower_case;
   if (type == "StripAccents") return without_marks;
   if (type == "Replace") return make_replacement(description);
+  if (type == "Precompiled") return make_precompiled(description);
+  if (type == "BertNormalizer") return make_bert_normalizer(description);
+  if (type == "Nmt") return normalize_nmt;
+  if (type == "ByteLevel") return [](std::string_view text) { return byte_alphabet().spell(text); };
   if (type == "Prepend") {
     const std::string prefix = description.at("prepend").text();
     return [prefix](std::string_view text) { return text.empty() ? std::string() : prefix + std::string(text); };

@@ -119,6 +119,20 @@ PreTokenizer make_metaspace(const JsonView& description) {
   };
 }
 
+PreTokenizer make_bert(const JsonView&) {
+  const PreTokenizer words = split_by_test(is_white_space, SplitBehavior::removed);
+  const PreTokenizer marks = split_by_test(is_punctuation, SplitBehavior::isolated);
+  return [words, marks](Pieces& pieces) {
+    words(pieces);
+    marks(pieces);
+  };
+}
+
+PreTokenizer make_delimiter(const JsonView& description) {
+  const JsonView delimiter = description.at("delimiter");
+  return split_by_regex(Regex(Regex::escape(delimiter.text()), delimiter.where()), SplitBehavior::removed, false);
+}
+
 /// Runs of word characters and runs of other characters; white space is dropped.
 void split_words(std::string_view text, std::vector<TextRange>& parts) {
   enum class Kind { none, word, other };
@@ -144,6 +158,8 @@ PreTokenizer make_pre_tokenizer(const JsonView& description) {
   if (type == "ByteLevel") return make_byte_level(description);
   if (type == "Split") return make_split(description);
   if (type == "Metaspace") return make_metaspace(description);
+  if (type == "BertPreTokenizer") return make_bert(description);
+  if (type == "CharDelimiterSplit") return make_delimiter(description);
   if (type == "Whitespace") return [](Pieces& pieces) { pieces.split(split_words); };
   if (type == "WhitespaceSplit") return split_by_test(is_white_space, SplitBehavior::removed);
   if (type == "Digits") {

@@ -6,6 +6,7 @@
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
+#include "text/base64.hpp"
 #include "text/json_view.hpp"
 #include "text/protobuf.hpp"
 #include "text/unicode.hpp"
@@ -18,6 +19,15 @@ bool is_byte_spelling(std::string_view text) {
   return text.size() == 6 && text.starts_with("<0x") && is_digit(text[3]) && is_digit(text[4]) && text[5] == '>';
 }
 
+/// Whether the file begins with a line such as "IQ== 0".
+bool is_tiktoken(std::string_view bytes) {
+  const std::string_view line = bytes.substr(0, bytes.find('\n'));
+  const std::size_t space = line.find(' ');
+  if (space == 0 || space == std::string_view::npos || space + 1 == line.size()) return false;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return bytes_of_base64(line.substr(0, space)) && std::ranges::all_of(line.substr(space + 1), is_digit);
+}
+
 class Reader {
  public:
   Reader(const std::filesystem::path& file, const std::string& bytes) {
@@ -25,6 +35,14 @@ class Reader {
     if (bytes.starts_with("version https://git-lfs")) {
       throw Error(ErrorKind::corrupt, model_.where, "must be a SentencePiece model", "a git-LFS pointer",
                   "Run `git lfs pull`.");
+    }
+    if (is_tiktoken(bytes)) {
+      throw Error(ErrorKind::unsupported, model_.where, "must be a SentencePiece model",
+                  "a tiktoken vocabulary (lines of base64 and a rank), which says neither how to split words nor which "
+                  "special tokens there are",
+                  "Take the tokenizer.json of the same model, or make one: with the Python package tiktoken installed, "
+                  "transformers' AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER). Or: " +
+                      std::string(kUseTokenIds));
     }
     ProtobufReader fields(bytes, model_.where);
     while (const auto field = fields.next()) {
@@ -80,6 +98,18 @@ class Reader {
           break;
         case 35:
           model_.byte_fallback = field->value != 0;
+          break;
+        case 40:
+          model_.unknown_id = static_cast<std::int32_t>(field->value);
+          break;
+        case 41:
+          model_.bos_id = static_cast<std::int32_t>(field->value);
+          break;
+        case 42:
+          model_.eos_id = static_cast<std::int32_t>(field->value);
+          break;
+        case 45:
+          if (!field->bytes.empty()) model_.unknown_piece = field->bytes;
           break;
         case 44:
           model_.unknown_surface = field->bytes;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -30,7 +31,9 @@ struct SentencePieceModel {
   std::vector<SentencePieceEntry> pieces;
   Algorithm algorithm = Algorithm::unigram;
   bool byte_fallback = false;
-  std::string bos_piece = "<s>", eos_piece = "</s>";
+  std::string bos_piece = "<s>", eos_piece = "</s>", unknown_piece = "<unk>";
+  /// Ids as the trainer was told them; negative: there is none.
+  std::int32_t bos_id = 1, eos_id = 2, unknown_id = 0;
   std::string unknown_surface = " \xE2\x81\x87 ";
   std::string character_map;  ///< compiled normalisation rules; may be empty
   bool add_dummy_prefix = true;

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "text/character_map.hpp"
 #include "text/sentencepiece_model.hpp"
 
 namespace qcqa {
@@ -26,11 +25,9 @@ class SentencePieceNormalizer {
   };
 
   [[nodiscard]] Step next(std::string_view text, std::size_t at) const;
-  [[nodiscard]] std::size_t longest_rule(std::string_view text, std::size_t at, std::size_t& target) const;
 
   const SentencePieceModel& model_;
-  std::vector<std::uint32_t> rules_;  // a double array: texts -> places in targets_
-  std::string targets_;               // texts, each ended by NUL
+  CharacterMap rules_;
 };
 
 }  // namespace qcqa

@@ -12,8 +12,8 @@ constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 
 class SentencePiece final : public TextModel {
  public:
-  explicit SentencePiece(const std::filesystem::path& file)
-      : model_(read_sentencepiece_model(file)), normalizer_(model_), merging_(model_), unigram_(model_) {}
+  explicit SentencePiece(SentencePieceModel model)
+      : model_(std::move(model)), normalizer_(model_), merging_(model_), unigram_(model_) {}
 
   std::vector<TokenId> encode(std::string_view text) const override {
     const std::string normalized = normalizer_.apply(text);
@@ -66,23 +66,9 @@ class SentencePiece final : public TextModel {
 
   std::size_t size() const override { return model_.pieces.size(); }
 
-  std::optional<TokenId> find(std::string_view token) const override {
-    const TokenId id = model_.find(token);
-    return model_.at(id).text == token ? std::optional(id) : std::nullopt;
-  }
-
-  std::optional<TokenId> leading_token() const override { return bos(); }
-  std::optional<TokenId> bos() const override { return control(model_.bos_piece); }
-  std::optional<TokenId> eos() const override { return control(model_.eos_piece); }
-
  private:
   [[nodiscard]] std::vector<Segment> segments(std::string_view text) const {
     return model_.algorithm == SentencePieceModel::Algorithm::bpe ? merging_.run(text) : unigram_.run(text);
-  }
-
-  [[nodiscard]] std::optional<TokenId> control(std::string_view piece) const {
-    const TokenId id = model_.find(piece);
-    return model_.at(id).kind == PieceKind::control ? std::optional(id) : std::nullopt;
   }
 
   /// The byte of "<0x0A>"; the model's reader has checked the spelling.
@@ -123,8 +109,8 @@ class SentencePiece final : public TextModel {
 
 }  // namespace
 
-std::unique_ptr<const TextModel> open_sentencepiece(const std::filesystem::path& file) {
-  return std::make_unique<const SentencePiece>(file);
+std::unique_ptr<const TextModel> make_sentencepiece(SentencePieceModel model) {
+  return std::make_unique<const SentencePiece>(std::move(model));
 }
 
 }  // namespace qcqa

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <filesystem>
 #include <memory>
 
+#include "text/sentencepiece_model.hpp"
 #include "text/text_model.hpp"
 
 namespace qcqa {
@@ -11,7 +11,7 @@ namespace qcqa {
 /// library, with which the interop tests compare. The library itself is left out on purpose: Debian's contains a copy
 /// of protobuf whose symbols meet those of the protobuf that Debian's LibTorch loads, and the process dies on the first
 /// model that either of them reads.
-/// @throws Error(not_found, io, corrupt, unsupported)
-[[nodiscard]] std::unique_ptr<const TextModel> open_sentencepiece(const std::filesystem::path& file);
+/// @throws Error(corrupt)
+[[nodiscard]] std::unique_ptr<const TextModel> make_sentencepiece(SentencePieceModel model);
 
 }  // namespace qcqa

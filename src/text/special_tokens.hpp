@@ -2,14 +2,16 @@
 
 #include <filesystem>
 
-#include "text/text_model.hpp"
+#include "text/tokenizer_description.hpp"
 
 namespace qcqa {
 
-/// Which ids begin and end a text, from the first file that says so: tokenizer_config.json, special_tokens_map.json,
-/// the tokenizer itself, generation_config.json, config.json. All of those may be missing. Every file may add ends of
-/// text (chat models have several). The BOS rule is stated at SpecialTokens.
-/// @throws Error(corrupt)
-[[nodiscard]] SpecialTokens find_special_tokens(const std::filesystem::path& model_folder, const TextModel& model);
+/// Which ids begin and end a text: those of the tokenizer, and where it names no BOS, those of generation_config.json
+/// and config.json. Every file may add ends of text (chat models have several).
+/// @param size  ids are below it
+/// @param notes  gets a line when a file cannot be read
+[[nodiscard]] SpecialTokens find_special_tokens(const std::filesystem::path& model_folder,
+                                                const TokenizerDescription& tokenizer, std::size_t size,
+                                                std::vector<std::string>& notes);
 
 }  // namespace qcqa

@@ -2,36 +2,56 @@
 
 #include "qcqa/support/error.hpp"
 #include "text/json_tokenizer.hpp"
-#include "text/json_view.hpp"
 #include "text/sentencepiece_tokenizer.hpp"
 #include "text/special_tokens.hpp"
 #include "text/text_model.hpp"
+#include "text/tokenizer_description.hpp"
 #include "text/unicode.hpp"
 
 namespace qcqa {
 
-Tokenizer::Tokenizer(std::filesystem::path source, std::unique_ptr<const TextModel> model, SpecialTokens special)
-    : source_(std::move(source)), model_(std::move(model)), special_(std::move(special)) {}
+namespace {
+
+/// As the SentencePiece library is used: BOS unless the folder says otherwise.
+TextFrame sentencepiece_frame(const TokenizerDescription& description) {
+  const SentencePieceModel& pieces = *description.pieces;
+  const auto flag = [&](const char* key, bool otherwise) {
+    const auto it = description.config.find(key);
+    return it != description.config.end() && it->is_boolean() ? it->get<bool>() : otherwise;
+  };
+  const auto control = [&](const std::string& piece) -> std::vector<TokenId> {
+    const TokenId id = pieces.find(piece);
+    return pieces.at(id).kind == PieceKind::control ? std::vector{id} : std::vector<TokenId>();
+  };
+  TextFrame frame;
+  if (flag("add_bos_token", true)) frame.before = control(pieces.bos_piece);
+  if (flag("add_eos_token", false)) frame.after = control(pieces.eos_piece);
+  return frame;
+}
+
+}  // namespace
+
+Tokenizer::Tokenizer(std::filesystem::path source, std::unique_ptr<const TextModel> model)
+    : source_(std::move(source)), model_(std::move(model)) {}
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
-Tokenizer Tokenizer::open(const std::filesystem::path& model_folder) {
-  const std::filesystem::path json = model_folder / "tokenizer.json", pieces = model_folder / "tokenizer.model";
-  std::filesystem::path source;
-  std::unique_ptr<const TextModel> model;
-  if (std::filesystem::exists(json)) {
-    source = json;
-    model = open_json_tokenizer(json);
-  } else if (std::filesystem::exists(pieces)) {
-    source = pieces;
-    model = open_sentencepiece(pieces);
-  } else {
-    throw Error(ErrorKind::not_found, model_folder.string(), "must have a tokenizer.json or a tokenizer.model",
-                "neither", std::string("Copy the tokenizer's files there. Or: ").append(kUseTokenIds));
+Tokenizer Tokenizer::open(const std::filesystem::path& model_folder, TokenizerKind kind) {
+  TokenizerDescription description = describe_tokenizer(model_folder);
+  const bool sentencepiece = kind == TokenizerKind::sentencepiece && description.pieces;
+  if (sentencepiece) {
+    const TextFrame frame = sentencepiece_frame(description);
+    description.before = frame.before;
+    description.after = frame.after;
+    description.notes.clear();
   }
-  SpecialTokens special = find_special_tokens(model_folder, *model);
-  return Tokenizer(std::move(source), std::move(model), std::move(special));
+  Tokenizer tokenizer(description.source, sentencepiece ? make_sentencepiece(*description.pieces)
+                                                        : make_json_tokenizer(description));
+  tokenizer.notes_ = description.notes;
+  tokenizer.special_ =
+      find_special_tokens(model_folder, description, tokenizer.vocabulary_size(), tokenizer.notes_);
+  return tokenizer;
 }
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text) const {

@@ -135,6 +135,28 @@ bool is_mark(char32_t c) noexcept {
   return kind == UTF8PROC_CATEGORY_MN || kind == UTF8PROC_CATEGORY_MC || kind == UTF8PROC_CATEGORY_ME;
 }
 
+bool is_nonspacing_mark(char32_t c) noexcept { return category(c) == UTF8PROC_CATEGORY_MN; }
+
+bool is_other(char32_t c) noexcept {
+  const auto kind = category(c);
+  return kind == UTF8PROC_CATEGORY_CC || kind == UTF8PROC_CATEGORY_CF || kind == UTF8PROC_CATEGORY_CO;
+}
+
+std::size_t grapheme_end(std::string_view text, std::size_t at) noexcept {
+  utf8proc_int32_t state = 0;
+  char32_t left = next_code_point(text, at);
+  while (at < text.size()) {
+    std::size_t behind = at;
+    const char32_t right = next_code_point(text, behind);
+    if (utf8proc_grapheme_break_stateful(static_cast<utf8proc_int32_t>(left), static_cast<utf8proc_int32_t>(right),
+                                         &state))
+      break;
+    left = right;
+    at = behind;
+  }
+  return at;
+}
+
 std::string to_normal_form(std::string_view text, NormalForm form) {
   unsigned options = UTF8PROC_STABLE;
   options |= form == NormalForm::nfc || form == NormalForm::nfkc ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;

@@ -30,6 +30,10 @@ void append_utf8(std::string& text, char32_t code_point);
 [[nodiscard]] bool is_numeric(char32_t code_point) noexcept;      ///< categories Nd, Nl, No
 [[nodiscard]] bool is_punctuation(char32_t code_point) noexcept;  ///< categories P*, and all of ASCII's punctuation
 [[nodiscard]] bool is_mark(char32_t code_point) noexcept;         ///< categories M*
+[[nodiscard]] bool is_nonspacing_mark(char32_t code_point) noexcept;  ///< category Mn
+[[nodiscard]] bool is_other(char32_t code_point) noexcept;        ///< categories C*, but what is not assigned
+/// The end of the extended grapheme cluster (UAX #29) that begins at `at` < text.size().
+[[nodiscard]] std::size_t grapheme_end(std::string_view text, std::size_t at) noexcept;
 
 enum class NormalForm { nfc, nfd, nfkc, nfkd };
 /// Normalisation of UAX #15.

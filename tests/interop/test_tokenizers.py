@@ -1,5 +1,5 @@
-"""Token ids and decoded text equal those of the Python packages sentencepiece (tokenizer.model) and tokenizers
-(tokenizer.json). QCQA_TOKENIZE names the helper program (default: build/release/tests/text/qcqa_tokenize)."""
+"""Token ids and decoded text equal those of transformers' AutoTokenizer, and of the Python packages below it: tokenizers
+(tokenizer.json) and, where it is asked for, sentencepiece (tokenizer.model). QCQA_TOKENIZE names the helper program (default: build/release/tests/text/qcqa_tokenize)."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import pytest
 import sentencepiece
 import tokenizers
 
+import tokenizer_folders
 import tokenizer_models
 from conftest import REPOSITORY
 
@@ -32,10 +33,10 @@ def tokenize(tmp_path_factory, texts):
     if not tool.exists():
         pytest.exit(f"{tool}: no such program; build the tests or set QCQA_TOKENIZE", returncode=2)
     file = tmp_path_factory.mktemp("texts") / "texts.jsonl"
-    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
 
-    def run(folder):
-        done = subprocess.run([str(tool), str(folder), str(file)], capture_output=True, text=True, timeout=300)
+    def run(folder, *options, of=texts):
+        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in of))
+        done = subprocess.run([str(tool), str(folder), str(file), *options], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.split("\n") if line]
 
@@ -80,13 +81,45 @@ def test_tokenizer_json_equals_the_package(name, json_models, texts, tokenize, t
 def test_tokenizer_model_equals_the_library(name, piece_models, texts, tokenize, tmp_path):
     (tmp_path / "tokenizer.model").write_bytes(piece_models[name])
     reference = sentencepiece.SentencePieceProcessor(model_proto=piece_models[name])
-    compare(texts, tokenize(tmp_path), reference.encode, reference.decode)
+    compare(texts, tokenize(tmp_path, "--sentencepiece"), reference.encode, reference.decode)
 
 
 def test_the_shared_tokenizer_model_equals_the_library(shared, texts, tokenize):
     folder = shared / "models/stories15M"
     reference = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-    compare(texts, tokenize(folder), reference.encode, reference.decode)
+    compare(texts, tokenize(folder, "--sentencepiece"), reference.encode, reference.decode)
+
+
+def auto_tokenizer(folder):
+    import transformers
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def compare_auto(folder, texts, ours):
+    """All ids, with those that the tokenizer puts around a text."""
+    reference, wrong = auto_tokenizer(folder), []
+    for text, mine in zip(texts, ours, strict=True):
+        right = reference(text)["input_ids"]
+        if mine["framed"] != right:
+            wrong.append(f"{text[:60]!r}: {mine['framed'][:30]}, not {right[:30]} {reference.convert_ids_to_tokens(right[:30])}")
+    assert not wrong, f"{len(wrong)} of {len(texts)} texts have other ids:\n" + "\n".join(wrong[:10])
+
+
+@pytest.mark.parametrize("kind", tokenizer_folders.KINDS, ids=lambda kind: kind.__name__)
+def test_a_folder_of_files_equals_auto_tokenizer(kind, tokenize, tmp_path):
+    model_type = kind(tmp_path)
+    tokenizer_folders.put(tmp_path, "config.json", {"model_type": model_type})
+    texts = tokenizer_folders.CHAT + [text for text in tokenizer_models.NASTY if "\0" not in text]
+    compare_auto(tmp_path, texts, tokenize(tmp_path, of=texts))
+
+
+def test_the_shared_tokenizer_model_equals_auto_tokenizer(shared, texts, tokenize):
+    folder = shared / "models/stories15M"
+    both = tokenizer_folders.CHAT + texts
+    compare_auto(folder, both, tokenize(folder, of=both))
 
 
 @pytest.mark.parametrize("legacy", [True, False])

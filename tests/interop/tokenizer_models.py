@@ -157,3 +157,12 @@ def piece_models(texts):
         sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(sentences), model_writer=model, **common, **options)
         result[name] = model.getvalue()
     return result
+
+
+def character_map(model):
+    """The compiled rules of normalisation inside a SentencePiece model."""
+    from transformers.convert_slow_tokenizer import import_protobuf
+
+    proto = import_protobuf().ModelProto()
+    proto.ParseFromString(model)
+    return proto.normalizer_spec.precompiled_charsmap

@@ -1,7 +1,9 @@
 // Prints what the tokenizer of a model folder makes of texts, for the interop tests and for looking by hand:
 //
-//   qcqa_tokenize MODEL FILE.jsonl      {"ids": [...], "text": "what decode gives"} per document
-//   qcqa_tokenize MODEL FILE --speed    megabytes per second, of text not seen before and of text seen before
+//   qcqa_tokenize MODEL FILE.jsonl                  {"ids": [...], "text": "what decode gives", "framed": [...]} per
+//                                                   document; framed: with what the tokenizer puts around a text
+//   qcqa_tokenize MODEL FILE.jsonl --sentencepiece  the same by the rules of the SentencePiece library
+//   qcqa_tokenize MODEL FILE --speed                megabytes per second, of text not seen before and of text seen before
 
 #include <chrono>
 #include <cstdio>
@@ -19,7 +21,10 @@ namespace {
 void print_ids(const qcqa::Tokenizer& tokenizer, const char* file) {
   qcqa::for_each_document(file, {}, [&](qcqa::Document&& document) {
     const std::vector<qcqa::TokenId> ids = tokenizer.encode(document.text);
-    std::cout << nlohmann::json{{"ids", ids}, {"text", tokenizer.decode(ids)}}.dump() << '\n';
+    std::vector<qcqa::TokenId> framed = tokenizer.special().frame.before;
+    framed.insert(framed.end(), ids.begin(), ids.end());
+    for (const qcqa::TokenId id : tokenizer.special().frame.after) framed.push_back(id);
+    std::cout << nlohmann::json{{"ids", ids}, {"text", tokenizer.decode(ids)}, {"framed", framed}}.dump() << '\n';
     return true;
   });
 }
@@ -43,12 +48,15 @@ void print_speed(const qcqa::Tokenizer& tokenizer, const char* file) {
 
 int main(int count, char** arguments) {
   if (count < 3 || count > 4) {
-    std::fprintf(stderr, "usage: qcqa_tokenize MODEL FILE [--speed]\n");
+    std::fprintf(stderr, "usage: qcqa_tokenize MODEL FILE [--speed | --sentencepiece]\n");
     return 2;
   }
   try {
-    const qcqa::Tokenizer tokenizer = qcqa::Tokenizer::open(arguments[1]);
-    if (count == 4 && std::string_view(arguments[3]) == "--speed") {
+    const std::string_view option = count == 4 ? arguments[3] : "";
+    const qcqa::Tokenizer tokenizer =
+        qcqa::Tokenizer::open(arguments[1], option == "--sentencepiece" ? qcqa::TokenizerKind::sentencepiece
+                                                                        : qcqa::TokenizerKind::transformers);
+    if (option == "--speed") {
       print_speed(tokenizer, arguments[2]);
     } else {
       print_ids(tokenizer, arguments[2]);

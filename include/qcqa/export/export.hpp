@@ -82,6 +82,7 @@ struct ExportSummary {
   int query_heads_before = 0, query_heads_after = 0;  ///< over all layers; more after than before: padding
   std::int64_t padding_parameters = 0;                ///< zeros that stand for no weight of the input
   std::string written_as{};                           ///< the model class, when it is not the input's own
+  std::vector<std::string> notes{};                   ///< what a user should know, a line each
 };
 
 /// What padding costs, in one line; empty without padding.
@@ -95,6 +96,9 @@ void require_unconverted(const Model& model);
 
 /// Throws Error(unsupported) when the model's family cannot be written in this layout at all, whatever the plan.
 void require_layout(const Model& model, Layout layout, Format format = Format::safetensors);
+
+/// Throws Error(unsupported) when this kind of file cannot hold the model's tokenizer, whatever the layout and the plan.
+void require_tokenizer(const Model& model, Format format);
 
 /// The layout for a plan in a runtime.
 struct LayoutChoice {

@@ -14,13 +14,13 @@ namespace qcqa {
 
 /// Whether documents begin with BOS; the rule is stated at SpecialTokens.
 enum class BosRule {
-  as_tokenizer,  ///< where the tokenizer itself puts it
+  as_tokenizer,  ///< with the special tokens that the tokenizer itself puts there
   always,
   never,
 };
 
-/// The BOS that a text begins with by this rule. @throws Error(invalid_argument) when the tokenizer has none to give
-[[nodiscard]] std::optional<TokenId> bos_of(const Tokenizer& tokenizer, BosRule rule);
+/// What stands around a text by this rule. @throws Error(invalid_argument) when the tokenizer has no BOS to give
+[[nodiscard]] TextFrame frame_of(const Tokenizer& tokenizer, BosRule rule);
 
 struct CorpusOptions {
   WindowOptions windows;
@@ -36,6 +36,7 @@ struct Corpus {
   std::vector<Window> windows;
   std::size_t targets = 0;  ///< tokens to predict
   bool has_bos = false;     ///< documents begin with BOS
+  bool has_eos = false;     ///< documents end with EOS, unless they are cut
 
   [[nodiscard]] std::span<const TokenId> ids(const Window& window) const {
     return std::span(documents[window.document].ids).subspan(window.begin, window.length);

@@ -12,6 +12,7 @@ namespace qcqa {
 struct Document {
   std::string name;
   std::string text;
+  bool is_cut = false;  ///< more of it was there than wanted
 };
 
 struct DocumentLimits {
@@ -24,7 +25,7 @@ struct DocumentLimits {
 /// Hands the documents of `path` to `take`, in order, until it returns false:
 /// - `.jsonl`: one document per line, an object with the text; blank lines are skipped,
 /// - a folder: one document per file, sorted by name; hidden files and folders in it are skipped,
-/// - `.txt`, `.md` or no suffix: the file is one document.
+/// - `.txt`, `.md` or no suffix: the file is one document; a byte order mark at its beginning is not part of it.
 /// @throws Error(not_found, io), Error(corrupt) naming the line or byte, Error(unsupported) for other suffixes
 void for_each_document(const std::filesystem::path& path, const DocumentLimits& limits,
                        const std::function<bool(Document&&)>& take);

@@ -14,35 +14,47 @@ namespace qcqa {
 
 using TokenId = std::int32_t;
 
+/// Special tokens around a text.
+struct TextFrame {
+  std::vector<TokenId> before, after;
+};
+
 /// The ids with a meaning of their own.
 ///
-/// The BOS rule: a text begins with `bos` exactly where the model's own tokenizer puts it, `adds_bos`. That is what
-/// add_bos_token of tokenizer_config.json says, or else whether the tokenizer itself begins texts so: a tokenizer.json
-/// by the post-processor's template, a tokenizer.model whenever it has a BOS piece. BosRule overrides it; token ids
-/// from a file are taken as they are; and BOS is never a target, since nothing stands before it.
+/// The BOS rule: a text begins and ends with the special tokens that the model's own tokenizer puts there, `frame`. For a
+/// tokenizer.json that is what its post-processor's template says (and not add_bos_token of tokenizer_config.json, which
+/// transformers drops then), else what add_bos_token and add_eos_token say. BosRule overrides what a text begins with;
+/// token ids from a file are taken as they are; and BOS is never a target, since nothing stands before it.
 struct SpecialTokens {
   std::optional<TokenId> bos;  ///< begin of a text
   std::vector<TokenId> eos;    ///< each of them ends a text; sorted, may be empty
-  bool adds_bos = false;       ///< see the BOS rule above
+  TextFrame frame{};           ///< see the BOS rule above
+};
+
+/// Whose ids a tokenizer.model gives.
+enum class TokenizerKind {
+  transformers,   ///< as for every other kind of file
+  sentencepiece,  ///< the library that wrote it: other runs of spaces, and special tokens in a text are text
 };
 
 class TextModel;
 
-/// The tokenizer of a model folder. Ids equal those of the Python package that the file belongs to: `tokenizers` for
-/// tokenizer.json, `sentencepiece` for tokenizer.model. When a folder has both, tokenizer.json counts, because that is
-/// what transformers reads. All members may be called from several threads at once.
+/// The tokenizer of a model folder. Ids equal those of transformers' AutoTokenizer: tokenizer.json, a tokenizer.model, or
+/// vocab.json with merges.txt, with the special and added tokens that the files beside them name. All members may be
+/// called from several threads at once.
 class Tokenizer {
  public:
   /// @throws Error(not_found) without a tokenizer file, Error(corrupt) when it is damaged, Error(unsupported) naming
   ///   the component that qcqa does not implement
-  [[nodiscard]] static Tokenizer open(const std::filesystem::path& model_folder);
+  [[nodiscard]] static Tokenizer open(const std::filesystem::path& model_folder,
+                                      TokenizerKind kind = TokenizerKind::transformers);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
   /// The ids of `text`, which is UTF-8; no special token is put around them. Special tokens that are written out in the
-  /// text are recognised by a tokenizer.json and are ordinary text to a tokenizer.model, as in the packages.
+  /// text are recognised.
   /// @throws Error(invalid_argument) when `text` is not UTF-8
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text) const;
 
@@ -55,13 +67,16 @@ class Tokenizer {
   [[nodiscard]] const SpecialTokens& special() const noexcept { return special_; }
   /// The file it was read from.
   [[nodiscard]] const std::filesystem::path& source() const noexcept { return source_; }
+  /// What a user should know about how the files were read, a line each.
+  [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
 
  private:
-  Tokenizer(std::filesystem::path source, std::unique_ptr<const TextModel> model, SpecialTokens special);
+  Tokenizer(std::filesystem::path source, std::unique_ptr<const TextModel> model);
 
   std::filesystem::path source_;
   std::unique_ptr<const TextModel> model_;
   SpecialTokens special_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace qcqa
