@@ -42,6 +42,8 @@ void print_way_back(const Model& model, const ExportOptions& options, const std:
     std::printf("The input held %s weights, the output holds their values; --format gguf writes a file that llama-quantize "
                 "quantises again.\n", type.c_str());
   }
+}
+
 void print_notes(const ExportSummary& summary, Console& console) {
   for (const std::string& note : summary.notes) console.note("qcqa: note: " + note);
 }

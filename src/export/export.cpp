@@ -8,6 +8,7 @@
 #include "export/side_files.hpp"
 #include "export/tensor_producer.hpp"
 #include "qcqa/support/error.hpp"
+#include "text/gguf_tokenizer_files.hpp"
 
 namespace qcqa {
 namespace {
@@ -84,6 +85,18 @@ ExportSummary summarise(const Model& model, const Blueprint& blueprint, const Ex
   return summary;
 }
 
+/// A GGUF file holds its tokenizer itself; a folder has it in files.
+void add_made_files(const Model& model, Format format, Blueprint& blueprint) {
+  if (!model.gguf() || format == Format::gguf) return;
+  if (!has_vocabulary(*model.gguf())) {
+    blueprint.notes.emplace_back("the GGUF file has no vocabulary, so the folder has no tokenizer");
+    return;
+  }
+  const GgufTokenizerFiles files = gguf_tokenizer_files(*model.gguf());
+  blueprint.files.emplace_back("tokenizer.json", files.tokenizer.dump(2) + "\n");
+  blueprint.files.emplace_back("tokenizer_config.json", files.config.dump(2) + "\n");
+}
+
 std::unique_ptr<TensorSink> open_writer(const fs::path& folder, const Blueprint& blueprint,
                                         const ExportOptions& options) {
   if (options.format == Format::gguf) {
@@ -155,14 +168,17 @@ void require_writable_target(const Model& model, const fs::path& target, Overwri
 
 ExportSummary preview_export(const Model& model, const Plan& plan, const ExportOptions& options) {
   require_expressible(model, plan, options.layout, options.format);
-  return summarise(model, layout_format(options.layout, options.format).build(model, plan, options), options);
+  Blueprint blueprint = layout_format(options.layout, options.format).build(model, plan, options);
+  add_made_files(model, options.format, blueprint);
+  return summarise(model, blueprint, options);
 }
 
 ExportSummary export_model(const Model& model, const Plan& plan, const ExportOptions& options, const fs::path& target,
                            Overwrite overwrite, const ProgressFn& progress) {
   require_expressible(model, plan, options.layout, options.format);
   require_writable_target(model, target, overwrite);
-  const Blueprint blueprint = layout_format(options.layout, options.format).build(model, plan, options);
+  Blueprint blueprint = layout_format(options.layout, options.format).build(model, plan, options);
+  add_made_files(model, options.format, blueprint);
   const ExportSummary summary = summarise(model, blueprint, options);
 
   StagedFolder folder(target, overwrite);

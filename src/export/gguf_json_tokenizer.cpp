@@ -7,26 +7,10 @@
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 #include "text/json_view.hpp"
+#include "text/llama_cpp_split.hpp"
 
 namespace qcqa {
 namespace {
-
-/// How llama.cpp splits text before BPE, by the pre-tokenizers of tokenizer.json that it equals.
-struct PreTokenizerName {
-  std::string_view name;
-  std::string_view steps;  ///< as spell_steps writes them
-};
-#define QCQA_WORDS(digits)                                                   \
-  "Split (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits \
-  "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+\nByteLevel\n"
-constexpr std::array<PreTokenizerName, 5> kPreTokenizers = {{
-    {"gpt-2", "ByteLevel words\n"},
-    {"smollm", "Digits one by one\nByteLevel words\n"},
-    {"qwen2", QCQA_WORDS("\\p{N}")},
-    {"llama-bpe", QCQA_WORDS("\\p{N}{1,3}") "ignore merges\n"},
-    {"dbrx", QCQA_WORDS("\\p{N}{1,3}")},
-}};
-#undef QCQA_WORDS
 
 [[noreturn]] void refuse(const JsonView& where, const std::string& rule, const std::string& found) {
   refuse_gguf_tokenizer(where.where(), rule, found);
@@ -52,12 +36,15 @@ std::string spell_steps(const JsonView& step) {
   return type + "\n";
 }
 
+/// The name of the way to split text. Whether a word that is a token stays whole belongs to it.
 std::string pre_tokenizer_name(const JsonView& root) {
   const auto step = root.find("pre_tokenizer");
-  std::string steps = step ? spell_steps(*step) : "none\n";
-  if (root.at("model").flag_or("ignore_merges", false)) steps += "ignore merges\n";
-  for (const PreTokenizerName& row : kPreTokenizers) {
-    if (row.steps == steps) return std::string(row.name);
+  const std::string steps = step ? spell_steps(*step) : "none\n";
+  const bool ignores = root.at("model").flag_or("ignore_merges", false);
+  for (const LlamaCppSplit& row : llama_cpp_splits()) {
+    if (row.ignore_merges == ignores && spell_steps(JsonView(row.pre_tokenizer, std::string(row.name))) == steps) {
+      return std::string(row.name);
+    }
   }
   refuse(root, "needs a pre_tokenizer that llama.cpp has (GPT-2's, Llama 3's, Qwen 2's, SmolLM's)", in_quotes(steps));
 }

@@ -3,6 +3,7 @@
 #include "export/gguf_special_tokens.hpp"
 #include "export/gguf_vocabulary.hpp"
 #include "support/in_quotes.hpp"
+#include "text/gguf_tokenizer_files.hpp"
 #include "text/json_view.hpp"
 
 namespace qcqa {
@@ -52,6 +53,7 @@ GgufTokenizer gguf_tokenizer(const Model& model, std::int64_t rows) {
     for (const auto& entry : model.gguf()->metadata) {
       if (entry.first.starts_with("tokenizer.")) result.keys.push_back(entry);
     }
+    if (!has_vocabulary(*model.gguf())) result.notes.emplace_back("the GGUF file has no vocabulary, as the one that it is made from");
     return result;
   }
   if (!has_tokenizer(model.path())) {

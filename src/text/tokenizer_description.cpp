@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 
+#include "checkpoint/gguf.hpp"
 #include "checkpoint/json_file.hpp"
 #include "support/in_quotes.hpp"
+#include "text/gguf_tokenizer_files.hpp"
 #include "text/post_processor.hpp"
 #include "text/tokenizer_settings.hpp"
 #include "text/vocabulary_files.hpp"
@@ -55,6 +57,15 @@ class Builder {
   explicit Builder(const fs::path& folder) : folder_(folder) {}
 
   TokenizerDescription run() {
+    if (is_gguf(folder_)) {
+      GgufTokenizerFiles files = gguf_tokenizer_files(read_gguf(folder_));
+      file_ = std::move(files.tokenizer);
+      settings_ = read_tokenizer_settings(folder_, file_, std::move(files.config));
+      take_json();
+      result_.source = folder_;
+      build();
+      return std::move(result_);
+    }
     refuse_dangling_links(folder_);
     if (fs::exists(folder_ / "tokenizer.json")) {
       file_ = read_json_file(folder_ / "tokenizer.json", "Download the file again.");
@@ -218,6 +229,7 @@ std::optional<TokenId> TokenizerDescription::id_of(std::string_view key) const {
 }
 
 bool has_tokenizer(const fs::path& folder) {
+  if (is_gguf(folder)) return has_vocabulary(read_gguf(folder));
   return std::ranges::any_of(kVocabularies, [&](const char* name) {
     std::error_code ignored;
     return fs::exists(fs::symlink_status(folder / name, ignored));

@@ -15,7 +15,7 @@
 
 namespace qcqa {
 
-/// The one tokenizer of a folder, as AutoTokenizer of transformers 5.24 makes it, whatever files it is made of: what
+/// The one tokenizer of a folder (or of a GGUF file, made into the files of a folder), as AutoTokenizer of transformers 5.24 makes it, whatever files it is made of: what
 /// evaluation, sampling, calibration and GGUF know of text is here.
 struct TokenizerDescription {
   std::filesystem::path source;  ///< the file with the vocabulary
@@ -40,10 +40,10 @@ struct TokenizerDescription {
   [[nodiscard]] std::optional<TokenId> id_of(std::string_view key) const;
 };
 
-/// Whether a folder has a file that only a tokenizer has.
-[[nodiscard]] bool has_tokenizer(const std::filesystem::path& folder);
+/// Whether a folder has a file that only a tokenizer has, or a GGUF file a vocabulary.
+[[nodiscard]] bool has_tokenizer(const std::filesystem::path& model);
 
 /// @throws Error(not_found) without a tokenizer, Error(corrupt), Error(unsupported)
-[[nodiscard]] TokenizerDescription describe_tokenizer(const std::filesystem::path& folder);
+[[nodiscard]] TokenizerDescription describe_tokenizer(const std::filesystem::path& model);
 
 }  // namespace qcqa

@@ -49,8 +49,8 @@ class Reader {
  public:
   Reader(const fs::path& folder, const json& tokenizer_json) : folder_(folder), tokenizer_json_(tokenizer_json) {}
 
-  TokenizerSettings run() {
-    settings_.config = read_object(folder_ / "tokenizer_config.json");
+  TokenizerSettings run(std::optional<json> config) {
+    settings_.config = config ? std::move(*config) : read_object(folder_ / "tokenizer_config.json");
     settings_.config_where = (folder_ / "tokenizer_config.json").string() + ":";
     values_ = settings_.config;
     settings_.tokenizer_class = choose_class();
@@ -253,8 +253,9 @@ void TokenizerSettings::offer(std::string_view key, const std::string& content) 
   named.insert(behind, {std::string(key), AddedToken::plain(content, true), true});
 }
 
-TokenizerSettings read_tokenizer_settings(const fs::path& folder, const json& tokenizer_json) {
-  return Reader(folder, tokenizer_json).run();
+TokenizerSettings read_tokenizer_settings(const fs::path& folder, const json& tokenizer_json,
+                                          std::optional<json> config) {
+  return Reader(folder, tokenizer_json).run(std::move(config));
 }
 
 }  // namespace qcqa

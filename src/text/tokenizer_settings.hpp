@@ -44,8 +44,10 @@ struct TokenizerSettings {
 };
 
 /// @param tokenizer_json  its document, or null
+/// @param config          tokenizer_config.json, where that is no file of the folder
 /// @throws Error(corrupt)
 [[nodiscard]] TokenizerSettings read_tokenizer_settings(const std::filesystem::path& folder,
-                                                        const nlohmann::json& tokenizer_json);
+                                                        const nlohmann::json& tokenizer_json,
+                                                        std::optional<nlohmann::json> config = {});
 
 }  // namespace qcqa

@@ -53,6 +53,24 @@ def qcqa():
 
 
 @pytest.fixture(scope="session")
+def tokenize(tmp_path_factory):
+    """(model, options, texts) -> what the tokenizer makes of each. QCQA_TOKENIZE names the helper program (default:
+    build/release/tests/text/qcqa_tokenize)."""
+    tool = pathlib.Path(os.environ.get("QCQA_TOKENIZE", REPOSITORY / "build/release/tests/text/qcqa_tokenize"))
+    if not tool.exists():
+        pytest.exit(f"{tool}: no such program; build the tests or set QCQA_TOKENIZE", returncode=2)
+    file = tmp_path_factory.mktemp("texts") / "texts.jsonl"
+
+    def run(model, *options, of):
+        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in of))
+        done = subprocess.run([str(tool), str(model), str(file), *options], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.split("\n") if line]
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def supported(qcqa):
     """The model types that the program has a description of."""
     found = set()

@@ -110,7 +110,7 @@ def with_tokenizer(built, tokenizers_by_name, tmp_path):
 
 
 @pytest.mark.parametrize("name", JSON_TOKENIZERS + PIECE_TOKENIZERS)
-def test_token_ids_agree(qcqa, runtime, shared, with_tokenizer, tokenizers_by_name, tmp_path, name):
+def test_token_ids_agree(qcqa, runtime, shared, tokenize, with_tokenizer, tokenizers_by_name, tmp_path, name):
     serving.convert(qcqa, with_tokenizer(name), tmp_path / "out", "uniform", "--format", "gguf")
     texts = [text for text in tokenizer_models.NASTY + tokenizer_models.shared_texts(shared) if comparable(name, text)]
     tokenizer = tokenizers_by_name[name]
@@ -123,6 +123,11 @@ def test_token_ids_agree(qcqa, runtime, shared, with_tokenizer, tokenizers_by_na
     ids = [row.tolist() for row in numpy.split(found["ids"], numpy.cumsum(found["lengths"])[:-1])]
     wrong = [f"{text[:40]!r}: {a[:12]}, not {b[:12]}" for text, a, b in zip(texts, ids, expected) if a != b]
     assert not wrong, f"{len(wrong)} of {len(texts)}:\n" + "\n".join(wrong[:10])
+    # Reading the file back, qcqa finds special tokens in a text, as a runtime does with a prompt.
+    plain = [(text, row) for text, row in zip(texts, ids) if name in JSON_TOKENIZERS or "<" not in text]
+    again = tokenize(tmp_path / "out/model.gguf", of=[text for text, _ in plain])
+    wrong = [f"{text[:40]!r}: {a['ids'][:12]}, not {b[:12]}" for a, (text, b) in zip(again, plain) if a["ids"] != b]
+    assert not wrong, f"read back: {len(wrong)} of {len(plain)}:\n" + "\n".join(wrong[:10])
 
 
 @pytest.mark.parametrize("name", REFUSED)

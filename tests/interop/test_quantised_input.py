@@ -306,3 +306,18 @@ def test_real_gguf_logits_equal_transformers(qcqa, smollm2, tmp_path):
     with torch.no_grad():
         expected = model(torch.tensor(rows)).logits[0]
     assert reference.largest_difference(expected, logits) <= TOLERANCE
+
+
+def test_real_gguf_text(qcqa, smollm2, tokenize, tmp_path):
+    """Texts get the ids that transformers gives them, from the file and from the folder that it becomes."""
+    texts = ["Once upon a time, 12345 birds!", "<|im_start|>user\nHello<|im_end|>\n", " leading  spaces\t\n\n end ",
+             "na\u00efve caf\u00e9 \u5317\u4eac \U0001f642", "don't you're I'LL"]
+    qcqa.convert(smollm2, tmp_path / "out", "--groups", 1)
+    expected = transformers.AutoTokenizer.from_pretrained(smollm2.parent, gguf_file=smollm2.name)
+    saved = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    ids = [expected(text)["input_ids"] for text in texts]
+    assert [saved(text)["input_ids"] for text in texts] == ids
+    for model in (smollm2, tmp_path / "out"):
+        assert [row["framed"] for row in tokenize(model, of=texts)] == ids
+    assert saved.chat_template == expected.chat_template
+    assert (saved.bos_token, saved.eos_token) == (expected.bos_token, expected.eos_token)
