@@ -49,12 +49,13 @@ void sample_calibration(const Model& model, std::size_t context, std::int64_t to
   }
 }
 
-void read_calibration(const Model& model, const std::string& text, std::size_t context, std::int64_t tokens,
-                      Sequences& sequences) {
+void read_calibration(const RunnableModel& runnable, const std::string& text, std::size_t context, std::int64_t tokens,
+                      const Tokenizer& tokenizer, Sequences& sequences) {
   CorpusOptions options;
   options.windows.context = context;
   options.max_tokens = static_cast<std::size_t>(tokens);
-  const Corpus corpus = read_corpus(text, Tokenizer::open(model.path()), options);
+  const Corpus corpus = read_corpus(text, tokenizer, options);
+  for (const TokenDocument& document : corpus.documents) require_rows(document.ids, tokenizer, runnable.vocabulary);
   for (const Window& window : corpus.windows) {
     const auto ids = corpus.ids(window);
     sequences.emplace_back(ids.begin(), ids.end());
@@ -108,7 +109,8 @@ Calibration collect_calibration(const Model& model, const CalibrationFlags& flag
     if (source == kSelf) {
       sample_calibration(model, context, flags.tokens, seed, forward, console, calibration.sequences);
     } else {
-      read_calibration(model, source, context, flags.tokens, calibration.sequences);
+      read_calibration(runnable, source, context, flags.tokens, flags.tokenizer.open(model, console),
+                       calibration.sequences);
     }
     std::size_t tokens = 0;
     for (std::size_t i = before; i < calibration.sequences.size(); ++i) tokens += calibration.sequences[i].size();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/console.hpp"
+#include "cli/tokenizer_flag.hpp"
 #include "qcqa/forward/forward_options.hpp"
 #include "qcqa/model/model.hpp"
 
@@ -20,6 +21,7 @@ inline constexpr const char* kSelf = "self";
 struct CalibrationFlags {
   std::vector<std::string> sources;
   std::int64_t tokens = 131072;
+  TokenizerFlag tokenizer;  ///< its option is the command's
 
   void add_to(CLI::App& command);
   [[nodiscard]] bool given() const noexcept { return !sources.empty(); }

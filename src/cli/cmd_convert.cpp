@@ -139,6 +139,7 @@ void add_convert(CLI::App& app, Action& action) {
   sub->add_flag("--resume", command->resume,
                 "Go on with the layers that an interrupted conversion to the same output has merged");
   command->merge.add_to(*sub, false);
+  command->merge.calibration.tokenizer.add_to(*sub);
   command->output.add_to(*sub);
   command->compute.add_to(*sub);
   command->common.add_to(*sub);

@@ -82,15 +82,15 @@ int run(const EvaluateCommand& command) {
                " on " + options.forward.device.name());
   Result result;
   if (command.text.given()) {
-    result.text = read_text(model, command.text);
+    result.text = read_text(model, command.text, console);
     if (!command.dump_logits.empty()) dump_logits(model, result.text->windows, options, command.dump_logits);
     result.evaluation =
         evaluate(model, reference ? &*reference : nullptr, result.text->windows, options, console.progress());
   }
   if (command.sample.given()) {
-    result.sample = sample(model, command.sample, command.text.bos, options.forward, console);
+    result.sample = sample(model, command.sample, command.text, options.forward, console);
     if (reference)
-      result.reference_sample = sample(*reference, command.sample, command.text.bos, options.forward, console);
+      result.reference_sample = sample(*reference, command.sample, command.text, options.forward, console);
   }
   print_result(command, result);
   return result.evaluation ? check_increase(*result.evaluation, command.limit, console) : int{kOk};

@@ -84,6 +84,7 @@ int run(const RunCommand& command) {
   const ForwardOptions forward = command.compute.resolve(command.common.device);
   MergeFlags merge_flags = command.merge;
   merge_flags.seed = options.layer.seed;
+  merge_flags.calibration.tokenizer = command.text.tokenizer;
   if (merge_flags.is_auto()) {
     (void)parse_duration(merge_flags.time_limit, "--time-limit");
   } else {
@@ -102,7 +103,7 @@ int run(const RunCommand& command) {
   }
   // Read before the search, so that a mistake in it shows at once.
   std::optional<EvaluationText> text;
-  if (command.text.given()) text = read_text(model, command.text);
+  if (command.text.given()) text = read_text(model, command.text, console);
 
   const std::filesystem::path folder = command.output.folder();
   const SearchState state = search_state(command);

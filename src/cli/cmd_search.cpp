@@ -106,6 +106,7 @@ void add_search(CLI::App& app, Action& action) {
       ->excludes(distances);
   command->search.add_to(*sub);
   command->calibration.add_to(*sub);
+  command->calibration.tokenizer.add_to(*sub);
   command->compute.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action, model, distances] {

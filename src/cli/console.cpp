@@ -46,6 +46,10 @@ void Console::note(std::string_view text) {
   std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
 }
 
+void Console::remark(const std::string& text) {
+  if (remarks_.insert(text).second) note("qcqa: note: " + text);
+}
+
 void Console::detail(std::string_view text) {
   if (level_ == Level::verbose) note(text);
 }

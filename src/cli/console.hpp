@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,8 @@ class Console {
 
   /// A line on stderr, not with --quiet.
   void note(std::string_view text);
+  /// "qcqa: note: ...": what was decided on the way. Each is said once.
+  void remark(const std::string& text);
   /// A line on stderr, with --verbose only.
   void detail(std::string_view text);
 
@@ -36,6 +39,7 @@ class Console {
   bool line_shown_ = false;
   std::chrono::steady_clock::time_point start_, phase_start_, last_shown_;
   std::string phase_;
+  std::set<std::string> remarks_;
 };
 
 /// Turns Ctrl-C (SIGINT) and SIGTERM into a request that interrupted() reports. A second one ends the program at once.

@@ -45,7 +45,7 @@ void print_way_back(const Model& model, const ExportOptions& options, const std:
 }
 
 void print_notes(const ExportSummary& summary, Console& console) {
-  for (const std::string& note : summary.notes) console.note("qcqa: note: " + note);
+  for (const std::string& note : summary.notes) console.remark(note);
 }
 
 void print_preview(const Model& model, const ExportSummary& summary, Report& report) {

@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "cli/text_flags.hpp"
 #include "qcqa/forward/runnable.hpp"
 #include "qcqa/report/tables.hpp"
 #include "qcqa/support/error.hpp"
@@ -53,11 +52,12 @@ void SampleFlags::check() const {
                 std::to_string(options.max_tokens));
 }
 
-Sample sample(const Model& model, const SampleFlags& flags, const std::string& bos, const ForwardOptions& forward,
+Sample sample(const Model& model, const SampleFlags& flags, const TextFlags& text, const ForwardOptions& forward,
               Console& console) {
   const RunnableModel runnable = require_runnable(model);
-  const Tokenizer tokenizer = Tokenizer::open(model.path());
-  const std::vector<std::vector<std::int32_t>> prompts = {encode_prompt(tokenizer, flags.prompt, parse_bos(bos))};
+  const Tokenizer tokenizer = text.tokenizer.open(model, console);
+  const std::vector<std::vector<std::int32_t>> prompts = {encode_prompt(tokenizer, flags.prompt, parse_bos(text.bos))};
+  require_rows(prompts.front(), tokenizer, runnable.vocabulary);
   GenerateOptions options = flags.options;
   options.forward = forward;
   options.stop = tokenizer.special().eos;

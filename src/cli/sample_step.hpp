@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/console.hpp"
+#include "cli/text_flags.hpp"
 #include "qcqa/forward/generate.hpp"
 #include "qcqa/text/tokenizer.hpp"
 
@@ -30,8 +31,8 @@ struct Sample {
   double tokens_per_second = 0;
 };
 
-/// @param bos  whether the prompt begins with BOS, as in the evaluation
-[[nodiscard]] Sample sample(const Model& model, const SampleFlags& flags, const std::string& bos,
+/// @param text  says how the prompt is tokenized, as in the evaluation
+[[nodiscard]] Sample sample(const Model& model, const SampleFlags& flags, const TextFlags& text,
                             const ForwardOptions& forward, Console& console);
 
 [[nodiscard]] nlohmann::ordered_json to_json(const Sample& sample);

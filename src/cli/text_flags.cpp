@@ -30,6 +30,15 @@ std::size_t resolve_context(const RunnableModel& model, std::size_t wanted) {
   return wanted;
 }
 
+/// Reads and tokenizes a text. @param rows  of the embedding
+Corpus tokenized(const Model& model, const TextFlags& flags, const CorpusOptions& options, std::size_t rows,
+                 Console& console) {
+  const Tokenizer tokenizer = flags.tokenizer.open(model, console);
+  Corpus corpus = read_corpus(flags.text, tokenizer, options);
+  for (const TokenDocument& document : corpus.documents) require_rows(document.ids, tokenizer, rows);
+  return corpus;
+}
+
 }  // namespace
 
 BosRule parse_bos(const std::string& text) {
@@ -61,16 +70,17 @@ void TextFlags::add_to(CLI::App& command) {
                   "Whether texts begin with BOS: " + describe_choices(std::span<const Choice<BosRule>>(kBosRules)))
       ->group(group)
       ->capture_default_str();
+  tokenizer.add_to(command);
 }
 
-EvaluationText read_text(const Model& model, const TextFlags& flags) {
+EvaluationText read_text(const Model& model, const TextFlags& flags, Console& console) {
   const RunnableModel runnable = require_runnable(model);
   CorpusOptions options = flags.options;
   options.bos = parse_bos(flags.bos);
   options.windows.context = resolve_context(runnable, options.windows.context);
   if (flags.truncate) options.windows.long_documents = LongDocuments::truncate;
   EvaluationText text{.corpus = flags.token_ids.empty()
-                                    ? read_corpus(flags.text, Tokenizer::open(model.path()), options)
+                                    ? tokenized(model, flags, options, runnable.vocabulary, console)
                                     : read_token_ids(flags.token_ids, runnable.vocabulary, options),
                       .windows = {},
                       .context = options.windows.context};

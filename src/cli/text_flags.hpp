@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/tokenizer_flag.hpp"
 #include "qcqa/evaluate/evaluate.hpp"
 #include "qcqa/text/corpus.hpp"
 
@@ -15,6 +16,7 @@ struct TextFlags {
   std::string text, token_ids, bos = "auto";
   CorpusOptions options;
   bool truncate = false;
+  TokenizerFlag tokenizer;
   CLI::Option *text_option = nullptr, *ids_option = nullptr;
 
   TextFlags() { options.windows.context = 0; }
@@ -34,6 +36,6 @@ struct EvaluationText {
 
 /// Reads and tokenizes; `model` gives the tokenizer and the bounds.
 /// @throws Error(invalid_argument, corrupt, not_found, unsupported)
-[[nodiscard]] EvaluationText read_text(const Model& model, const TextFlags& flags);
+[[nodiscard]] EvaluationText read_text(const Model& model, const TextFlags& flags, Console& console);
 
 }  // namespace qcqa::cli

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "text/chat_templates.hpp"
+#include "text/json_view.hpp"
 #include "text/special_tokens.hpp"
 
 namespace qcqa {
@@ -67,6 +68,16 @@ void put(GgufMetadata& keys, const char* key, std::optional<TokenId> id) {
   if (id) keys.emplace_back(key, static_cast<std::uint32_t>(*id));
 }
 
+/// The token that a model with byte fallback has for what it cannot spell; llama.cpp asks for one.
+std::optional<TokenId> unknown_of(const TokenizerDescription& tokenizer) {
+  if (tokenizer.pieces) return tokenizer.pieces->unknown;
+  const JsonView root(tokenizer.document, tokenizer.source.string() + ":");
+  const JsonView model = root.at("model");
+  if (!model.flag_or("byte_fallback", false)) return std::nullopt;
+  const auto found = tokenizer.words->vocabulary().find(model.text_or("unk_token", "<unk>"));
+  return found == tokenizer.words->vocabulary().end() ? std::nullopt : std::optional(found->second);
+}
+
 /// What config.json and generation_config.json end a text with beside `eos`, and what its text calls the end of a turn.
 std::optional<TokenId> turn_end(const std::vector<TokenId>& ends, std::optional<TokenId> eos,
                                 const TokenizerDescription& tokenizer) {
@@ -108,9 +119,8 @@ void add_special_tokens(GgufMetadata& keys, const Model& model, const TokenizerD
   put(keys, kEos.gguf, eos);
   put(keys, "tokenizer.ggml.eot_token_id", end_of_turn);
   for (const SpecialKey& key : kOthers) {
-    auto id = ids.declared(key);
-    if (!id && tokenizer.pieces && key.gguf == kOthers.front().gguf) id = tokenizer.pieces->unknown;
-    put(keys, key.gguf, id);
+    const auto id = ids.declared(key);
+    put(keys, key.gguf, id || key.gguf != kOthers.front().gguf ? id : unknown_of(tokenizer));
   }
   keys.emplace_back("tokenizer.ggml.add_bos_token", adds_bos);
   keys.emplace_back("tokenizer.ggml.add_eos_token", adds_eos);

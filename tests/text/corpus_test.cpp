@@ -65,6 +65,26 @@ TEST_F(CorpusTest, PlainTextIsOneDocument) {
   expect_refused(ErrorKind::invalid_argument, "must have text to predict", "a.txt", "");
 }
 
+TEST_F(CorpusTest, AByteOrderMarkIsNoText) {
+  EXPECT_EQ(read("a.txt", "\xEF\xBB\xBF" "ab").documents[0].ids, (Ids{1, 265}));
+  EXPECT_EQ(read("a.jsonl", "\xEF\xBB\xBF" "{\"text\": \"ab\"}").documents[0].ids, (Ids{1, 265}));
+}
+
+TEST_F(CorpusTest, DocumentsEndAsTheTokenizerEndsThemUnlessTheyAreCut) {
+  nlohmann::json document = fallback_json();
+  document["post_processor"] = {{"type", "RobertaProcessing"}, {"cls", {"<s>", 1}}, {"sep", {"</s>", 2}}};
+  folder_.write("tokenizer.json", document.dump());
+  const Tokenizer tokenizer = Tokenizer::open(folder_.path());
+  folder_.write("a.txt", "ab");
+  const Corpus corpus = read_corpus(folder_ / "a.txt", tokenizer, {});
+  EXPECT_EQ(corpus.documents[0].ids, (Ids{1, 265, 2}));
+  EXPECT_TRUE(corpus.has_eos);
+  folder_.write("a.txt", std::string(100, 'A'));
+  CorpusOptions options;
+  options.max_tokens = 1;
+  EXPECT_NE(read_corpus(folder_ / "a.txt", tokenizer, options).documents[0].ids.back(), 2);
+}
+
 TEST_F(CorpusTest, FolderHasADocumentPerFile) {
   const TemporaryFolder texts;
   texts.write("b.txt", "b");
@@ -87,7 +107,10 @@ TEST_F(CorpusTest, BosRule) {
   CorpusOptions options;
   options.bos = BosRule::never;
   EXPECT_EQ(read("a.txt", "abA", options).documents[0].ids, (Ids{265, 262}));
-  folder_.write("tokenizer_config.json", R"({"add_bos_token": false})");
+  nlohmann::json document = fallback_json();
+  document["post_processor"] = nullptr;
+  folder_.write("tokenizer.json", document.dump());
+  folder_.write("tokenizer_config.json", R"({"bos_token": "<s>"})");
   const Tokenizer without = Tokenizer::open(folder_.path());
   EXPECT_FALSE(read_corpus(folder_ / "a.txt", without, {}).has_bos);
   options.bos = BosRule::always;

@@ -53,15 +53,15 @@ TEST(JsonTokenizer, ByteTokenDoesNotShadowTheCharacter) {
   EXPECT_EQ(tokenizer.decode(tokenizer.encode("ab a\u00e9")), "ab a\u00e9");
 }
 
-TEST(JsonTokenizer, TakesBosFromTheTemplateUnlessTheConfigurationSaysOtherwise) {
+TEST(JsonTokenizer, TakesBosFromTheTemplateWhateverTheConfigurationSays) {
   const Tokenizer plain = opened(fallback_json());
   EXPECT_EQ(plain.special().bos, TokenId{1});
-  EXPECT_TRUE(plain.special().adds_bos);
+  EXPECT_EQ(plain.special().frame.before, Ids{1});
   EXPECT_TRUE(plain.special().eos.empty());
   const Tokenizer configured =
       opened(fallback_json(), {{"bos_token", "<s>"}, {"eos_token", {{"content", "</s>"}}}, {"add_bos_token", false}});
   EXPECT_EQ(configured.special().bos, TokenId{1});
-  EXPECT_FALSE(configured.special().adds_bos);
+  EXPECT_EQ(configured.special().frame.before, Ids{1});
   EXPECT_EQ(configured.special().eos, Ids{2});
 }
 
@@ -72,7 +72,7 @@ TEST(JsonTokenizer, ReadsIdsOfSpecialTokensFromTheModelsConfiguration) {
   const Tokenizer tokenizer = Tokenizer::open(folder.path());
   EXPECT_EQ(tokenizer.special().bos, TokenId{260});
   EXPECT_EQ(tokenizer.special().eos, (Ids{9, 260}));
-  EXPECT_FALSE(tokenizer.special().adds_bos);
+  EXPECT_TRUE(tokenizer.special().frame.before.empty());
 }
 
 TEST(JsonTokenizer, PrefersTokenizerJson) {
@@ -84,11 +84,11 @@ TEST(JsonTokenizer, PrefersTokenizerJson) {
 
 TEST(JsonTokenizer, NamesWhatItDoesNotSupport) {
   nlohmann::json document = byte_level_json();
-  document["model"]["type"] = "Unigram";
-  expect_refused(document, ErrorKind::unsupported, "tokenizer.json: model: model type \"Unigram\" is not supported");
+  document["model"]["type"] = "Phonetic";
+  expect_refused(document, ErrorKind::unsupported, "tokenizer.json: model: model type \"Phonetic\" is not supported");
   document = byte_level_json();
-  document["normalizer"] = {{"type", "Precompiled"}};
-  expect_refused(document, ErrorKind::unsupported, "normalizer \"Precompiled\" is not supported");
+  document["normalizer"] = {{"type", "Rot13"}};
+  expect_refused(document, ErrorKind::unsupported, "normalizer \"Rot13\" is not supported");
   expect_refused(document, ErrorKind::unsupported, "--token-ids FILE");
   document = byte_level_json();
   document["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", {{{"type", "UnicodeScripts"}}}}};
@@ -125,7 +125,7 @@ TEST(JsonTokenizer, RefusesMalformedJson) {
 
 TEST(JsonTokenizer, RefusesAFolderWithoutTokenizer) {
   const TemporaryFolder folder;
-  expect_error(ErrorKind::not_found, "must have a tokenizer.json or a tokenizer.model",
+  expect_error(ErrorKind::not_found, "must have a tokenizer.json, a tokenizer.model, or vocab.json",
                [&] { (void)Tokenizer::open(folder.path()); });
 }
 

@@ -18,7 +18,7 @@ constexpr int kUnigram = 1, kBpe = 2;
 Tokenizer opened(const std::string& model) {
   const TemporaryFolder folder;
   folder.write("tokenizer.model", model);
-  return Tokenizer::open(folder.path());
+  return Tokenizer::open(folder.path(), TokenizerKind::sentencepiece);
 }
 
 TEST(SentencePiece, JoinsTheBestPairFirst) {
@@ -77,7 +77,8 @@ TEST(SentencePiece, KnowsItsSpecialTokens) {
   const Tokenizer tokenizer = opened(sentencepiece_bytes(fallback_pieces(), kBpe, true));
   EXPECT_EQ(tokenizer.special().bos, TokenId{1});
   EXPECT_EQ(tokenizer.special().eos, Ids{2});
-  EXPECT_TRUE(tokenizer.special().adds_bos);
+  EXPECT_EQ(tokenizer.special().frame.before, Ids{1});
+  EXPECT_TRUE(tokenizer.special().frame.after.empty());
 }
 
 TEST(SentencePiece, RefusesBrokenModels) {
@@ -98,6 +99,10 @@ TEST(SentencePiece, RefusesBrokenModels) {
   expect_refused(sentencepiece_bytes(pieces, kBpe, true), ErrorKind::corrupt, "none for <0x00>");
 }
 
+TEST(SentencePiece, ATiktokenFileIsCalledSo) {
+  expect_error(ErrorKind::unsupported, "a tiktoken vocabulary", [] { static_cast<void>(opened("IQ== 0\nIg== 1\n")); });
+}
+
 TEST(SentencePiece, SurvivesEveryByteFlip) {
   const std::string good = sentencepiece_bytes(fallback_pieces(), kBpe, true);
   const TemporaryFolder folder;
@@ -109,7 +114,8 @@ TEST(SentencePiece, SurvivesEveryByteFlip) {
     bad[place] = static_cast<char>(bad[place] ^ (1 << random() % 8));
     folder.write("tokenizer.model", bad);
     try {
-      const Tokenizer tokenizer = Tokenizer::open(folder.path());
+      const auto kind = round % 4 < 2 ? TokenizerKind::sentencepiece : TokenizerKind::transformers;
+      const Tokenizer tokenizer = Tokenizer::open(folder.path(), kind);
       static_cast<void>(tokenizer.decode(tokenizer.encode("ab  A\u00e9 \U0001F600\n")));
     } catch (const Error& error) {
       EXPECT_NE(error.kind(), ErrorKind::internal) << error.what();
