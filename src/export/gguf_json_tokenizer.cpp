@@ -13,7 +13,9 @@ namespace qcqa {
 namespace {
 
 [[noreturn]] void refuse(const JsonView& where, const std::string& rule, const std::string& found) {
-  refuse_gguf_tokenizer(where.where(), rule, found);
+  std::string place = where.where();
+  if (place.ends_with(':')) place.pop_back();  // the file as a whole
+  refuse_gguf_tokenizer(place, rule, found);
 }
 
 std::string spell_steps(const JsonView& step) {

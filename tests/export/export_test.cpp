@@ -149,6 +149,18 @@ TEST(Export, FolderIsComplete) {
       << "a staging folder was left behind";
 }
 
+TEST(Export, CopiesAdditionalChatTemplates) {
+  const TemporaryFolder folder;
+  write_pico_model(folder / "in", {});
+  std::filesystem::create_directory(folder / "in/additional_chat_templates");
+  folder.write("in/additional_chat_templates/tool_use.jinja", "TOOL");
+  (void)export_model(Model::open(folder / "in"), plan_of({{0, 1, 0, 1}, {0, 1, 0, 1}}), {}, folder / "out",
+                     Overwrite::refuse);
+  std::map<std::string, std::string> files;
+  for (auto& [name, content] : folder_contents(folder / "out")) files[name] = content;
+  EXPECT_EQ(files["additional_chat_templates/tool_use.jinja"], "TOOL");
+}
+
 TEST(Export, ConvertsTheTypeOfEveryFloatTensor) {
   const TemporaryFolder folder;
   write_pico_model(folder / "in", {.dtype = Dtype::f32});

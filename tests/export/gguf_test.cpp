@@ -193,6 +193,60 @@ TEST(ExportGguf, SentencePieceModelsAreCarried) {
   EXPECT_EQ(value<std::uint32_t>(file, "tokenizer.ggml.unknown_token_id"), 0U);
 }
 
+TEST(ExportGguf, AddedTokensComeFromTheSameReadingAsTheEvaluations) {
+  const Source source(llama(), fallback_json());
+  (void)source.folder.write("in/tokenizer.model", sentencepiece_bytes(fallback_pieces(), 2, true));
+  (void)source.folder.write("in/tokenizer_config.json",
+                            R"({"eos_token": "<|im_end|>", "pad_token": "<pad>", "added_tokens_decoder": {
+                              "266": {"content": "<|im_start|>", "special": false},
+                              "267": {"content": "<|im_end|>", "special": true},
+                              "268": {"content": "\u2581tool", "special": false}}})");
+  const GgufFile file = source.convert(kUniform);
+  const auto tokens = value<std::vector<std::string>>(file, "tokenizer.ggml.tokens");
+  const auto kinds = value<std::vector<std::int32_t>>(file, "tokenizer.ggml.token_type");
+  EXPECT_EQ(tokens[266], "<|im_start|>");
+  EXPECT_EQ(kinds[266], 3) << "what looks special is so";
+  EXPECT_EQ(kinds[267], 3);
+  EXPECT_EQ(tokens[268], " tool");
+  EXPECT_EQ(kinds[268], 4);
+  EXPECT_EQ(value<std::uint32_t>(file, "tokenizer.ggml.eos_token_id"), 267U);
+  EXPECT_EQ(value<std::uint32_t>(file, "tokenizer.ggml.padding_token_id"), 269U);
+  EXPECT_EQ(value<bool>(file, "tokenizer.ggml.add_bos_token"), true);
+  EXPECT_EQ(value<bool>(file, "tokenizer.ggml.add_eos_token"), false);
+}
+
+TEST(ExportGguf, AnotherEndOfTheTemplateMakesEosTheEndOfATurn) {
+  nlohmann::json tokenizer = fallback_json();
+  tokenizer["post_processor"] = {{"type", "RobertaProcessing"}, {"cls", {"<s>", 1}}, {"sep", {"</s>", 2}}};
+  const Source source(llama(), tokenizer);
+  (void)source.folder.write("in/tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "<|im_end|>"})");
+  const GgufFile file = source.convert(kUniform);
+  EXPECT_EQ(value<std::uint32_t>(file, "tokenizer.ggml.eos_token_id"), 2U);
+  EXPECT_EQ(value<std::uint32_t>(file, "tokenizer.ggml.eot_token_id"), 266U);
+  EXPECT_EQ(value<bool>(file, "tokenizer.ggml.add_eos_token"), true);
+}
+
+TEST(ExportGguf, EveryChatTemplateIsCarried) {
+  const Source source(llama());
+  (void)source.folder.write("in/tokenizer_config.json", R"({"chat_template": [{"name": "default", "template": "D"},
+    {"name": "tool-use", "template": "T"}]})");
+  const GgufFile file = source.convert(kUniform);
+  EXPECT_EQ(value<std::string>(file, "tokenizer.chat_template"), "D");
+  EXPECT_EQ(value<std::string>(file, "tokenizer.chat_template.tool_use"), "T");
+  EXPECT_EQ(value<std::vector<std::string>>(file, "tokenizer.chat_templates"), std::vector<std::string>{"tool_use"});
+}
+
+TEST(ExportGguf, TheTokenizerIsNoReasonAgainstALayout) {
+  nlohmann::json tokenizer = byte_level_json();
+  tokenizer["pre_tokenizer"]["add_prefix_space"] = true;
+  const Source source(llama(), tokenizer);
+  const Model model = Model::open(source.folder / "in");
+  EXPECT_NO_THROW(require_layout(model, Layout::gqa, Format::gguf));
+  expect_error(ErrorKind::unsupported, "tokenizer.json: --format gguf: needs a pre_tokenizer",
+               [&] { require_tokenizer(model, Format::gguf); });
+  EXPECT_NO_THROW(require_tokenizer(model, Format::safetensors));
+}
+
 TEST(ExportGguf, UnigramIsRefused) {
   const Source source(llama(), nullptr);
   (void)source.folder.write("in/tokenizer.model", sentencepiece_bytes(fallback_pieces(), 1, true));
@@ -228,6 +282,19 @@ TEST(ExportGguf, StoppingLeavesNothingBehind) {
 TEST(ExportGguf, WithoutTokenizerTheFileSaysSo) {
   const GgufFile file = Source(llama(), nullptr).convert(kUniform);
   EXPECT_EQ(value<std::string>(file, "tokenizer.ggml.model"), "no_vocab");
+}
+
+TEST(ExportGguf, WithoutTokenizerANoteSaysSo) {
+  const Source source(llama(), nullptr);
+  (void)source.convert(kUniform);
+  ASSERT_EQ(source.summary.notes.size(), 1U);
+  EXPECT_NE(source.summary.notes[0].find("no vocabulary"), std::string::npos);
+}
+
+TEST(ExportGguf, ATokenizerThatCannotBeReadIsNotLeftOut) {
+  const Source source(llama(), nullptr);
+  std::filesystem::create_symlink("nowhere", source.folder / "in/tokenizer.json");
+  expect_error(ErrorKind::not_found, "is a link to a file that is not there", [&] { (void)source.convert(kUniform); });
 }
 
 TEST(ExportGguf, MoreTokensThanRowsAreRefused) {

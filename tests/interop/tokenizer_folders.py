@@ -318,9 +318,85 @@ def word_piece_json(folder):
     return "llama"
 
 
+def class_of_the_model_configuration(folder):
+    put(folder, "tokenizer.json", byte_level(prefix=True).to_str())
+    put(folder, "config.json", dict(model_type="llama", tokenizer_class="GPT2Tokenizer"))
+    put(folder, "tokenizer_config.json", dict(add_prefix_space=False))
+    return "llama"
+
+
+def llama_without_prefix(folder):
+    put(folder, "tokenizer.model", pieces())
+    put(folder, "tokenizer_config.json", {**LLAMA, "add_prefix_space": False, "unk_token": entry("<unk>") | {"__type": "AddedToken"}})
+    return "llama"
+
+
+def gpt2_class_over_json(folder):
+    put(folder, "tokenizer.json", with_template(byte_level(), "<|bos|> $A").to_str())
+    put(folder, "tokenizer_config.json", dict(tokenizer_class="GPT2TokenizerFast", add_prefix_space=True, bos_token="<|bos|>"))
+    return "starcoder2"
+
+
+def llama3_json(folder):
+    split = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(tokenizer_models.LLAMA3), "isolated"),
+                                     pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer = byte_level(special=("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"), split=split)
+    document = json.loads(tokenizer.to_str())
+    document["post_processor"] = {"type": "Sequence", "processors": [
+        {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
+        json.loads(with_template(tokenizer, "<|begin_of_text|> $A").to_str())["post_processor"]]}
+    put(folder, "tokenizer.json", document)
+    put(folder, "tokenizer_config.json", dict(
+        tokenizer_class="PreTrainedTokenizerFast", bos_token="<|begin_of_text|>", eos_token="<|eot_id|>", chat_template="CHAT",
+        added_tokens_decoder={str(i): entry(t) for i, t in enumerate(("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"))}))
+    return "llama"
+
+
+def phi3_json(folder):
+    llama_class_over_json(folder)
+    document = json.loads((folder / "tokenizer.json").read_text())
+    document["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "\u2581"}, {
+        "type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]}
+    document["pre_tokenizer"] = None
+    document["added_tokens"].append({"id": len(document["model"]["vocab"]) + 2, **entry("<|end|>", rstrip=True)})
+    put(folder, "tokenizer.json", document)
+    return "phi3"
+
+
+def word_level_json(folder):
+    tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC()])
+    tokenizer.train_from_iterator(CORPUS, trainers.WordLevelTrainer(vocab_size=200, special_tokens=["<unk>"], show_progress=False))
+    put(folder, "tokenizer.json", tokenizer.to_str())
+    return "llama"
+
+
+def suffix_json(folder):
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.BertNormalizer(strip_accents=False, handle_chinese_chars=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.BPEDecoder()
+    tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=300, special_tokens=["<unk>"], end_of_word_suffix="</w>",
+                                                              show_progress=False))
+    put(folder, "tokenizer.json", tokenizer.to_str())
+    return "llama"
+
+
+def unigram_fallback_json(folder):
+    model = sentencepiece.SentencePieceProcessor(model_proto=pieces(model_type="unigram"))
+    tokenizer = Tokenizer(models.Unigram([(model.id_to_piece(i), model.get_score(i)) for i in range(len(model))], unk_id=0,
+                                         byte_fallback=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    put(folder, "tokenizer.json", tokenizer.to_str())
+    return "llama"
+
+
 KINDS = [llama_added_tokens_json, llama_added_tokens_decoder, llama_legacy, llama_without_configuration, llama_user_defined,
          llama_extra_special, llama_special_tokens_map, mistral_pieces, mistral_user_defined, mistral_unigram, gemma_pieces,
          json_without_added_tokens, json_with_gaps, json_template_against_flags, json_flags_without_template, llama_class_over_json,
          llama_named_class_of_byte_level, qwen2_class_over_json, qwen2_lstrip, qwen3_declared_otherwise, gpt2_files, phi_files,
          qwen2_files, llama_with_gpt2_files, roberta_files, gpt_neox_json, gpt_neox_files, code_llama, cohere_json, split_special,
-         model_specific_names, unigram_json, word_piece_json]
+         model_specific_names, unigram_json, word_piece_json, class_of_the_model_configuration,
+         llama_without_prefix, gpt2_class_over_json, llama3_json, phi3_json, word_level_json, suffix_json, unigram_fallback_json]
