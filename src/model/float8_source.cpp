@@ -59,7 +59,7 @@ Block block_of(const TensorView& weight, const TensorView& scales, std::span<con
   const std::int64_t rows = weight.shape[0], columns = weight.shape[1];
   const std::int64_t count = scales.element_count();
   if (count == 1) return {std::max<std::int64_t>(rows, 1), std::max<std::int64_t>(columns, 1)};
-  if (count == rows && scales.shape.front() == rows && scales.shape.size() <= 2) return {1, columns};
+  if (count == rows && scales.shape.front() == rows && scales.shape.size() <= 2) return {1, std::max<std::int64_t>(columns, 1)};
   if (scales.shape.size() == 2 && scales.shape[0] > 0 && scales.shape[1] > 0) {
     // The last block of a row or column may be smaller than the others where a size is stated.
     const auto parts = [](std::int64_t whole, std::int64_t part) { return (whole + part - 1) / part; };
@@ -123,7 +123,7 @@ Float8Source read_float8_source(const Checkpoint& checkpoint, const ordered_json
     for (const std::string_view suffix : kScales) {
       if (!scales) scales = checkpoint.find(tensor.name + std::string(suffix));
     }
-    Block block{tensor.shape[0], tensor.shape[1]};
+    Block block{std::max<std::int64_t>(tensor.shape[0], 1), std::max<std::int64_t>(tensor.shape[1], 1)};
     if (scales) {
       require_scale_dtype(*scales);
       block = block_of(tensor, *scales, stated);

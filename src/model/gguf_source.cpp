@@ -249,8 +249,9 @@ class SourceReader {
   /// Files of Llama 3.1 and later hold what its scaling divides every frequency by, not how that came about. Of a few
   /// likely settings, the one that gives these numbers was it.
   void read_rotary_factors(const TensorView& tensor, double theta) {
+    require(tensor.element_count() == head_dim_ / 2, "rotary factors must be one per plane of a head", std::string(kRotaryFactors));
     std::vector<double> factors(static_cast<std::size_t>(head_dim_ / 2));
-    if (tensor.element_count() == head_dim_ / 2) tensor.all().read(factors);
+    tensor.all().read(factors);
     if (std::ranges::all_of(factors, [](double f) { return f == 1; })) return;
     const double factor = *std::ranges::max_element(factors);
     for (const int positions : {8192, 4096, 2048, 16384, 32768, 65536, 131072}) {

@@ -198,10 +198,17 @@ class Reader {
                                           {"special_tokens", std::move(specials)}};
   }
 
+  /// Naming a token makes it one that is looked for before anything else. Configurations carry ids of other vocabularies
+  /// by mistake, which must not do that to an ordinary word.
+  [[nodiscard]] bool may_be_special(std::size_t id) const {
+    const std::string& token = tokens_[id];
+    return kinds_[id] != PieceKind::normal || (token.size() > 2 && token.front() == '<' && token.back() == '>');
+  }
+
   void name_tokens() {
     files_.config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
     for (const NamedId& row : kNamedIds) {
-      if (const auto id = id_of(row.key)) files_.config[row.name] = tokens_[*id];
+      if (const auto id = id_of(row.key); id && may_be_special(*id)) files_.config[row.name] = tokens_[*id];
     }
   }
 
@@ -209,7 +216,7 @@ class Reader {
     json more = json::array();
     for (const auto& [key, value] : file_.metadata) {
       const auto* content = std::get_if<std::string>(&value);
-      if (!content || !key.starts_with(kTemplate)) continue;
+      if (!content || !key.starts_with(kTemplate) || invalid_utf8_at(*content) || invalid_utf8_at(key)) continue;
       if (key == kTemplate) {
         more.push_back({{"name", "default"}, {"template", *content}});
       } else if (key[kTemplate.size()] == '.') {

@@ -1,6 +1,7 @@
 #include <algorithm>
-#include <cmath>
-#include <numbers>
+#include <fstream>
+#include <iterator>
+#include <string>
 
 #include <gtest/gtest.h>
 
@@ -90,6 +91,29 @@ TEST(GgufSource, AnotherArchitectureIsNamed) {
   GgufWriter writer(folder / "a.gguf", {{"general.architecture", "mamba"}}, std::vector<TensorSpec>{});
   writer.finish();
   expect_error(ErrorKind::unsupported, "found \"mamba\"", [&] { (void)Model::open(folder / "a.gguf"); });
+}
+
+/// Opens a damaged file and reads all of it; an Error is fine, a crash is not.
+void read_all(const std::filesystem::path& file) {
+  try {
+    const Model model = Model::open(file);
+    for (const TensorView& tensor : model.checkpoint().tensors()) (void)values_of(tensor);
+  } catch (const Error&) {
+  }
+}
+
+TEST(DamagedGguf, NoByteOfTheHeaderCrashesAModel) {
+  const Written written;
+  std::ifstream stream(written.file(), std::ios::binary);
+  const std::string whole((std::istreambuf_iterator<char>(stream)), {});
+  const std::size_t header = whole.find("blk.1.") + 400;
+  for (std::size_t i = 0; i < std::min(header, whole.size()); ++i) {
+    for (const int flip : {0x01, 0x80, 0xff}) {
+      std::string damaged = whole;
+      damaged[i] = static_cast<char>(damaged[i] ^ flip);
+      read_all(written.folder.write("damaged.gguf", damaged));
+    }
+  }
 }
 
 }  // namespace
