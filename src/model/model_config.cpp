@@ -132,6 +132,10 @@ ModelConfig ModelConfig::read(const fs::path& folder) {
 
 ModelConfig::ModelConfig(fs::path file, ordered_json json)
     : file_(std::move(file)), json_(std::move(json)), architecture_(&find_architecture(json_, file_)) {
+  const auto layers = json_.find("per_layer_config");
+  if (layers != json_.end() && !layers->is_null()) {
+    throw Error(ErrorKind::unsupported, file_.string(), "all layers must have one configuration", "per_layer_config");
+  }
   shape_ = read_shape(*this);
 }
 

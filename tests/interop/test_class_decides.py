@@ -183,3 +183,26 @@ def test_a_hole_in_a_mixture_of_experts_is_refused(qcqa, built, tmp_path):
     folder = edited(source, tmp_path / "source", lambda state: state.pop(hole) and None)
     done = qcqa.run("convert", folder, "-o", tmp_path / "out", "--groups", 2, "-q", expect=2)
     assert f"1 missing: {hole}" in done.stderr
+
+
+REFUSED = {
+    "theta-null": ({"rope_parameters": {"rope_type": "default", "rope_theta": None}, "rope_theta": 777.0},
+                   '"rope_theta" must be a number; found null'),
+    "epsilon-null": ({"rms_norm_eps": None}, '"rms_norm_eps" must be a number; found null'),
+    "window-off-but-types": ({"model_type": "mistral", "sliding_window": None, "layer_types": LAYER_TYPES}, "found null"),
+    "types-of-other-layers": ({"model_type": "mistral", "layer_types": LAYER_TYPES[:2]}, "each of the 3 layers"),
+    "not-causal": ({"is_causal": False}, "evaluation needs a causal model"),
+    "more-layers": ({"num_hidden_layers": 4}, "must hold the 4 layers that config.json states; found 3 layers"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals_are_one_line_that_names_the_reason(qcqa, built, tmp_path, name):
+    config, reason = REFUSED[name]
+    source = edited(built(Variant(family("llama"), extra=(("attention_bias", False),))), tmp_path / "source", **config)
+    (tmp_path / "ids").write_text("[3, 4, 5]\n")
+    for command in (["evaluate", source, "--token-ids", tmp_path / "ids"],
+                    ["convert", source, "--groups", 2, "--format", "gguf", "-o", tmp_path / "out"]):
+        done = qcqa.run(*command, "-q", expect=2)
+        assert reason in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
