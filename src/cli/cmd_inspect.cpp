@@ -22,7 +22,7 @@ constexpr std::array<std::int64_t, 3> kContexts = {4096, 32768, 131072};
 /// Group counts that --layout gqa can write: divisors of the head count, where the family's class has a setting.
 std::vector<int> uniform_group_counts(const Model& model) {
   std::vector<int> counts;
-  if (model.architecture().kv_heads_key.empty()) return counts;
+  if (model.architecture().kv_heads.key.empty()) return counts;
   const int heads = model.layers().front().kv_heads;
   for (int groups = 1; groups < heads; ++groups) {
     if (heads % groups == 0) counts.push_back(groups);
@@ -73,7 +73,7 @@ std::string inspect_text(const Model& model) {
   }
   std::string counts;
   for (const int groups : uniform_group_counts(model)) counts += (counts.empty() ? "" : ", ") + number(groups);
-  table.add({"can become", model.architecture().kv_heads_key.empty()
+  table.add({"can become", model.architecture().kv_heads.key.empty()
                                ? "no --layout gqa: the " + facts.family + " class has no setting for the number of KV heads"
                            : counts.empty() ? "no --layout gqa: there is one KV head only"
                                             : "--layout gqa with " + counts + " KV heads per layer (equal groups)"});

@@ -59,7 +59,7 @@ GgufMetadata metadata_of(const Model& model, const LlamaParts& parts, const std:
   keys.emplace_back("general.name", std::filesystem::weakly_canonical(model.path()).filename().string());
   keys.emplace_back("general.file_type", std::uint32_t{dtype == Dtype::f16 ? 1U : dtype == Dtype::bf16 ? 32U : 0U});
   add("block_count", count(model.layers().size()));
-  add("context_length", count(parts.max_positions > 0 ? parts.max_positions : 2048));
+  add("context_length", count(parts.max_positions));
   add("embedding_length", count(layer.hidden_size));
   add("vocab_size", count(parts.vocabulary()));
   add("attention.key_length", count(layer.head_dim));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "qcqa/model/output_head.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
@@ -104,6 +105,10 @@ int largest_group(const Model& model, const Plan& plan) {
 nlohmann::ordered_json base_config(const Model& model, std::optional<Dtype> dtype) {
   nlohmann::ordered_json config = model.config();
   if (dtype) config[config.contains("dtype") ? "dtype" : "torch_dtype"] = config_name(*dtype);
+  // transformers does not tie what is stored apart; other runtimes go by the key.
+  const HeadDescription& head = model.architecture().head;
+  const bool apart = model.checkpoint().find(head.tensor + ".weight") && !output_head(model).tied;
+  if (apart && model.settings().value(head.tied)) config[head.tied.key] = false;
   return config;
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 void require_model(const Model& model) {
   const Architecture& architecture = model.architecture();
-  if (!architecture.kv_heads_key.empty()) return;
+  if (!architecture.kv_heads.key.empty()) return;
   throw Error(ErrorKind::unsupported, "--layout gqa",
               "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
               "Use --layout expanded.");
@@ -40,7 +40,7 @@ void add_output_biases(const Model& model, std::optional<Dtype> dtype, std::vect
 Blueprint build(const Model& model, const Plan& plan, const ExportOptions& options) {
   const Architecture& architecture = model.architecture();
   // Without a setting for KV heads only the identity comes here, which every class can hold.
-  if (architecture.kv_heads_key.empty()) {
+  if (architecture.kv_heads.key.empty()) {
     return layout_format(Layout::expanded, Format::safetensors).build(model, plan, options);
   }
   Blueprint blueprint;
@@ -51,10 +51,10 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   blueprint.tensors = replace_heads(model, blueprint.heads, options.dtype);
   if (stock.needs_output_bias) add_output_biases(model, options.dtype, blueprint.tensors);
   rewrite_config(stock, model, blueprint.config);
-  blueprint.config[architecture.kv_heads_key] = groups;
+  blueprint.config[architecture.kv_heads.key] = groups;
   const AttentionLayer& layer = model.layers().front();
   if (groups * stock.group_places != layer.query_heads) {
-    blueprint.config[architecture.query_heads_key] = groups * stock.group_places;
+    blueprint.config[architecture.query_heads.key] = groups * stock.group_places;
     blueprint.config["head_dim"] = layer.head_dim;
   }
   blueprint.written_as = stock.name;

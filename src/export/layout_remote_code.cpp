@@ -1,16 +1,13 @@
 #include "export/embedded_code.hpp"
 #include "export/layout.hpp"
+#include "export/stock_class.hpp"
+#include "qcqa/model/output_head.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
 namespace {
 
 constexpr const char* kModule = "modeling_qcqa";
-
-bool flag(const Model& model, const char* key) {
-  const auto it = model.config().find(key);
-  return it != model.config().end() && it->is_boolean() && it->get<bool>();
-}
 
 void require_model(const Model& model) {
   const Architecture& architecture = model.architecture();
@@ -20,22 +17,22 @@ void require_model(const Model& model) {
         "transformers must load the checkpoint's tensors by their names, and fuses experts for its own classes only",
         architecture.family, "Use --layout gqa with one group count for all layers, or expanded.");
   }
-  if (!architecture.kv_heads_key.empty()) return;
-  throw Error(ErrorKind::unsupported, "--layout remote-code",
-              "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
-              "Use --layout expanded.");
+  if (architecture.kv_heads.key.empty()) {
+    throw Error(ErrorKind::unsupported, "--layout remote-code",
+                "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
+                "Use --layout expanded.");
+  }
+  require_output_head(model);  // the modeling file holds a causal language model
 }
 
 void require_plan(const Model& model, const Plan& plan) {
   require_model(model);
-  const std::string& family = model.architecture().family;
-  const bool ignores_head_dim = family == "stablelm" || (family == "phi" && flag(model, "qk_layernorm"));
-  if (!ignores_head_dim) return;
+  if (reads_head_dim(model)) return;
   for (const LayerHeads& heads : heads_per_layer(model, plan)) {
     if (heads.query_heads() == heads.layer->query_heads) continue;
     throw Error(ErrorKind::unsupported, "--layout remote-code",
                 "padding groups with zero query heads needs a class that reads head_dim",
-                family + ", unequal groups in layer " + std::to_string(heads.layer->layer),
+                model.architecture().family + ", unequal groups in layer " + std::to_string(heads.layer->layer),
                 "Use groups of equal size (--cardinality equal), or --layout expanded.");
   }
 }

@@ -3,11 +3,21 @@
 #include <algorithm>
 #include <cmath>
 
-#include "forward/config_reader.hpp"
+#include "qcqa/model/output_head.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
 namespace {
+
+[[noreturn]] void refuse(const Model& model, std::string_view what, const std::string& differences) {
+  const Architecture& architecture = model.architecture();
+  const bool fewer_heads = !architecture.kv_heads.key.empty();
+  throw Error(ErrorKind::unsupported, what, "the runtime's class computes what Llama computes",
+              architecture.family + " with " + differences,
+              !fewer_heads           ? "Use --layout expanded."
+              : architecture.forward ? "Use --layout gqa, remote-code or expanded."
+                                     : "Use --layout gqa or expanded.");
+}
 
 /// Collects what a model computes beyond Llama.
 class Differences {
@@ -16,26 +26,18 @@ class Differences {
     if (differs) text_.append(text_.empty() ? "" : ", ").append(what);
   }
   void require_none(const Model& model, std::string_view what) const {
-    if (text_.empty()) return;
-    throw Error(ErrorKind::unsupported, what, "the runtime's class computes what Llama computes",
-                model.architecture().family + " with " + text_, "Use --layout gqa, remote-code or expanded.");
+    if (!text_.empty()) refuse(model, what, text_);
   }
 
  private:
   std::string text_;
 };
 
-std::string layer_prefix(const ForwardDescription& names, int layer) {
-  static constexpr std::string_view kPlaceholder = "{layer}";
-  std::string prefix = names.layer_prefix;
-  return prefix.replace(prefix.find(kPlaceholder), kPlaceholder.size(), std::to_string(layer));
-}
-
 LlamaParts::Layer read_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec) {
   const ForwardDescription& names = *spec.names;
   const Checkpoint& checkpoint = model.checkpoint();
   const Architecture& architecture = model.architecture();
-  const std::string prefix = layer_prefix(names, attention.layer);
+  const std::string prefix = names.prefix_of(attention.layer);
   LlamaParts::Layer layer;
   layer.attention_norm = &checkpoint.at(prefix + names.attention_norm + ".weight");
   layer.mlp_norm = &checkpoint.at(prefix + names.mlp_norm + ".weight");
@@ -65,15 +67,6 @@ bool has_bias(const LlamaParts::Layer& layer) {
   return layer.qkv_bias || layer.output_bias || layer.gate_bias || layer.up_bias || layer.down_bias;
 }
 
-double rotary_theta(const Model& model, const ForwardDescription& names) {
-  for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    const auto it = model.config().find(key);
-    if (it != model.config().end() && it->is_object() && it->contains("rope_theta"))
-      return it->at("rope_theta").get<double>();
-  }
-  return config_value(model, names.rotary_theta);
-}
-
 std::vector<double> rotary_factors(const RotarySpec& rotary, double theta) {
   std::vector<double> factors;
   for (std::size_t i = 0; i < rotary.frequencies.size(); ++i) {
@@ -87,6 +80,7 @@ std::vector<double> rotary_factors(const RotarySpec& rotary, double theta) {
 }  // namespace
 
 LlamaParts read_llama_parts(const Model& model, std::string_view what, const LlamaAbilities& abilities) {
+  if (!model.architecture().forward) refuse(model, what, model.architecture().no_forward);
   LlamaParts parts{.spec = read_forward_spec(model)};
   const ForwardSpec& spec = parts.spec;
   const ForwardDescription& names = *spec.names;
@@ -107,19 +101,21 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what, const Lla
   differences.add(spec.head_norm && !abilities.head_norms, "norms of query and key heads");
   differences.require_none(model, what);
 
-  parts.rotary_theta = rotary_theta(model, names);
+  parts.rotary_theta = spec.rotary.theta;
   parts.rotary_factors = rotary_factors(spec.rotary, parts.rotary_theta);
   parts.max_positions = spec.max_positions;
   for (const int window : spec.windows) {
     if (window > 0) parts.max_positions = parts.max_positions > 0 ? std::min(parts.max_positions, window) : window;
   }
-  parts.embedding = &model.checkpoint().at(names.embedding + ".weight");
+  parts.embedding = &model.checkpoint().at(model.architecture().embedding + ".weight");
   parts.final_norm = &model.checkpoint().at(names.final_norm + ".weight");
-  parts.head = spec.tied ? nullptr : model.checkpoint().find(names.head + ".weight");
+  const OutputHead head = output_head(model);
+  parts.head = head.tied ? nullptr : head.weight;
   for (const AttentionLayer& layer : model.layers()) parts.layers.push_back(read_layer(model, layer, spec));
   parts.mlp_width = static_cast<int>(parts.layers.front().up.count);
   differences.add(!abilities.rotary_scaling && !parts.rotary_factors.empty(), "a rotary scaling");
   differences.add(!abilities.biases && std::ranges::any_of(parts.layers, has_bias), "biases");
+  differences.add(head.bias != nullptr, "a bias of the output matrix");
   differences.require_none(model, what);
   return parts;
 }

@@ -20,6 +20,9 @@ struct StockClass {
 /// @throws Error(unsupported) when no class fits
 [[nodiscard]] StockClass stock_class(const Model& model, int groups, int group_places);
 
+/// Whether the input's class takes the size of a head from head_dim, which padding needs.
+[[nodiscard]] bool reads_head_dim(const Model& model);
+
 /// Makes config.json that of the class. Head counts are the caller's.
 void rewrite_config(const StockClass& stock, const Model& model, nlohmann::ordered_json& config);
 

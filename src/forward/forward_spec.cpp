@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <string_view>
 
-#include "forward/config_reader.hpp"
+#include "qcqa/support/error.hpp"
 
 namespace qcqa {
 namespace {
@@ -14,23 +15,34 @@ struct NamedActivation {
   std::string_view name;
   Activation activation;
 };
-/// The names that config.json uses for them.
-constexpr std::array<NamedActivation, 9> kActivations = {{
+/// The names that transformers has for functions without weights of their own.
+constexpr std::array<NamedActivation, 22> kActivations = {{
     {"silu", Activation::silu},
     {"swish", Activation::silu},
     {"gelu", Activation::gelu},
+    {"gelu_python", Activation::gelu},
     {"gelu_pytorch_tanh", Activation::gelu_tanh},
+    {"gelu_python_tanh", Activation::gelu_tanh},
     {"gelu_new", Activation::gelu_tanh},
     {"gelu_fast", Activation::gelu_tanh},
+    {"gelu_accurate", Activation::gelu_tanh},
+    {"gelu_10", Activation::gelu_clipped},
     {"quick_gelu", Activation::quick_gelu},
     {"relu", Activation::relu},
     {"relu2", Activation::relu_squared},
+    {"relu6", Activation::relu6},
+    {"leaky_relu", Activation::leaky_relu},
+    {"hardswish", Activation::hard_swish},
+    {"mish", Activation::mish},
+    {"sigmoid", Activation::sigmoid},
+    {"tanh", Activation::tanh},
+    {"laplace", Activation::laplace},
+    {"sqrtsoftplus", Activation::root_softplus},
+    {"linear", Activation::identity},
 }};
 
-std::string config_file(const Model& model) { return model.config_file().string(); }
-
-Activation read_activation(const Model& model, const ForwardDescription& names) {
-  std::string name = config_value(model, names.activation);
+Activation read_activation(const ModelConfig& config, const ForwardDescription& names) {
+  std::string name = config.value(names.activation);
   if (const auto alias = names.activation_aliases.find(name); alias != names.activation_aliases.end())
     name = alias->second;
   std::string known;
@@ -38,87 +50,115 @@ Activation read_activation(const Model& model, const ForwardDescription& names) 
     if (entry.name == name) return entry.activation;
     known.append(known.empty() ? "" : ", ").append(entry.name);
   }
-  throw Error(ErrorKind::unsupported, config_file(model), "\"" + names.activation.key + "\" must be one of " + known,
-              name);
+  throw Error(ErrorKind::unsupported, config.file().string(),
+              "\"" + names.activation.key + "\" must be one of " + known, name);
 }
 
-/// Whether config.json's layer_types says that this layer has a window; `fallback` where it says nothing.
-bool layer_has_window(const Model& model, int layer, bool fallback) {
-  const auto types = model.config().find("layer_types");
-  if (types == model.config().end() || !types->is_array() || types->size() <= static_cast<std::size_t>(layer))
-    return fallback;
-  const auto& type = (*types)[static_cast<std::size_t>(layer)];
-  if (type == "sliding_attention") return true;
-  if (type == "full_attention") return false;
-  throw Error(ErrorKind::unsupported, config_file(model), "a layer type is \"sliding_attention\" or \"full_attention\"",
-              type.dump());
+/// Whether each layer has a window by config.json's layer_types; nothing where that says nothing.
+std::optional<std::vector<bool>> read_layer_types(const ModelConfig& config) {
+  static constexpr const char* kKey = "layer_types";
+  const auto types = config.json().find(kKey);
+  if (types == config.json().end() || types->is_null()) return {};
+  if (!types->is_array() || types->size() != static_cast<std::size_t>(config.shape().layers)) {
+    throw Error(
+        ErrorKind::corrupt, config.file().string(),
+        "\"layer_types\" must hold one type for each of the " + std::to_string(config.shape().layers) + " layers",
+        types->is_array() ? std::to_string(types->size()) + " types" : types->dump());
+  }
+  std::vector<bool> windowed;
+  for (const auto& type : *types) {
+    const bool full = type == "full_attention" || type == "attention";  // the latter by old releases
+    if (!full && type != "sliding_attention") {
+      throw Error(ErrorKind::unsupported, config.file().string(),
+                  "a layer type is \"sliding_attention\" or \"full_attention\"", type.dump());
+    }
+    windowed.push_back(!full);
+  }
+  return windowed;
 }
 
-std::vector<int> read_windows(const Model& model, const WindowDescription& window) {
-  const double size = config_value(model, window.size);
-  std::vector<int> windows(model.layers().size(), 0);
-  if (!(size >= 1) || !config_value(model, window.enabled)) return windows;
-  const double first = config_value(model, window.first_layer);
-  for (int layer = 0; layer < static_cast<int>(windows.size()); ++layer) {
-    bool applies = true;
-    if (window.layers == WindowLayers::even) applies = layer_has_window(model, layer, layer % 2 == 0);
-    if (window.layers == WindowLayers::from_layer) applies = layer_has_window(model, layer, layer >= first);
-    if (applies) windows[static_cast<std::size_t>(layer)] = static_cast<int>(std::min(size, 1e9));
+bool has_window_by_default(const ModelConfig& config, const WindowDescription& window, int layer) {
+  switch (window.layers) {
+    case WindowLayers::even:
+      return layer % 2 == 0;
+    case WindowLayers::from_layer:
+      return layer >= config.value(window.first_layer);
+    case WindowLayers::all:
+      break;
+  }
+  return true;
+}
+
+std::vector<int> read_windows(const ModelConfig& config, const WindowDescription& window) {
+  std::vector<int> windows(static_cast<std::size_t>(config.shape().layers), 0);
+  const bool enabled = config.value(window.enabled);
+  const double size = enabled ? config.value(window.size) : 0;
+  const auto types = window.reads_layer_types ? read_layer_types(config) : std::nullopt;
+  for (std::size_t layer = 0; layer < windows.size(); ++layer) {
+    const bool windowed =
+        types ? (*types)[layer] : size >= 1 && has_window_by_default(config, window, static_cast<int>(layer));
+    if (!windowed) continue;
+    if (!(size >= 1)) {
+      throw Error(ErrorKind::corrupt, config.file().string(),
+                  "a layer of the type \"sliding_attention\" needs a window, \"" + window.size.key + "\"", "none");
+    }
+    windows[layer] = static_cast<int>(std::min(size, 1e9));
   }
   return windows;
 }
 
-double read_attention_scale(const Model& model, const ForwardDescription& names) {
-  if (const double scale = config_value(model, names.attention_scale); scale > 0) return scale;
-  const double root = config_value(model, names.attention_scale_root);
-  return 1 / std::sqrt(root > 0 ? root : model.layers().front().head_dim);
+double read_attention_scale(const ModelConfig& config, const ForwardDescription& names) {
+  if (const double scale = config.value(names.attention_scale); scale > 0) return scale;
+  const double root = config.value(names.attention_scale_root);
+  return 1 / std::sqrt(root > 0 ? root : config.shape().head_dim);
 }
 
-void require_positive(const Model& model, double value, const char* what) {
-  if (!(value > 0) || !std::isfinite(value)) {
-    throw Error(ErrorKind::corrupt, config_file(model), std::string(what) + " must be a positive number",
-                std::to_string(value));
-  }
+void require_number(const ModelConfig& config, bool fits, const std::string& key, std::string_view rule, double value) {
+  if (fits && std::isfinite(value)) return;
+  throw Error(ErrorKind::corrupt, config.file().string(), "\"" + key + "\" must be " + std::string(rule),
+              nlohmann::json(value).dump());
 }
 
-/// Biases the model classes would read keys about; here a stored bias is used and a missing one is none.
-void refuse_bidirectional(const Model& model) {
-  const auto it = model.config().find("use_bidirectional_attention");
-  if (it != model.config().end() && *it == true) {
-    throw Error(ErrorKind::unsupported, config_file(model), "evaluation needs a causal model",
-                "use_bidirectional_attention is true");
+/// Keys that make a model see later tokens too.
+void refuse_bidirectional(const ModelConfig& config) {
+  static constexpr std::array<std::pair<const char*, bool>, 2> kKeys = {
+      {{"use_bidirectional_attention", true}, {"is_causal", false}}};
+  for (const auto& [key, refused] : kKeys) {
+    const auto it = config.json().find(key);
+    if (it == config.json().end() || *it != refused) continue;
+    throw Error(ErrorKind::unsupported, config.file().string(), "evaluation needs a causal model",
+                std::string(key) + " is " + it->dump());
   }
 }
 
 }  // namespace
 
-ForwardSpec read_forward_spec(const Model& model) {
-  const Architecture& architecture = model.architecture();
+ForwardSpec read_forward_spec(const ModelConfig& config) {
+  const Architecture& architecture = config.architecture();
   if (!architecture.forward) {
-    throw Error(ErrorKind::unsupported, model.path().string(),
+    throw Error(ErrorKind::unsupported, config.file().parent_path().string(),
                 architecture.family + " models can be converted but not run", architecture.no_forward);
   }
-  refuse_bidirectional(model);
+  refuse_bidirectional(config);
   const ForwardDescription& names = *architecture.forward;
   ForwardSpec spec{.names = &names};
-  spec.max_positions =
-      static_cast<int>(std::clamp(config_value(model, Setting<double>{"max_position_embeddings", 0}), 0.0, 1e9));
-  spec.embedding_multiplier = config_value(model, names.embedding_multiplier);
-  if (names.embedding_times_root) spec.embedding_multiplier *= std::sqrt(model.layers().front().hidden_size);
-  spec.norm_epsilon = config_value(model, names.norm_epsilon);
-  spec.parallel = config_value(model, names.parallel);
-  spec.residual_multiplier = config_value(model, names.residual_multiplier);
-  spec.rotary = read_rotary_spec(model);
-  spec.attention_scale = read_attention_scale(model, names);
-  spec.attention_softcap = config_value(model, names.attention_softcap);
-  spec.windows = read_windows(model, names.window);
-  spec.head_norm = !names.head_norm.query.empty() && config_value(model, names.head_norm.enabled);
-  spec.activation = read_activation(model, names);
-  spec.tied = config_value(model, names.tied);
-  spec.logit_divisor = config_value(model, names.logit_divisor);
-  spec.logit_softcap = config_value(model, names.logit_softcap);
-  require_positive(model, spec.norm_epsilon, "the norms' epsilon");
-  require_positive(model, spec.logit_divisor, "the logits' divisor");
+  spec.max_positions = config.shape().max_positions;
+  spec.embedding_multiplier = config.value(names.embedding_multiplier);
+  if (names.embedding_times_root) spec.embedding_multiplier *= std::sqrt(config.shape().hidden_size);
+  spec.norm_epsilon = config.value(names.norm_epsilon);
+  spec.parallel = config.value(names.parallel);
+  spec.residual_multiplier = config.value(names.residual_multiplier);
+  spec.rotary = read_rotary_spec(config);
+  spec.attention_scale = read_attention_scale(config, names);
+  spec.attention_softcap = config.value(names.attention_softcap);
+  spec.windows = read_windows(config, names.window);
+  spec.head_norm = !names.head_norm.query.empty() && config.value(names.head_norm.enabled);
+  spec.activation = read_activation(config, names);
+  spec.logit_divisor = config.value(names.logit_divisor);
+  spec.logit_softcap = config.value(names.logit_softcap);
+  require_number(config, spec.norm_epsilon >= 0, names.norm_epsilon.key, "a number that is not negative",
+                 spec.norm_epsilon);
+  require_number(config, spec.logit_divisor > 0, names.logit_divisor.key, "a positive number", spec.logit_divisor);
   return spec;
 }
 

@@ -8,12 +8,29 @@
 
 namespace qcqa {
 
-enum class Activation { silu, gelu, gelu_tanh, quick_gelu, relu, relu_squared };
+enum class Activation {
+  silu,
+  gelu,
+  gelu_tanh,
+  gelu_clipped,  ///< gelu, its values kept within -10 and 10
+  quick_gelu,
+  relu,
+  relu6,
+  relu_squared,
+  leaky_relu,
+  hard_swish,
+  mish,
+  sigmoid,
+  tanh,
+  laplace,
+  root_softplus,
+  identity,
+};
 
 /// A model's ForwardDescription with every setting read from its config.json.
 struct ForwardSpec {
   const ForwardDescription* names = nullptr;
-  int max_positions = 0;  ///< 0: not stated
+  int max_positions = 0;
 
   double embedding_multiplier = 1;
   double norm_epsilon = 0;
@@ -25,13 +42,13 @@ struct ForwardSpec {
   std::vector<int> windows{};    ///< per layer; 0: none
   bool head_norm = false;
   Activation activation{};
-  bool tied = false;
   double logit_divisor = 1;
   double logit_softcap = 0;  ///< 0: none
 };
 
 /// @throws Error(unsupported) when the family, its rotary scaling or its activation cannot be run;
 ///         Error(corrupt) for values of a wrong type
-[[nodiscard]] ForwardSpec read_forward_spec(const Model& model);
+[[nodiscard]] ForwardSpec read_forward_spec(const ModelConfig& config);
+[[nodiscard]] inline ForwardSpec read_forward_spec(const Model& model) { return read_forward_spec(model.settings()); }
 
 }  // namespace qcqa

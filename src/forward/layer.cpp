@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
 namespace qcqa {
 namespace {
 
@@ -19,6 +21,26 @@ at::Tensor activated(const at::Tensor& x, Activation activation) {
       return at::relu(x);
     case Activation::relu_squared:
       return at::relu(x).square();
+    case Activation::relu6:
+      return at::clamp(x, 0, 6);
+    case Activation::gelu_clipped:
+      return at::clamp(at::gelu(x), -10, 10);
+    case Activation::leaky_relu:
+      return at::leaky_relu(x);
+    case Activation::hard_swish:
+      return at::hardswish(x);
+    case Activation::mish:
+      return at::mish(x);
+    case Activation::sigmoid:
+      return at::sigmoid(x);
+    case Activation::tanh:
+      return at::tanh(x);
+    case Activation::laplace:  // Ma et al., "Mega: Moving Average Equipped Gated Attention", arXiv 2209.10655
+      return at::add(at::erf((x - 0.707107) / (0.282095 * std::sqrt(2.0))), 1) * 0.5;
+    case Activation::root_softplus:
+      return at::softplus(x).sqrt();
+    case Activation::identity:
+      return x;
   }
   return x;
 }

@@ -59,11 +59,7 @@ void require_fits(const Linear& linear, std::int64_t inputs, std::int64_t output
 
 }  // namespace
 
-std::string layer_prefix(const ForwardSpec& spec, int layer) {
-  static constexpr std::string_view kPlaceholder = "{layer}";
-  std::string prefix = spec.names->layer_prefix;
-  return prefix.replace(prefix.find(kPlaceholder), kPlaceholder.size(), std::to_string(layer));
-}
+std::string layer_prefix(const ForwardSpec& spec, int layer) { return spec.names->prefix_of(layer); }
 
 NormWeights load_norm(const Model& model, const std::string& name, const ForwardSpec& spec, const Runtime& runtime) {
   NormWeights norm;

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "forward/config_reader.hpp"
+#include "qcqa/support/error.hpp"
 
 // Frequencies are computed in float32 in the order of operations of the model classes: at position 8000 one more bit in
 // a frequency would be a visible difference.
@@ -17,10 +17,10 @@ using nlohmann::ordered_json;
 /// rope_parameters or rope_scaling, whichever is there, with the keys beside it as fallbacks.
 class RopeKeys {
  public:
-  explicit RopeKeys(const Model& model) : model_(model) {
+  explicit RopeKeys(const ModelConfig& config) : config_(config) {
     for (const char* name : {"rope_scaling", "rope_parameters"}) {
-      const auto it = model.config().find(name);
-      if (it != model.config().end() && it->is_object() && !it->empty()) {
+      const auto it = config.json().find(name);
+      if (it != config.json().end() && it->is_object() && !it->empty()) {
         keys_ = *it;
         break;
       }
@@ -32,7 +32,12 @@ class RopeKeys {
 
   [[nodiscard]] double number(const char* key, double fallback) const {
     const auto it = keys_.find(key);
-    return it == keys_.end() || it->is_null() ? fallback : config_value<double>(model_, *it, key);
+    return it == keys_.end() || it->is_null() ? fallback : config_.as<double>(*it, key);
+  }
+  /// A key that the class wants here, or beside the scaling; null stands for nothing, as in the class.
+  [[nodiscard]] double number(const char* key, const Setting<double>& beside) const {
+    const auto it = keys_.find(key);
+    return it == keys_.end() ? config_.value(beside) : config_.as<double>(*it, key);
   }
   [[nodiscard]] double number(const char* key) const {
     const double value = number(key, 0);
@@ -42,7 +47,7 @@ class RopeKeys {
     return value;
   }
   [[nodiscard]] bool flag(const char* key, bool fallback) const {
-    return has(key) ? config_value<bool>(model_, keys_[key], key) : fallback;
+    return has(key) ? config_.as<bool>(keys_[key], key) : fallback;
   }
   [[nodiscard]] bool has(const char* key) const { return keys_.contains(key) && !keys_[key].is_null(); }
   [[nodiscard]] std::vector<double> numbers(const char* key, std::size_t count) const {
@@ -57,29 +62,24 @@ class RopeKeys {
   }
   [[nodiscard]] std::string kind() const {
     for (const char* key : {"rope_type", "type"}) {
-      if (has(key)) return config_value<std::string>(model_, keys_[key], key);
+      if (has(key)) return config_.as<std::string>(keys_[key], key);
     }
     return "default";
   }
   /// The key beside the scaling comes first: Phi-3 keeps the trained length there.
   [[nodiscard]] double original_positions() const {
-    const double beside = config_value(model_, Setting<double>{"original_max_position_embeddings", 0});
+    const double beside = config_.value(config_.architecture().forward->rotary_original_positions);
     return beside > 0 ? beside : number("original_max_position_embeddings", max_positions());
   }
-  [[nodiscard]] double max_positions() const {
-    const double value = config_value(model_, Setting<double>{"max_position_embeddings", 0});
-    if (!(value > 0))
-      throw Error(ErrorKind::corrupt, file(), "the rotary scaling needs \"max_position_embeddings\"", "none");
-    return value;
-  }
+  [[nodiscard]] double max_positions() const { return config_.shape().max_positions; }
   [[noreturn]] void unsupported(const std::string& rule, const std::string& found) const {
     throw Error(ErrorKind::unsupported, file(), "evaluation supports " + rule, found);
   }
 
  private:
-  [[nodiscard]] std::string file() const { return model_.config_file().string(); }
+  [[nodiscard]] std::string file() const { return config_.file().string(); }
 
-  const Model& model_;
+  const ModelConfig& config_;
   ordered_json keys_ = ordered_json::object();
 };
 
@@ -157,22 +157,27 @@ void scale_longrope(const RopeKeys& keys, RotarySpec& rotary) {
 
 }  // namespace
 
-RotarySpec read_rotary_spec(const Model& model) {
-  const ForwardDescription& names = *model.architecture().forward;
-  const RopeKeys keys(model);
-  const double theta = keys.number("rope_theta", config_value(model, names.rotary_theta));
-  const double share = keys.number("partial_rotary_factor", config_value(model, names.rotary_share));
-  if (names.rotary_share.key.empty() && share != 1)
-    keys.unsupported("whole heads rotated in this family", std::to_string(share));
-  RotarySpec rotary;
-  rotary.dim = static_cast<int>(model.layers().front().head_dim * share);
-  if (!(theta > 0) || !(share > 0 && share <= 1) || rotary.dim < 2 || rotary.dim % 2 != 0) {
-    keys.unsupported("a positive theta and an even number of rotated dimensions",
-                     "theta " + std::to_string(theta) + ", " + std::to_string(rotary.dim) + " dimensions");
-  }
-  rotary.frequencies = plain_frequencies(theta, rotary.dim);
+RotarySpec read_rotary_spec(const ModelConfig& config) {
+  const ForwardDescription& names = *config.architecture().forward;
+  const RopeKeys keys(config);
   std::string kind = keys.kind();
   if (const auto alias = names.rotary_aliases.find(kind); alias != names.rotary_aliases.end()) kind = alias->second;
+  RotarySpec rotary;
+  rotary.theta = keys.number("rope_theta", names.rotary_theta);
+  const double theta = rotary.theta;
+  double share = 1;
+  if (!names.rotary_share.key.empty()) {
+    share = keys.number("partial_rotary_factor", names.rotary_share);
+  } else if (kind != "default") {  // without a scaling, the classes that rotate whole heads do not look at it
+    share = keys.number("partial_rotary_factor", Setting<double>{"partial_rotary_factor", 1, 1});
+    if (share != 1) keys.unsupported("whole heads rotated in this family", nlohmann::json(share).dump());
+  }
+  rotary.dim = static_cast<int>(config.shape().head_dim * share);
+  if (!(theta > 0) || !(share > 0 && share <= 1) || rotary.dim < 2 || rotary.dim % 2 != 0) {
+    keys.unsupported("a positive theta and an even number of rotated dimensions",
+                     "theta " + nlohmann::json(theta).dump() + ", " + std::to_string(rotary.dim) + " dimensions");
+  }
+  rotary.frequencies = plain_frequencies(theta, rotary.dim);
   if (kind == "linear") {
     for (float& frequency : rotary.frequencies) frequency /= static_cast<float>(keys.number("factor"));
   } else if (kind == "llama3") {

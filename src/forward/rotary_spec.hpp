@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "qcqa/forward/forward_options.hpp"
-#include "qcqa/model/model.hpp"
+#include "qcqa/model/model_config.hpp"
 
 namespace qcqa {
 
@@ -15,6 +15,7 @@ struct RotarySpec {
     longrope,  ///< other frequencies for sequences longer than `switch_length`
   };
   Kind kind = Kind::plain;
+  double theta = 0;                       ///< before any scaling
   int dim = 0;                            ///< of head_dim that is rotated, even
   std::vector<float> frequencies;         ///< dim / 2, radians per position
   std::vector<float> long_frequencies{};  ///< longrope
@@ -24,6 +25,6 @@ struct RotarySpec {
 
 /// Reads rope_parameters (transformers 5) or rope_scaling and the keys beside it.
 /// @throws Error(unsupported) for a kind of scaling that is not known
-[[nodiscard]] RotarySpec read_rotary_spec(const Model& model);
+[[nodiscard]] RotarySpec read_rotary_spec(const ModelConfig& config);
 
 }  // namespace qcqa

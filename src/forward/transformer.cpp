@@ -8,6 +8,7 @@
 #include "forward/for_each_batch.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/forward/runnable.hpp"
+#include "qcqa/model/output_head.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/parallel.hpp"
 
@@ -27,7 +28,7 @@ Transformer::Transformer(const Model& model, const Runtime& runtime, std::span<c
       spec_(read_forward_spec(model)),
       layers_(layers.empty() ? std::vector<AttentionLayer>(model.layers().begin(), model.layers().end())
                              : std::vector<AttentionLayer>(layers.begin(), layers.end())),
-      embedding_(&model.checkpoint().at(spec_.names->embedding + ".weight")),
+      embedding_(&model.checkpoint().at(model.architecture().embedding + ".weight")),
       final_norm_(load_norm(model, spec_.names->final_norm, spec_, runtime_)) {
   (void)require_runnable(model);
 }
@@ -44,9 +45,8 @@ at::Tensor Transformer::embed(std::span<const std::int32_t> tokens) const {
     }
   }
   const auto row_size = static_cast<std::size_t>(width);
-  parallel_for(tokens.size(), [&](std::size_t i) {
-    embedding_->rows(tokens[i], 1).read(std::span(data + i * row_size, row_size));
-  });
+  parallel_for(tokens.size(),
+               [&](std::size_t i) { embedding_->rows(tokens[i], 1).read(std::span(data + i * row_size, row_size)); });
   out = out.to(runtime_.options());
   return spec_.embedding_multiplier == 1 ? out : out.mul_(spec_.embedding_multiplier);
 }
@@ -101,9 +101,9 @@ at::Tensor Transformer::final_norm(const at::Tensor& hidden) const { return appl
 
 void Transformer::load_head() {
   if (head_.weight.defined()) return;
-  const TensorView* weight = model_->checkpoint().find(spec_.names->head + ".weight");
+  const OutputHead head = output_head(*model_);
   LinearSource source;
-  source.add(weight ? *weight : *embedding_, weight ? model_->checkpoint().find(spec_.names->head + ".bias") : nullptr);
+  source.add(*head.weight, head.bias);
   head_ = read_linear(source, runtime_);
 }
 

@@ -65,11 +65,11 @@ class Distiller {
 
 bool distills(const Model& model, const MergeOptions& options) {
   if (options.kind != MergeKind::reconstruct || options.reconstruct.distill_steps == 0) return false;
-  const ForwardSpec spec = read_forward_spec(model);
   static constexpr std::uint64_t kCopies = 7;
   std::uint64_t entries = 0;
   for (const TensorView& tensor : model.checkpoint().tensors()) {
-    const bool outside = tensor.name.starts_with(spec.names->embedding) || tensor.name.starts_with(spec.names->head);
+    const bool outside = tensor.name.starts_with(model.architecture().embedding) ||
+                         tensor.name.starts_with(model.architecture().head.tensor);
     if (!outside) entries += static_cast<std::uint64_t>(tensor.element_count());
   }
   return entries * kCopies * sizeof(float) <= options.memory;

@@ -10,6 +10,8 @@
 namespace qcqa {
 namespace {
 
+constexpr std::string_view kPlaceholder = "{layer}";
+
 std::string supported_list() {
   std::string list;
   for (const Architecture& architecture : supported_architectures()) {
@@ -20,8 +22,16 @@ std::string supported_list() {
 
 }  // namespace
 
+std::string ForwardDescription::prefix_of(int layer) const {
+  std::string prefix = layer_prefix;
+  return prefix.replace(prefix.find(kPlaceholder), kPlaceholder.size(), std::to_string(layer));
+}
+
+std::string_view Architecture::layer_stem() const {
+  return std::string_view(attention_prefix).substr(0, attention_prefix.find(kPlaceholder));
+}
+
 std::string Architecture::tensor_name(int layer, std::string_view tensor, std::string_view suffix) const {
-  static constexpr std::string_view kPlaceholder = "{layer}";
   std::string name = attention_prefix;
   name.replace(name.find(kPlaceholder), kPlaceholder.size(), std::to_string(layer));
   return name.append(tensor).append(suffix);
@@ -39,6 +49,10 @@ std::span<const Architecture> supported_architectures() {
   return kAll;
 }
 
+const Architecture& architecture_of(std::string_view family) {
+  return *std::ranges::find(supported_architectures(), family, &Architecture::family);
+}
+
 const Architecture& find_architecture(const nlohmann::json& config, const std::filesystem::path& config_file) {
   const auto type = config.find("model_type");
   if (type == config.end() || !type->is_string()) {
@@ -46,9 +60,13 @@ const Architecture& find_architecture(const nlohmann::json& config, const std::f
                 type == config.end() ? "none" : type->dump(), "Supported: " + supported_list() + ".");
   }
   std::string name = type->get<std::string>();
-  if (name.starts_with(kConvertedPrefix)) name.erase(0, std::string_view(kConvertedPrefix).size());
-  for (const Architecture& architecture : supported_architectures()) {
-    if (std::ranges::find(architecture.model_types, name) == architecture.model_types.end()) continue;
+  // What qcqa wrote names its class in the folder, so that transformers does not choose.
+  const bool converted = name.starts_with(kConvertedPrefix);
+  if (converted) name.erase(0, std::string_view(kConvertedPrefix).size());
+  for (const Architecture& named : supported_architectures()) {
+    if (std::ranges::find(named.model_types, name) == named.model_types.end()) continue;
+    const bool changes = named.becomes && !converted && config.contains(named.becomes->key);
+    const Architecture& architecture = changes ? architecture_of(named.becomes->family) : named;
     for (const Refusal& refusal : architecture.refusals) {
       const auto value = config.find(refusal.key);
       if (value != config.end() && value->dump() == refusal.equals) {

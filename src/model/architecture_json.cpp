@@ -28,8 +28,38 @@ Projection parse_projection(const json& object, const std::string& where) {
       reader.fail("\"order\" is \"by_role\" or \"by_head\"", order->dump());
     }
   }
+  reader.setting("bias", projection.bias);
   reader.finish();
   return projection;
+}
+
+void parse_head(ObjectReader reader, HeadDescription& head) {
+  head.tensor = reader.text("tensor");
+  if (reader.optional("aliases")) {
+    for (const json& name : reader.array("aliases")) head.aliases.push_back(name.get<std::string>());
+  }
+  if (const json* bias = reader.optional("bias")) head.bias = *bias == true;
+  (void)reader.required("tied");
+  reader.setting("tied", head.tied);
+  reader.finish();
+}
+
+void parse_sizes(ObjectReader reader, Architecture& architecture) {
+  const auto needed = [&](const char* key, Setting<int>& setting) {
+    (void)reader.required(key);
+    reader.setting(key, setting);
+  };
+  needed("layers", architecture.layers);
+  needed("hidden_size", architecture.hidden_size);
+  needed("query_heads", architecture.query_heads);
+  for (const auto& [key, setting] :
+       {std::pair{"kv_heads", &architecture.kv_heads}, {"head_dim", &architecture.head_dim}}) {
+    if (!reader.required(key).is_null()) reader.setting(key, *setting);  // null: the class reads no such key
+  }
+  needed("vocabulary", architecture.vocabulary);
+  needed("mlp_width", architecture.mlp_width);
+  needed("positions", architecture.positions);
+  reader.finish();
 }
 
 }  // namespace
@@ -48,13 +78,15 @@ Architecture parse_architecture(std::string_view json_text, std::string_view whe
   for (const json& type : root.array("model_types")) architecture.model_types.push_back(type.get<std::string>());
   architecture.model_class = root.text("model_class");
 
-  ObjectReader config(root.required("config"), where + ": config");
-  architecture.layers_key = config.text("layers");
-  architecture.hidden_size_key = config.text("hidden_size");
-  architecture.query_heads_key = config.text("query_heads");
-  architecture.kv_heads_key = config.text_or_null("kv_heads");
-  architecture.head_dim_key = config.text_or_null("head_dim");
-  config.finish();
+  architecture.base_prefix = root.text("base_prefix");
+  if (root.optional("becomes")) {
+    ObjectReader becomes = root.child("becomes");
+    architecture.becomes = FamilyChange{becomes.text("when_there_is"), becomes.text("family")};
+    becomes.finish();
+  }
+  parse_sizes(root.child("config"), architecture);
+  architecture.embedding = root.text("embedding");
+  parse_head(root.child("output_head"), architecture.head);
 
   ObjectReader attention(root.required("attention"), where + ": attention");
   architecture.attention_prefix = attention.text("prefix");
@@ -64,7 +96,10 @@ Architecture parse_architecture(std::string_view json_text, std::string_view whe
   for (const json& projection : attention.array("projections")) {
     architecture.projections.push_back(parse_projection(projection, where + ": projections"));
   }
-  architecture.output = attention.text("output");
+  ObjectReader output = attention.child("output");
+  architecture.output = output.text("tensor");
+  output.setting("bias", architecture.output_bias);
+  output.finish();
   attention.finish();
 
   if (const json* refusals = root.optional("refuse")) {
@@ -73,6 +108,9 @@ Architecture parse_architecture(std::string_view json_text, std::string_view whe
       architecture.refusals.push_back({reader.text("key"), reader.required("equals").dump(), reader.text("why")});
       reader.finish();
     }
+  }
+  if (root.optional("more_tensors")) {
+    for (const json& name : root.array("more_tensors")) architecture.more_tensors.push_back(name.get<std::string>());
   }
   architecture.no_forward = root.optional_text("no_forward");
   if (root.optional("forward")) architecture.forward = parse_forward_description(root.child("forward"));

@@ -6,7 +6,6 @@ namespace {
 using nlohmann::json;
 
 void parse_embedding(ObjectReader reader, ForwardDescription& description) {
-  description.embedding = reader.text("tensor");
   reader.setting("multiplier", description.embedding_multiplier);
   if (const json* root = reader.optional("times_root_of_hidden_size")) description.embedding_times_root = *root == true;
   reader.finish();
@@ -40,6 +39,7 @@ void parse_layer(ObjectReader reader, ForwardDescription& description) {
 void parse_window(ObjectReader reader, WindowDescription& window) {
   reader.setting("size", window.size);
   reader.setting("enabled", window.enabled);
+  if (const json* types = reader.optional("reads_layer_types")) window.reads_layer_types = *types == true;
   const std::string layers = reader.text("layers");
   if (layers == "even") {
     window.layers = WindowLayers::even;
@@ -76,6 +76,7 @@ void parse_mlp(ObjectReader reader, ForwardDescription& description) {
     description.mlp_up = reader.text("up");
   }
   description.mlp_down = reader.text("down");
+  reader.setting("bias", description.mlp_bias);
   (void)reader.required("activation");
   reader.setting("activation", description.activation);
   if (const json* aliases = reader.optional("activation_aliases")) {
@@ -84,9 +85,7 @@ void parse_mlp(ObjectReader reader, ForwardDescription& description) {
   reader.finish();
 }
 
-void parse_head(ObjectReader reader, ForwardDescription& description) {
-  description.head = reader.text("tensor");
-  reader.setting("tied", description.tied);
+void parse_logits(ObjectReader reader, ForwardDescription& description) {
   reader.setting("divisor", description.logit_divisor);
   reader.setting("softcap", description.logit_softcap);
   reader.finish();
@@ -96,13 +95,14 @@ void parse_head(ObjectReader reader, ForwardDescription& description) {
 
 ForwardDescription parse_forward_description(ObjectReader reader) {
   ForwardDescription description;
-  parse_embedding(reader.child("embedding"), description);
+  if (reader.optional("embedding")) parse_embedding(reader.child("embedding"), description);
   parse_norm(reader.child("norm"), description);
   parse_layer(reader.child("layer"), description);
   ObjectReader rotary = reader.child("rotary");
   (void)rotary.required("theta");
   rotary.setting("theta", description.rotary_theta);
   rotary.setting("share", description.rotary_share);
+  rotary.setting("original_positions", description.rotary_original_positions);
   if (const json* aliases = rotary.optional("scaling_aliases")) {
     description.rotary_aliases = aliases->get<std::map<std::string, std::string>>();
   }
@@ -110,7 +110,7 @@ ForwardDescription parse_forward_description(ObjectReader reader) {
   if (reader.optional("attention")) parse_attention(reader.child("attention"), description);
   parse_mlp(reader.child("mlp"), description);
   description.final_norm = reader.text("final_norm");
-  parse_head(reader.child("head"), description);
+  if (reader.optional("logits")) parse_logits(reader.child("logits"), description);
   reader.finish();
   return description;
 }

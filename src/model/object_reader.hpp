@@ -25,18 +25,19 @@ class ObjectReader {
   std::string optional_text(const char* key);
   const nlohmann::json& array(const char* key);
 
-  /// A literal, or {"key": ..., "default": ...}; `setting` stays as it is where the key is absent.
+  /// A literal, or {"key": ..., "default": ..., "null": ...}; `setting` stays as it is where the key is absent.
   template <typename T>
   void setting(const char* key, Setting<T>& setting) {
     const nlohmann::json* value = optional(key);
     if (!value) return;
     if (!value->is_object()) {
-      setting = {.key = {}, .fallback = literal<T>(key, *value)};
+      setting = {.key = {}, .fallback = literal<T>(key, *value), .null = {}};
       return;
     }
     ObjectReader inner(*value, where_ + ": " + key);
     setting.key = inner.text("key");
     setting.fallback = literal<T>(key, inner.required("default"));
+    if (const nlohmann::json* null = inner.optional("null")) setting.null = literal<T>(key, *null);
     inner.finish();
   }
 
@@ -50,13 +51,18 @@ class ObjectReader {
   template <typename T>
   T literal(const char* key, const nlohmann::json& value) const {
     constexpr bool kNumber = std::is_same_v<T, double>;
+    constexpr bool kInteger = std::is_same_v<T, int>;
     constexpr bool kBool = std::is_same_v<T, bool>;
-    const bool fits = kNumber ? value.is_number() : kBool ? value.is_boolean() : value.is_string();
+    const bool fits = kNumber    ? value.is_number()
+                      : kInteger ? value.is_number_integer()
+                      : kBool    ? value.is_boolean()
+                                 : value.is_string();
     if (!fits) {
       fail(std::string("\"") + key + "\" must be " +
-               (kNumber ? "a number"
-                : kBool ? "a boolean"
-                        : "a string"),
+               (kNumber    ? "a number"
+                : kInteger ? "an integer"
+                : kBool    ? "a boolean"
+                           : "a string"),
            value.dump());
     }
     return value.get<T>();

@@ -34,7 +34,7 @@ void expect_close(const std::vector<double>& a, const std::vector<double>& b, do
 std::vector<std::string> grouped_families() {
   std::vector<std::string> families;
   for (const Architecture& architecture : supported_architectures()) {
-    if (!architecture.kv_heads_key.empty()) families.push_back(architecture.family);
+    if (!architecture.kv_heads.key.empty()) families.push_back(architecture.family);
   }
   return families;
 }

@@ -29,6 +29,8 @@ class Family:
 FAMILIES = [
     Family("llama", config={"attention_bias": True}),
     Family("mistral"),
+    Family("ministral", config={"sliding_window": 9, "head_dim": 8, "layer_types": [
+        "full_attention", "sliding_attention", "full_attention"]}),
     Family("qwen2"),
     Family("phi3", packing="concatenated", config={"pad_token_id": 0}),
     Family("gpt_neox", packing="interleaved", grouped=False, prefix="gpt_neox.layers.{layer}.attention.",

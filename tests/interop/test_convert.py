@@ -75,9 +75,9 @@ def test_gqa_layout_equals_mean_pool(built, converted, pooled, variant, cardinal
     assert reference.largest_difference(expected, reference.logits_of(built(variant))) > 0.05
 
 
-# Families whose class does not read head_dim, in one runtime or another, cannot be padded; Qwen2 becomes Llama, and
-# Llama becomes Mistral where transformers refuses its head count.
-PADDED = [v for v in MHA + GQA if v.family.grouped and v.family.name not in ("phi", "stablelm", "starcoder2")]
+# StableLM's class does not read head_dim and cannot be padded; Qwen2 becomes Llama, and Llama becomes Mistral where
+# transformers refuses its head count.
+PADDED = [v for v in MHA + GQA if v.family.grouped and v.family.name != "stablelm"]
 PADDED += [Variant(family("llama"), extra=(("attention_bias", False),))]
 NEED_DIVISOR = ("llama", "qwen2", "gemma2")
 

@@ -51,6 +51,9 @@ SPECIAL = {
                                                      ("attention_multiplier", 0.2), ("logits_scaling", 1.7))),
     "head-norm-phi": Variant(family("phi"), extra=(("qk_layernorm", True),)),
     "gelu-llama": Variant(family("llama"), extra=(("hidden_act", "gelu"),)),
+    "head-dim-qwen2": Variant(family("qwen2"), extra=(("head_dim", 12),)),
+    "head-dim-phi": Variant(family("phi"), extra=(("head_dim", 12),)),
+    "head-dim-starcoder2": Variant(family("starcoder2"), extra=(("head_dim", 12),)),
     "relu2-neox": Variant(family("gpt_neox"), extra=(("hidden_act", "relu2"),)),
 }
 

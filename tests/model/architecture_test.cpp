@@ -13,11 +13,13 @@ namespace {
 using testing::expect_error;
 
 nlohmann::json description() {
-  return {{"family", "x"},
-          {"model_types", {"x"}},
-          {"model_class", "XForCausalLM"},
-          {"config", {{"layers", "l"}, {"hidden_size", "d"}, {"query_heads", "h"}, {"kv_heads", nullptr}, {"head_dim", nullptr}}},
-          {"attention", {{"prefix", "layers.{layer}."}, {"projections", {{{"tensor", "qkv"}, {"holds", {"query", "key", "value"}}}}}, {"output", "o"}}}};
+  return nlohmann::json::parse(R"({
+    "family": "x", "model_types": ["x"], "model_class": "XForCausalLM", "base_prefix": "model.",
+    "config": {"layers": {"key": "l", "default": 2}, "hidden_size": 4, "query_heads": 2, "kv_heads": null,
+               "head_dim": null, "vocabulary": 5, "mlp_width": 4, "positions": 8},
+    "embedding": "embed", "output_head": {"tensor": "head", "tied": false},
+    "attention": {"prefix": "layers.{layer}.", "projections": [{"tensor": "qkv", "holds": ["query", "key", "value"]}],
+                  "output": {"tensor": "o"}}})");
 }
 
 TEST(Architecture, EmbeddedDescriptionsCoverTheFamiliesWePromise) {
@@ -38,6 +40,30 @@ TEST(Architecture, MissingModelTypeIsUnsupported) {
 TEST(Architecture, RefusalsNameKeyAndReason) {
   expect_error(ErrorKind::unsupported, "qk_layernorm must not be true",
                [] { (void)find_architecture({{"model_type", "stablelm"}, {"qk_layernorm", true}}, "c"); });
+}
+
+TEST(Architecture, MistralWithLayerTypesIsMinistral) {
+  EXPECT_EQ(find_architecture({{"model_type", "mistral"}, {"layer_types", nullptr}}, "c").family, "ministral");
+  EXPECT_EQ(find_architecture({{"model_type", "mistral"}}, "c").family, "mistral");
+}
+
+TEST(Architecture, ConvertedFoldersNameTheirOwnClass) {
+  EXPECT_EQ(find_architecture({{"model_type", "qcqa_mistral"}, {"layer_types", nullptr}}, "c").family, "mistral");
+}
+
+TEST(Architecture, SettingsHaveADefaultAndMayHaveAMeaningOfNull) {
+  auto json = description();
+  json["config"]["kv_heads"] = {{"key", "kv"}, {"default", 8}, {"null", 0}};
+  const Architecture architecture = parse_architecture(json.dump(), "x.json");
+  EXPECT_EQ(architecture.kv_heads.fallback, 8);
+  EXPECT_EQ(architecture.kv_heads.null, 0);
+  EXPECT_EQ(architecture.layers.null, std::nullopt);
+}
+
+TEST(Architecture, SizesAreIntegers) {
+  auto json = description();
+  json["config"]["layers"]["default"] = 2.5;
+  expect_error(ErrorKind::invalid_argument, "must be an integer", [&] { (void)parse_architecture(json.dump(), "x.json"); });
 }
 
 TEST(Architecture, TensorNamesCarryTheLayer) {

@@ -6,29 +6,69 @@
 #include <random>
 #include <sstream>
 
+#include "model/class_tensors.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/checkpoint/writer.hpp"
 
 namespace qcqa::testing {
 namespace {
 
-/// Everything around the attention blocks.
-void add_forward_tensors(std::vector<TensorSpec>& specs, const PicoModel& pico, const ForwardDescription& names) {
-  const auto add = [&](const std::string& name, std::vector<std::int64_t> shape) {
-    if (!name.empty()) specs.push_back({name + ".weight", pico.dtype, std::move(shape)});
-  };
+/// Names of what is around the attention blocks.
+std::vector<std::string> names_around(const PicoModel& pico, const Architecture& architecture) {
+  const ForwardDescription& names = *architecture.forward;
+  std::vector<std::string> list;
   for (int layer = 0; layer < pico.layers; ++layer) {
-    std::string prefix = names.layer_prefix;
-    prefix.replace(prefix.find("{layer}"), 7, std::to_string(layer));
-    for (const std::string& norm :
-         {names.attention_norm, names.mlp_norm, names.attention_post_norm, names.mlp_post_norm})
-      if (!norm.empty()) add(prefix + norm, {pico.hidden_size});
-    if (!names.mlp_gate.empty()) add(prefix + names.mlp_gate, {pico.mlp_size, pico.hidden_size});
-    add(prefix + names.mlp_up, {pico.mlp_size, pico.hidden_size});
-    add(prefix + names.mlp_down, {pico.hidden_size, pico.mlp_size});
+    for (const std::string& name : {names.attention_norm, names.mlp_norm, names.attention_post_norm, names.mlp_post_norm,
+                                    names.mlp_gate, names.mlp_up, names.mlp_down}) {
+      if (!name.empty()) list.push_back(names.prefix_of(layer) + name + ".weight");
+    }
   }
-  add(names.final_norm, {pico.hidden_size});
-  add(names.head, {pico.vocabulary, pico.hidden_size});
+  list.push_back(names.final_norm + ".weight");
+  list.push_back(architecture.head.tensor + ".weight");
+  return list;
+}
+
+/// What the class needs, in an order that is the same for all tests: adding to the list changes no tensor before.
+std::vector<TensorSpec> specs_of(const PicoModel& pico, const Architecture& architecture, const ModelConfig& config) {
+  std::vector<ClassTensor> needed = class_tensors(config);
+  std::vector<TensorSpec> specs;
+  const auto take = [&](const std::string& name) {
+    const auto it = std::ranges::find(needed, name, &ClassTensor::name);
+    if (it == needed.end()) return;
+    const auto width = it->shape.empty() ? std::vector<std::int64_t>{pico.hidden_size} : it->shape;
+    if (it->use != ClassTensor::Use::left_out) specs.push_back({name, pico.dtype, width});
+    needed.erase(it);
+  };
+  take(architecture.embedding + ".weight");
+  if (pico.mlp_size > 0) {
+    for (const std::string& name : names_around(pico, architecture)) take(name);
+  }
+  specs.push_back({"counter", Dtype::i64, {2}});
+  for (int layer = 0; layer < pico.layers; ++layer) {
+    for (const Projection& projection : architecture.projections) {
+      for (const char* suffix : {".weight", ".bias"}) take(architecture.tensor_name(layer, projection.tensor, suffix));
+    }
+    take(architecture.tensor_name(layer, architecture.output, ".weight"));
+  }
+  while (!needed.empty()) take(std::string(needed.front().name));
+  return specs;
+}
+
+/// config.json
+nlohmann::ordered_json config_of(const PicoModel& pico, const Architecture& architecture) {
+  nlohmann::ordered_json config = {{"model_type", architecture.model_types.front()},
+                                   {architecture.layers.key, pico.layers},
+                                   {architecture.hidden_size.key, pico.hidden_size},
+                                   {architecture.query_heads.key, pico.query_heads},
+                                   {architecture.vocabulary.key, pico.vocabulary},
+                                   {architecture.mlp_width.key, std::max(pico.mlp_size, 1)}};
+  if (!architecture.kv_heads.key.empty()) config[architecture.kv_heads.key] = pico.kv_heads;
+  if (!architecture.head_dim.key.empty()) config[architecture.head_dim.key] = pico.head_dim;
+  for (const Projection& projection : architecture.projections) {
+    if (!projection.bias.key.empty()) config[projection.bias.key] = pico.biases;
+  }
+  config["torch_dtype"] = "float32";
+  return config;
 }
 
 double uniform(std::mt19937_64& random) { return static_cast<double>(random() >> 11) * 0x1p-52 - 1; }
@@ -37,11 +77,6 @@ std::size_t count_of(const TensorSpec& spec) {
   std::size_t count = 1;
   for (const std::int64_t extent : spec.shape) count *= static_cast<std::size_t>(extent);
   return count;
-}
-
-const Architecture& architecture_of(const std::string& family) {
-  const auto all = supported_architectures();
-  return *std::ranges::find(all, family, &Architecture::family);
 }
 
 /// x (hidden_size) -> head_dim, with bias.
@@ -64,28 +99,9 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
 
 void write_pico_model(const std::filesystem::path& folder, const PicoModel& pico) {
   const Architecture& architecture = architecture_of(pico.family);
-  nlohmann::ordered_json config = {{"model_type", architecture.model_types.front()},
-                                   {architecture.layers_key, pico.layers},
-                                   {architecture.hidden_size_key, pico.hidden_size},
-                                   {architecture.query_heads_key, pico.query_heads}};
-  if (!architecture.kv_heads_key.empty()) config[architecture.kv_heads_key] = pico.kv_heads;
-  if (!architecture.head_dim_key.empty()) config[architecture.head_dim_key] = pico.head_dim;
-  config["torch_dtype"] = "float32";
-
-  std::vector<TensorSpec> specs;
-  specs.push_back({"model.embed_tokens.weight", pico.dtype, {pico.vocabulary, pico.hidden_size}});
-  if (pico.mlp_size > 0) add_forward_tensors(specs, pico, *architecture.forward);
-  specs.push_back({"counter", Dtype::i64, {2}});
-  for (int layer = 0; layer < pico.layers; ++layer) {
-    for (const Projection& projection : architecture.projections) {
-      const auto rows = static_cast<std::int64_t>(head_slots(projection, pico.query_heads, pico.kv_heads).size()) * pico.head_dim;
-      specs.push_back({architecture.tensor_name(layer, projection.tensor, ".weight"), pico.dtype, {rows, pico.hidden_size}});
-      if (pico.biases) specs.push_back({architecture.tensor_name(layer, projection.tensor, ".bias"), pico.dtype, {rows}});
-    }
-    specs.push_back({architecture.tensor_name(layer, architecture.output, ".weight"), pico.dtype,
-                     {pico.hidden_size, std::int64_t{pico.query_heads} * pico.head_dim}});
-  }
   std::filesystem::create_directories(folder);
+  std::ofstream(folder / "config.json") << config_of(pico, architecture).dump(2);
+  const std::vector<TensorSpec> specs = specs_of(pico, architecture, ModelConfig::read(folder));
   CheckpointWriter writer(folder, specs);
   std::mt19937_64 random(pico.seed);
   for (const TensorSpec& spec : specs) {
@@ -101,7 +117,6 @@ void write_pico_model(const std::filesystem::path& folder, const PicoModel& pico
     writer.write(spec.name, bytes);
   }
   writer.finish();
-  std::ofstream(folder / "config.json") << config.dump(2);
   std::ofstream(folder / "tokenizer.json") << "{\"pico\": true}";
   std::ofstream(folder / "README.md") << "the original card";
   std::ofstream(folder / ".gitattributes") << "hidden";

@@ -15,10 +15,10 @@ namespace qcqa::testing {
 struct PicoModel {
   std::string family = "llama";
   int layers = 2, query_heads = 4, kv_heads = 4, head_dim = 3, hidden_size = 12;
-  bool biases = false;
+  bool biases = false;  ///< where config.json decides; other families always have them, or never
   Dtype dtype = Dtype::f32;
   std::uint64_t seed = 1;
-  int mlp_size = 0;    ///< above 0: with norms, MLPs and output matrix, so that it can be run (head_dim even then)
+  int mlp_size = 0;    ///< above 0 for a model that can be run (head_dim even then)
   int vocabulary = 5;  ///< rows of the embedding
   /// May change an element: (tensor name, index) -> value.
   std::function<double(const std::string&, std::size_t, double)> adjust{};

@@ -22,11 +22,12 @@ enum class HeadOrder {
   by_head,  ///< for each KV head: its query heads, its key, its value (GPT-NeoX)
 };
 
-/// One weight of the attention block (with an optional bias of the same name) and the heads in its rows.
+/// One weight of the attention block (with a bias of the same name where the class has one) and the heads in its rows.
 struct Projection {
   std::string tensor;  ///< relative to Architecture::attention_prefix, without ".weight"
   std::vector<HeadRole> holds;
   HeadOrder order = HeadOrder::by_role;
+  Setting<bool> bias{};
 };
 
 /// model_type of what qcqa writes with head counts per layer is this and the family's own; the counts stand under these
@@ -42,30 +43,50 @@ struct Refusal {
   std::string why;
 };
 
+/// A key whose presence in config.json, whatever its value, makes transformers take another family's class.
+struct FamilyChange {
+  std::string key;
+  std::string family;
+};
+
 /// A family of checkpoints as data: names of config keys and tensors. One JSON file each in src/model/architectures.
 struct Architecture {
   std::string family;
   std::vector<std::string> model_types;  ///< values of config.json's model_type
   std::string model_class;               ///< of transformers
+  std::string base_prefix;               ///< of the names of the tensors inside the class's base model: "model."
+  std::optional<FamilyChange> becomes;
 
-  std::string layers_key, hidden_size_key, query_heads_key;
-  std::string kv_heads_key;  ///< empty: the family's class has one KV head per query head and no way to say otherwise
-  std::string head_dim_key;  ///< empty: head_dim is always hidden_size / query heads
+  Setting<int> layers, hidden_size, query_heads;
+  /// 0: one per query head. Without a key: the family's class has no way to say otherwise.
+  Setting<int> kv_heads;
+  Setting<int> head_dim;  ///< 0: hidden_size / query heads, which it always is without a key
+  Setting<int> vocabulary, mlp_width, positions;
+
+  std::string embedding;  ///< without ".weight"
+  HeadDescription head;
 
   std::string attention_prefix;  ///< with "{layer}"
   std::vector<Projection> projections;
   std::string output;  ///< like Projection::tensor; columns are query heads
+  Setting<bool> output_bias;
   std::vector<Refusal> refusals;
+  std::vector<std::string> more_tensors;  ///< outside the layers, for a family without `forward`
 
   std::optional<ForwardDescription> forward;  ///< nothing: checkpoints can be converted but not run
   std::string no_forward;                     ///< why there is none
 
+  /// "model.layers."
+  [[nodiscard]] std::string_view layer_stem() const;
   /// "model.layers.3.self_attn.q_proj" + ".weight"
   [[nodiscard]] std::string tensor_name(int layer, std::string_view tensor, std::string_view suffix) const;
 };
 
 /// All families, in alphabetical order. Parsed once from the embedded files.
 [[nodiscard]] std::span<const Architecture> supported_architectures();
+
+/// The family of this name, which must be one of supported_architectures().
+[[nodiscard]] const Architecture& architecture_of(std::string_view family);
 
 /// The family of this config.json. @throws Error(unsupported) that names what is missing and what is supported
 [[nodiscard]] const Architecture& find_architecture(const nlohmann::json& config, const std::filesystem::path& config_file);

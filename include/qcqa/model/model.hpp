@@ -11,6 +11,7 @@
 
 #include "qcqa/checkpoint/checkpoint.hpp"
 #include "qcqa/model/architecture.hpp"
+#include "qcqa/model/model_config.hpp"
 
 namespace qcqa {
 
@@ -49,8 +50,10 @@ struct AttentionLayer {
   }
 };
 
-/// A checkpoint folder with its config.json, or a GGUF file seen as the folder that it was made from, bound to an architecture and checked: every attention tensor is there, has
-/// the right shape and a floating-point type. Opening touches no tensor byte.
+/// A checkpoint folder with its config.json, or a GGUF file seen as the folder that it was made from, bound to an
+/// architecture and checked: every tensor that the model class needs is there and has the right shape, attention weights a
+/// floating-point type. Tensors have the names that the class has for them, and biases that it lacks are not there,
+/// whatever the files hold. Opening touches no tensor byte.
 class Model {
  public:
   /// @param path  a Hugging Face folder, a GGUF file, or a folder that holds nothing but one
@@ -64,16 +67,17 @@ class Model {
   /// The folder, or the GGUF file.
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
   /// The file that the config was read from.
-  [[nodiscard]] std::filesystem::path config_file() const { return gguf_ ? path_ : path_ / "config.json"; }
+  [[nodiscard]] const std::filesystem::path& config_file() const noexcept { return config_.file(); }
   /// The file, when the model was read from GGUF; or nullptr.
   [[nodiscard]] const GgufFile* gguf() const noexcept { return gguf_.get(); }
-  [[nodiscard]] const nlohmann::ordered_json& config() const noexcept { return config_; }
-  [[nodiscard]] const Architecture& architecture() const noexcept { return *architecture_; }
+  [[nodiscard]] const ModelConfig& settings() const noexcept { return config_; }
+  [[nodiscard]] const nlohmann::ordered_json& config() const noexcept { return config_.json(); }
+  [[nodiscard]] const Architecture& architecture() const noexcept { return config_.architecture(); }
   [[nodiscard]] const Checkpoint& checkpoint() const noexcept { return checkpoint_; }
   [[nodiscard]] std::span<const AttentionLayer> layers() const noexcept { return layers_; }
 
   /// Whether config.json states head counts per layer, as qcqa writes them: such a model can be run, not converted again.
-  [[nodiscard]] bool has_heads_per_layer() const { return config_.contains(kKvHeadsPerLayer); }
+  [[nodiscard]] bool has_heads_per_layer() const { return config().contains(kKvHeadsPerLayer); }
 
   /// What was decided while opening that somebody should know, a sentence each.
   [[nodiscard]] std::span<const std::string> notes() const noexcept { return notes_; }
@@ -91,12 +95,12 @@ class Model {
 
  private:
   static Model open_gguf(const std::filesystem::path& file, std::vector<std::string> notes);
-  Model(std::filesystem::path path, nlohmann::ordered_json config, const Architecture& architecture, Checkpoint checkpoint,
-        std::shared_ptr<const GgufFile> gguf);
+  Model(std::filesystem::path path, ModelConfig config, const Checkpoint& stored, std::shared_ptr<const GgufFile> gguf,
+        std::vector<std::string> notes);
+  void bind_layers();
 
   std::filesystem::path path_;
-  nlohmann::ordered_json config_;
-  const Architecture* architecture_;
+  ModelConfig config_;
   Checkpoint checkpoint_;
   std::vector<AttentionLayer> layers_;
   std::shared_ptr<const GgufFile> gguf_;

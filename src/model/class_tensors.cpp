@@ -1,0 +1,89 @@
+#include "model/class_tensors.hpp"
+
+#include <utility>
+
+#include "qcqa/model/model.hpp"
+
+namespace qcqa {
+namespace {
+
+class TensorList {
+ public:
+  explicit TensorList(const ModelConfig& config)
+      : config_(config), architecture_(config.architecture()), hidden_(config.shape().hidden_size) {}
+
+  std::vector<ClassTensor> run() {
+    add(architecture_.embedding + ".weight", {config_.shape().vocabulary, hidden_});
+    for (int layer = 0; layer < config_.shape().layers; ++layer) {
+      attention(layer, config_.shape().of_layer(layer));
+      if (architecture_.forward) around_attention(layer, *architecture_.forward);
+    }
+    if (architecture_.forward) norm(architecture_.forward->final_norm, hidden_);
+    for (const std::string& name : architecture_.more_tensors) add(name, {});
+    const HeadDescription& head = architecture_.head;
+    add(head.tensor + ".weight", {config_.shape().vocabulary, hidden_}, ClassTensor::Use::output_head);
+    add(head.tensor + ".bias", {config_.shape().vocabulary},
+        head.bias ? ClassTensor::Use::output_head : ClassTensor::Use::left_out);
+    return std::move(tensors_);
+  }
+
+ private:
+  void add(std::string name, std::vector<std::int64_t> shape, ClassTensor::Use use = ClassTensor::Use::needed) {
+    tensors_.push_back({std::move(name), std::move(shape), use});
+  }
+
+  void bias(const std::string& of, std::int64_t size, bool declared) {
+    add(of + ".bias", {size}, declared ? ClassTensor::Use::needed : ClassTensor::Use::left_out);
+  }
+
+  void linear(const std::string& name, std::int64_t outputs, std::int64_t inputs, bool with_bias) {
+    add(name + ".weight", {outputs, inputs});
+    bias(name, outputs, with_bias);
+  }
+
+  void norm(const std::string& name, std::int64_t size) {
+    add(name + ".weight", {size});
+    bias(name, size, architecture_.forward->norm_kind == NormKind::layer);
+  }
+
+  void attention(int layer, const ModelShape& shape) {
+    for (const Projection& projection : architecture_.projections) {
+      const auto heads = head_slots(projection, shape.query_heads, shape.kv_heads).size();
+      linear(architecture_.tensor_name(layer, projection.tensor, ""), static_cast<std::int64_t>(heads) * shape.head_dim,
+             hidden_, config_.value(projection.bias));
+    }
+    linear(architecture_.tensor_name(layer, architecture_.output, ""), hidden_,
+           std::int64_t{shape.query_heads} * shape.head_dim, config_.value(architecture_.output_bias));
+  }
+
+  void around_attention(int layer, const ForwardDescription& names) {
+    const std::string prefix = names.prefix_of(layer);
+    const bool one_norm = names.one_norm_when_parallel && config_.value(names.parallel);
+    for (const std::string& name : {names.attention_norm, one_norm ? std::string() : names.mlp_norm,
+                                    names.attention_post_norm, names.mlp_post_norm}) {
+      if (!name.empty()) norm(prefix + name, hidden_);
+    }
+    if (!names.head_norm.query.empty() && config_.value(names.head_norm.enabled)) {
+      for (const std::string& name : {names.head_norm.query, names.head_norm.key}) {
+        norm(architecture_.tensor_name(layer, name, ""), config_.shape().head_dim);
+      }
+    }
+    const std::int64_t width = config_.shape().mlp_width;
+    const bool biases = config_.value(names.mlp_bias);
+    const bool fused = names.mlp_gate == names.mlp_up;
+    if (!names.mlp_gate.empty() && !fused) linear(prefix + names.mlp_gate, width, hidden_, biases);
+    linear(prefix + names.mlp_up, fused ? 2 * width : width, hidden_, biases);
+    linear(prefix + names.mlp_down, hidden_, width, biases);
+  }
+
+  const ModelConfig& config_;
+  const Architecture& architecture_;
+  std::int64_t hidden_;
+  std::vector<ClassTensor> tensors_;
+};
+
+}  // namespace
+
+std::vector<ClassTensor> class_tensors(const ModelConfig& config) { return TensorList(config).run(); }
+
+}  // namespace qcqa

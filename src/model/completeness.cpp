@@ -1,0 +1,141 @@
+#include "model/completeness.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <set>
+#include <string_view>
+
+#include "qcqa/support/error.hpp"
+#include "support/in_quotes.hpp"
+#include "support/nearest.hpp"
+
+namespace qcqa {
+namespace {
+
+/// A tensor of a layer: "model.layers.3.mlp.up_proj.weight" is 3 and "mlp.up_proj.weight".
+struct LayerTensor {
+  int layer = 0;
+  std::string_view rest;
+};
+
+std::optional<LayerTensor> layer_tensor(std::string_view name, std::string_view stem) {
+  if (!name.starts_with(stem)) return {};
+  const char* const begin = name.data() + stem.size();
+  const char* const end = name.data() + name.size();
+  LayerTensor tensor;
+  const auto [after, error] = std::from_chars(begin, end, tensor.layer);
+  if (error != std::errc() || after == end || *after != '.' || tensor.layer < 0) return {};
+  tensor.rest = {after + 1, end};
+  return tensor;
+}
+
+/// The class needs more layers than there are.
+void require_layers(const Checkpoint& checkpoint, const ModelConfig& config) {
+  const Architecture& architecture = config.architecture();
+  int layers = 0;
+  for (const TensorView& view : checkpoint.tensors()) {
+    if (const auto tensor = layer_tensor(view.name, architecture.layer_stem()))
+      layers = std::max(layers, tensor->layer + 1);
+  }
+  if (layers == 0 || layers >= config.shape().layers) return;
+  throw Error(ErrorKind::not_found, checkpoint.path().string(),
+              "must hold the " + std::to_string(config.shape().layers) + " layers that config.json states",
+              std::to_string(layers) + " layers",
+              "Download what is missing, or correct \"" + architecture.layers.key + "\" in config.json.");
+}
+
+void require_shape(const TensorView& tensor, const std::vector<std::int64_t>& shape, std::string_view by) {
+  if (shape.empty() || tensor.shape == shape) return;
+  const std::string where = tensor.file.string() + ": " + tensor.name;
+  if (!is_attention_dtype(tensor.dtype)) {  // packed bits have a shape of their own
+    throw Error(ErrorKind::unsupported, where, "weights must be F16, BF16, F32 or F64",
+                std::string(dtype_name(tensor.dtype)), "Dequantise the checkpoint first.");
+  }
+  throw Error(ErrorKind::corrupt, where, "shape must be " + shape_text(shape) + " by " + std::string(by),
+              shape_text(tensor.shape));
+}
+
+/// Names that some layers have and others lack; shapes must agree.
+std::vector<std::string> holes_in_layers(const Checkpoint& checkpoint, const ModelConfig& config) {
+  const std::string_view stem = config.architecture().layer_stem();
+  std::map<std::string_view, const TensorView*> first_by_rest;
+  std::set<std::pair<int, std::string_view>> present;
+  for (const TensorView& view : checkpoint.tensors()) {
+    const auto tensor = layer_tensor(view.name, stem);
+    if (!tensor || tensor->layer >= config.shape().layers) continue;
+    present.emplace(tensor->layer, tensor->rest);
+    const auto [it, fresh] = first_by_rest.emplace(tensor->rest, &view);
+    if (!fresh) require_shape(view, it->second->shape, it->second->name);
+  }
+  std::vector<std::string> holes;
+  for (int layer = 0; layer < config.shape().layers; ++layer) {
+    for (const auto& [rest, first] : first_by_rest) {
+      if (!present.contains({layer, rest}))
+        holes.push_back(std::string(stem).append(std::to_string(layer)).append(".").append(rest));
+    }
+  }
+  return holes;
+}
+
+[[noreturn]] void refuse_missing(const Checkpoint& checkpoint, const ModelConfig& config,
+                                 const std::vector<std::string>& missing) {
+  std::vector<std::string_view> names;
+  for (const TensorView& view : checkpoint.tensors()) names.push_back(view.name);
+  const std::string hint = missing.size() == 1 ? did_you_mean(missing.front(), names) : std::string();
+  throw Error(ErrorKind::not_found, checkpoint.path().string(),
+              "must hold every tensor that " + config.architecture().model_class + " needs by config.json",
+              std::to_string(missing.size()) + " missing: " + some_of(missing),
+              hint.empty() ? "Download the checkpoint again, or give the config.json that belongs to it." : hint);
+}
+
+/// Whether the folder holds a model with logits: a base model or a classifier has none, and needs none.
+bool is_causal_lm(const ModelConfig& config) {
+  const auto names = config.json().find("architectures");
+  if (names == config.json().end() || !names->is_array() || names->empty() || !names->front().is_string()) return true;
+  return names->front().get<std::string>().ends_with("ForCausalLM");
+}
+
+}  // namespace
+
+void require_complete(const Checkpoint& checkpoint, const ModelConfig& config,
+                      const std::vector<ClassTensor>& tensors) {
+  require_layers(checkpoint, config);
+  const HeadDescription& head = config.architecture().head;
+  const bool tied = config.value(head.tied);
+  const bool with_head = is_causal_lm(config);
+  std::vector<std::string> missing;
+  for (const ClassTensor& tensor : tensors) {
+    if (const TensorView* view = checkpoint.find(tensor.name)) {
+      require_shape(*view, tensor.shape, "config.json");
+      continue;
+    }
+    const bool is_embedding = tied && tensor.name == head.tensor + ".weight";
+    const bool needed = tensor.use == ClassTensor::Use::needed ||
+                        (tensor.use == ClassTensor::Use::output_head && with_head && !is_embedding);
+    if (needed) missing.push_back(tensor.name);
+  }
+  if (!config.architecture().forward) {
+    for (std::string& hole : holes_in_layers(checkpoint, config)) {
+      if (std::ranges::find(missing, hole) == missing.end()) missing.push_back(std::move(hole));
+    }
+  }
+  if (!missing.empty()) refuse_missing(checkpoint, config, missing);
+}
+
+std::string shape_text(std::span<const std::int64_t> shape) {
+  std::string text = "[";
+  for (const std::int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + "]";
+}
+
+std::string some_of(const std::vector<std::string>& names) {
+  std::string text;
+  const std::size_t shown = names.size() <= 3 ? names.size() : 2;
+  for (std::size_t i = 0; i < shown; ++i) text.append(i == 0 ? "" : ", ").append(names[i]);
+  if (shown < names.size()) text.append(" and " + std::to_string(names.size() - shown) + " more");
+  return text;
+}
+
+}  // namespace qcqa

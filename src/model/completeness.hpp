@@ -1,0 +1,21 @@
+#pragma once
+
+#include <vector>
+
+#include "model/class_tensors.hpp"
+#include "qcqa/checkpoint/checkpoint.hpp"
+
+namespace qcqa {
+
+/// Every tensor that the class needs is there and has its shape. A layer of a family whose layers are not described
+/// must hold what its other layers hold.
+/// @throws Error(not_found) that names the first missing tensors and how many there are; Error(corrupt, unsupported)
+void require_complete(const Checkpoint& checkpoint, const ModelConfig& config, const std::vector<ClassTensor>& tensors);
+
+/// "[4, 12]"
+[[nodiscard]] std::string shape_text(std::span<const std::int64_t> shape);
+
+/// "a, b and 4 more"
+[[nodiscard]] std::string some_of(const std::vector<std::string>& names);
+
+}  // namespace qcqa

@@ -1,0 +1,142 @@
+#include "qcqa/model/model_config.hpp"
+
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "checkpoint/json_file.hpp"
+#include "qcqa/support/error.hpp"
+#include "qcqa/support/limits.hpp"
+
+namespace qcqa {
+namespace {
+
+using nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+ordered_json read_config(const fs::path& file) {
+  ordered_json config = read_json_file<ordered_json>(file);
+  if (!config.is_object()) throw Error(ErrorKind::corrupt, file.string(), "must be a JSON object");
+  return config;
+}
+
+/// Head counts of every layer; empty without the key.
+std::vector<int> counts_per_layer(const ordered_json& config, const fs::path& file, const char* key, int layers) {
+  const auto it = config.find(key);
+  if (it == config.end()) return {};
+  std::vector<int> counts;
+  static constexpr std::int64_t kLimit = 1 << 16;
+  for (const ordered_json& count : *it) {
+    if (count.is_number_integer() && count.get<std::int64_t>() >= 1 && count.get<std::int64_t>() <= kLimit) {
+      counts.push_back(count.get<int>());
+    }
+  }
+  if (!it->is_array() || it->size() != static_cast<std::size_t>(layers) || counts.size() != it->size()) {
+    throw Error(ErrorKind::corrupt, file.string(),
+                "\"" + std::string(key) + "\" must hold one positive number per layer", it->dump());
+  }
+  return counts;
+}
+
+void require_head_counts(const ModelShape& shape, const fs::path& file) {
+  if (shape.query_heads % shape.kv_heads != 0) {
+    throw Error(ErrorKind::corrupt, file.string(), "the KV head count must divide the query head count",
+                std::to_string(shape.query_heads) + " query heads, " + std::to_string(shape.kv_heads) + " KV heads");
+  }
+  if (shape.kv_heads > kMaxKvHeads) {
+    throw Error(ErrorKind::unsupported, file.string(), "at most " + std::to_string(kMaxKvHeads) + " KV heads per layer",
+                std::to_string(shape.kv_heads));
+  }
+}
+
+template <typename T>
+constexpr std::string_view kTypeName = std::is_same_v<T, double> ? "a number"
+                                       : std::is_same_v<T, int>  ? "a positive integer"
+                                       : std::is_same_v<T, bool> ? "true or false"
+                                                                 : "a text";
+
+template <typename T>
+bool fits(const ordered_json& value) {
+  if constexpr (std::is_same_v<T, double>) {
+    return value.is_number();
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return value.is_boolean();
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return value.is_string();
+  } else {
+    static constexpr std::int64_t kLimit = 1 << 24;
+    return value.is_number_integer() && value.get<std::int64_t>() >= 1 && value.get<std::int64_t>() <= kLimit;
+  }
+}
+
+ModelShape read_shape(const ModelConfig& config) {
+  const Architecture& architecture = config.architecture();
+  ModelShape shape;
+  shape.layers = config.value(architecture.layers);
+  shape.hidden_size = config.value(architecture.hidden_size);
+  shape.query_heads = config.value(architecture.query_heads);
+  shape.kv_heads = config.value(architecture.kv_heads);
+  if (shape.kv_heads == 0) shape.kv_heads = shape.query_heads;
+  require_head_counts(shape, config.file());
+  shape.head_dim = config.value(architecture.head_dim);
+  if (shape.head_dim == 0) shape.head_dim = shape.hidden_size / shape.query_heads;
+  if (shape.head_dim == 0) {
+    throw Error(ErrorKind::corrupt, config.file().string(), "there must not be more query heads than the hidden size",
+                std::to_string(shape.query_heads) + " heads, hidden size " + std::to_string(shape.hidden_size));
+  }
+  shape.vocabulary = config.value(architecture.vocabulary);
+  shape.mlp_width = config.value(architecture.mlp_width);
+  shape.max_positions = config.value(architecture.positions);
+  const ordered_json& json = config.json();
+  shape.query_heads_per_layer = counts_per_layer(json, config.file(), kQueryHeadsPerLayer, shape.layers);
+  shape.kv_heads_per_layer = counts_per_layer(json, config.file(), kKvHeadsPerLayer, shape.layers);
+  if (shape.query_heads_per_layer.empty() != shape.kv_heads_per_layer.empty()) {
+    throw Error(ErrorKind::corrupt, config.file().string(),
+                std::string("needs both of ") + kQueryHeadsPerLayer + " and " + kKvHeadsPerLayer, "one");
+  }
+  if (!shape.kv_heads_per_layer.empty()) {
+    for (int layer = 0; layer < shape.layers; ++layer) require_head_counts(shape.of_layer(layer), config.file());
+  }
+  return shape;
+}
+
+}  // namespace
+
+ModelShape ModelShape::of_layer(int layer) const {
+  ModelShape shape = *this;
+  shape.query_heads_per_layer.clear();
+  shape.kv_heads_per_layer.clear();
+  if (!kv_heads_per_layer.empty()) {
+    shape.query_heads = query_heads_per_layer[static_cast<std::size_t>(layer)];
+    shape.kv_heads = kv_heads_per_layer[static_cast<std::size_t>(layer)];
+  }
+  return shape;
+}
+
+template <typename T>
+T ModelConfig::as(const ordered_json& value, const std::string& key) const {
+  if (fits<T>(value)) return value.get<T>();
+  throw Error(ErrorKind::corrupt, file_.string(), "\"" + key + "\" must be " + std::string(kTypeName<T>), value.dump(),
+              value.is_null() ? "Remove the key, and the class's own value counts, or write the value." : "");
+}
+template double ModelConfig::as<double>(const ordered_json&, const std::string&) const;
+template int ModelConfig::as<int>(const ordered_json&, const std::string&) const;
+template bool ModelConfig::as<bool>(const ordered_json&, const std::string&) const;
+template std::string ModelConfig::as<std::string>(const ordered_json&, const std::string&) const;
+
+ModelConfig ModelConfig::read(const fs::path& folder) {
+  const fs::path file = folder / "config.json";
+  return {file, read_config(file)};
+}
+
+ModelConfig::ModelConfig(fs::path file, ordered_json json)
+    : file_(std::move(file)), json_(std::move(json)), architecture_(&find_architecture(json_, file_)) {
+  const auto layers = json_.find("per_layer_config");
+  if (layers != json_.end() && !layers->is_null()) {
+    throw Error(ErrorKind::unsupported, file_.string(), "all layers must have one configuration", "per_layer_config");
+  }
+  shape_ = read_shape(*this);
+}
+
+}  // namespace qcqa

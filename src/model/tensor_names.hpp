@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/class_tensors.hpp"
+#include "qcqa/checkpoint/checkpoint.hpp"
+
+namespace qcqa {
+
+/// The checkpoint with its tensors under the names that the model class has for them, and without the biases that it
+/// lacks, as transformers loads it: weights of the base class, wrappers of training tools, an output matrix in the
+/// place of the embedding that is tied to it.
+/// @param notes  what was done, a sentence each
+/// @throws Error(corrupt) when two tensors stand for one; Error(unsupported) for adapters that are not merged
+[[nodiscard]] Checkpoint with_class_names(const Checkpoint& checkpoint, const ModelConfig& config,
+                                          const std::vector<ClassTensor>& tensors, std::vector<std::string>& notes);
+
+}  // namespace qcqa
