@@ -6,8 +6,8 @@
 
 #include "checkpoint/pickle.hpp"
 #include "checkpoint/safetensors_reader.hpp"
+#include "checkpoint/torch_container.hpp"
 #include "checkpoint/torch_objects.hpp"
-#include "checkpoint/zip_directory.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/checked.hpp"
 #include "support/in_quotes.hpp"
@@ -15,58 +15,14 @@
 namespace qcqa {
 namespace {
 
-constexpr std::string_view kPickleName = "data.pkl";
-constexpr std::size_t kMaxPickleBytes =
-    32u << 20;  // objects take more memory than their bytes; 100,000 tensors fit
 constexpr std::string_view kSaveAgain =
     "Load it with torch and save its state dict as safetensors.";
-
-std::string_view as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-void require_zip(const MappedFile& file) {
-  const std::string_view text = as_text(file.bytes());
-  if (text.starts_with("PK\x03\x04")) return;
-  const std::string where = file.path().string();
-  if (text.starts_with('\x80')) {
-    throw Error(ErrorKind::unsupported, where, "files of PyTorch before 1.6 cannot be read",
-                "a bare pickle", kSaveAgain);
-  }
-  throw Error(ErrorKind::corrupt, where, "a PyTorch file must be a zip archive",
-              text.empty() ? "an empty file" : "other content",
-              "Check the file or download it again.");
-}
-
-/// The archive's single folder with the slash, found as the place of its data.pkl.
-std::string folder_in(const ZipDirectory& members, const std::string& where) {
-  std::optional<std::string> folder;
-  for (const auto& [name, bytes] : members) {
-    const std::size_t slash = name.rfind('/');
-    if (slash == std::string::npos || std::string_view(name).substr(slash + 1) != kPickleName)
-      continue;
-    if (folder)
-      throw Error(ErrorKind::corrupt, where, "a PyTorch file must hold one data.pkl", "several");
-    folder = name.substr(0, slash + 1);
-  }
-  if (!folder)
-    throw Error(ErrorKind::corrupt, where, "a PyTorch file must hold one data.pkl", "none");
-  return *folder;
-}
-
-void require_little_endian(const ZipDirectory& members, const std::string& folder,
-                           const std::string& where) {
-  const auto order = members.find(folder + "byteorder");
-  if (order == members.end() || as_text(order->second) == "little") return;
-  throw Error(ErrorKind::unsupported, where, "only little-endian files can be read",
-              as_text(order->second), kSaveAgain);
-}
 
 /// Reads single tensors off the archive.
 class TensorMaker {
  public:
-  TensorMaker(const MappedFile& file, const ZipDirectory& members, std::string folder)
-      : file_(file), members_(members), folder_(std::move(folder)) {}
+  TensorMaker(const MappedFile& file, const TorchStorages& storages)
+      : file_(file), storages_(storages) {}
 
   TensorView make(std::string_view name, const TorchTensor& tensor) const {
     const std::string where = file_.path().string() + ": tensor " + in_quotes(name);
@@ -75,13 +31,14 @@ class TensorMaker {
     require_contiguous(tensor, elements, where);
     const std::span<const std::byte> storage = storage_of(tensor, element_bytes, where);
     const auto end = checked_add(tensor.offset, elements);
-    if (!end || *end > tensor.storage.elements) {
+    if (!end || *end > tensor.storage.count) {
       throw Error(ErrorKind::corrupt, where, "a tensor must lie within its storage",
                   std::to_string(elements) + " elements at " + std::to_string(tensor.offset) +
-                      " of " + std::to_string(tensor.storage.elements));
+                      " of " + std::to_string(tensor.storage.count));
     }
-    // No overflow from here on: the storage holds *end elements.
-    const auto bytes = storage.subspan(static_cast<std::size_t>(tensor.offset * element_bytes),
+    // No overflow from here on: the storage holds *end elements after its part's first.
+    const std::uint64_t first = tensor.storage.first + tensor.offset;
+    const auto bytes = storage.subspan(static_cast<std::size_t>(first * element_bytes),
                                        static_cast<std::size_t>(elements * element_bytes));
     return {.name = std::string(name),
             .dtype = tensor.storage.dtype,
@@ -117,11 +74,10 @@ class TensorMaker {
 
   std::span<const std::byte> storage_of(const TorchTensor& tensor, std::uint64_t element_bytes,
                                         const std::string& where) const {
-    const std::string member = std::string(folder_).append("data/").append(tensor.storage.key);
-    const auto found = members_.find(member);
-    if (found == members_.end()) {
-      throw Error(ErrorKind::corrupt, where, "the storage of a tensor must be in the archive",
-                  "no " + in_quotes(member));
+    const auto found = storages_.find(tensor.storage.key);
+    if (found == storages_.end()) {
+      throw Error(ErrorKind::corrupt, where, "the storage of a tensor must be in the file",
+                  "no storage " + in_quotes(tensor.storage.key));
     }
     const auto needed = checked_multiply(tensor.storage.elements, element_bytes);
     if (!needed || found->second.size() < *needed) {
@@ -134,8 +90,7 @@ class TensorMaker {
   }
 
   const MappedFile& file_;
-  const ZipDirectory& members_;
-  std::string folder_;
+  const TorchStorages& storages_;
 };
 
 }  // namespace
@@ -143,19 +98,8 @@ class TensorMaker {
 std::vector<TensorView> read_pytorch(const MappedFile& file) {
   const std::string where = file.path().string();
   refuse_git_lfs_pointer(file);
-  require_zip(file);
-  const ZipDirectory members = read_zip_directory(file.bytes(), where);
-  const std::string folder = folder_in(members, where);
-  require_little_endian(members, folder, where);
-
-  const std::span<const std::byte> program =
-      members.find(folder + std::string(kPickleName))->second;
-  if (program.size() > kMaxPickleBytes) {
-    throw Error(ErrorKind::unsupported, where, "data.pkl must not be larger than 32 MiB",
-                std::to_string(program.size()) + " bytes", kSaveAgain);
-  }
   TorchObjects torch(where);
-  const Pickle pickle = read_pickle(program, where, torch);
+  const auto [pickle, storages] = read_torch_container(file, torch);
   const PickleObject& root = pickle.objects[pickle.root];
   if (root.kind != PickleObject::Kind::dict) {
     throw Error(ErrorKind::unsupported, where,
@@ -163,7 +107,7 @@ std::vector<TensorView> read_pytorch(const MappedFile& file) {
                 kSaveAgain);
   }
 
-  const TensorMaker maker(file, members, folder);
+  const TensorMaker maker(file, storages);
   std::vector<TensorView> views;
   std::unordered_set<std::string_view> names;
   for (std::size_t i = 0; i + 1 < root.items.size(); i += 2) {

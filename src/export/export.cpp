@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "checkpoint/python_json.hpp"
 #include "export/layout.hpp"
 #include "export/side_files.hpp"
 #include "export/tensor_producer.hpp"
@@ -175,7 +176,7 @@ ExportSummary export_model(const Model& model, const Plan& plan, const ExportOpt
     require_read_back(folder.path() / kGgufFile, blueprint);
   } else {
     for (const fs::path& file : side_files(model.path())) copy_side_file(file, folder.path() / file.filename());
-    write_file_atomically(folder.path() / "config.json", blueprint.config.dump(2) + "\n");
+    write_file_atomically(folder.path() / "config.json", dump_python_json(blueprint.config, 2) + "\n");
   }
   for (const auto& [name, content] : blueprint.files) write_file_atomically(folder.path() / name, content);
   write_file_atomically(folder.path() / "README.md", model_card(model, plan, options, summary));

@@ -66,6 +66,12 @@ TEST(SafetensorsReader, AcceptsWhitespaceAroundTheHeader) {
   EXPECT_NO_THROW((void)open_bytes(folder, safetensors_bytes(" \t\n{} \r\n ")));
 }
 
+// As the reference implementation; some writers have nothing to say there.
+TEST(SafetensorsReader, AcceptsMetadataOfNull) {
+  const TemporaryFolder folder;
+  EXPECT_TRUE(open_bytes(folder, safetensors_bytes(R"({"__metadata__":null})")).tensors().empty());
+}
+
 TEST(SafetensorsReader, IgnoresUnknownFields) {
   const TemporaryFolder folder;
   const std::string header = one_tensor(
