@@ -18,6 +18,13 @@ namespace {
 constexpr std::string_view kSaveAgain =
     "Load it with torch and save its state dict as safetensors.";
 
+/// A step, a version, a date, which some trainers keep beside the weights; transformers passes over them too.
+bool is_plain(const PickleObject& object) {
+  using Kind = PickleObject::Kind;
+  return object.kind == Kind::none || object.kind == Kind::boolean || object.kind == Kind::integer ||
+         object.kind == Kind::large || object.kind == Kind::real || object.kind == Kind::text;
+}
+
 /// Reads single tensors off the archive.
 class TensorMaker {
  public:
@@ -112,7 +119,9 @@ std::vector<TensorView> read_pytorch(const MappedFile& file) {
   std::unordered_set<std::string_view> names;
   for (std::size_t i = 0; i + 1 < root.items.size(); i += 2) {
     const PickleObject& key = pickle.objects[root.items[i]];
-    const TorchTensor* tensor = torch.tensor(pickle.objects[root.items[i + 1]]);
+    const PickleObject& value = pickle.objects[root.items[i + 1]];
+    if (is_plain(value)) continue;
+    const TorchTensor* tensor = torch.tensor(value);
     if (key.kind != PickleObject::Kind::text || tensor == nullptr) {
       // Leaving an entry out silently could lose weights: training checkpoints nest their state
       // dict, for one.

@@ -16,7 +16,6 @@ namespace fs = std::filesystem;
 // The order of transformers' from_pretrained: a whole file goes before an index beside it.
 constexpr std::array<std::string_view, 4> kNames = {"model.safetensors", "model.safetensors.index.json",
                                                     "pytorch_model.bin", "pytorch_model.bin.index.json"};
-constexpr const char* kNameKey = "transformers_weights";
 
 /// What config.json says, if it says something.
 std::optional<fs::path> named_in_config(const fs::path& folder) {
@@ -25,9 +24,9 @@ std::optional<fs::path> named_in_config(const fs::path& folder) {
   if (!fs::is_regular_file(file, ignored)) return std::nullopt;
   const nlohmann::json config = read_json_file(file);
   if (!config.is_object()) return std::nullopt;
-  const auto name = config.find(kNameKey);
+  const auto name = config.find(kWeightFileKey);
   if (name == config.end() || name->is_null()) return std::nullopt;
-  const std::string rule = in_quotes(kNameKey) + " must name a safetensors file or index in the folder";
+  const std::string rule = in_quotes(kWeightFileKey) + " must name a safetensors file or index in the folder";
   if (!name->is_string()) throw Error(ErrorKind::corrupt, file.string(), rule, name->dump());
   const auto text = name->get<std::string>();
   const auto path = inner_path(text);
@@ -59,7 +58,7 @@ WeightFile choose_weight_file(const fs::path& folder) {
     return {*named,
             is_index_name(named->filename().string()),
             {"the weights are read from " + named->lexically_relative(folder).string() + ", as config.json says in " +
-             in_quotes(kNameKey)}};
+             in_quotes(kWeightFileKey)}};
   }
   std::vector<std::string_view> there;
   std::string skipped;
@@ -74,6 +73,10 @@ WeightFile choose_weight_file(const fs::path& folder) {
   if (!skipped.empty()) {
     chosen.notes.push_back(skipped + " is a link that leads to no file: the weights are read from " +
                            std::string(there.front()) + ", as transformers does");
+  }
+  if (fs::exists(folder / "adapter_config.json", ignored)) {
+    chosen.notes.push_back("the adapter in the folder is not applied, as in transformers without peft: merge it first if it "
+                           "is to count");
   }
   std::string others;
   for (std::size_t i = 1; i < there.size(); ++i) others.append(others.empty() ? "" : ", ").append(there[i]);

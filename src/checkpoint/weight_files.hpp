@@ -15,7 +15,10 @@ struct WeightFile {
   std::vector<std::string> notes;  ///< what else was there and does not count, a sentence each
 };
 
-/// Chooses as transformers does: the file that config.json names as `transformers_weights`, else the first of the names
+/// The key of config.json that may name the file.
+inline constexpr const char* kWeightFileKey = "transformers_weights";
+
+/// Chooses as transformers does: the file that config.json names, else the first of the names
 /// in accepted_weight_names() that is a file.
 /// @throws Error with what the folder holds instead (see refuse_folder)
 [[nodiscard]] WeightFile choose_weight_file(const std::filesystem::path& folder);

@@ -53,6 +53,15 @@ TEST(Checkpoint, HasNothingToSayOfOneFile) {
   EXPECT_TRUE(Checkpoint::open(folder.path()).notes().empty());
 }
 
+TEST(Checkpoint, SaysThatAnAdapterBesideTheWeightsIsNotApplied) {
+  const TemporaryFolder folder;
+  folder.write("model.safetensors", file_with("w"));
+  folder.write("adapter_config.json", "{}");
+  const Checkpoint checkpoint = Checkpoint::open(folder.path());
+  ASSERT_EQ(checkpoint.notes().size(), 1u);
+  EXPECT_NE(checkpoint.notes()[0].find("the adapter in the folder is not applied"), std::string::npos);
+}
+
 TEST(Checkpoint, PassesOverALinkToNothing) {
   const TemporaryFolder folder;
   std::filesystem::create_symlink("../gone", folder / "model.safetensors");

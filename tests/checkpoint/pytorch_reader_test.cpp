@@ -181,11 +181,17 @@ TEST(PytorchReader, RejectsStorageThatIsTooShortOrMissing) {
 }
 
 TEST(PytorchReader, RejectsEntriesThatAreNoTensors) {
-  expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_text("epoch") + p_int(3)),
-                        "\"epoch\" which is no tensor");
+  expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_int(3) + p_ordered_dict()), "a key that is no name");
   expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_text("model") + p_ordered_dict()),
                         "\"model\"");
   expect_pickle_refused(ErrorKind::unsupported, "\x80\x02].", "dict of tensors");
+}
+
+TEST(PytorchReader, PassesOverNumbersAndTexts) {
+  const TemporaryFolder folder;
+  const std::string entries = p_text("epoch") + p_int(3) + p_text("name") + p_text("x") + p_text("none") + "N" +
+                              p_text("w") + p_tensor(p_storage("FloatStorage", "0", 2), 0, {2}, {1});
+  EXPECT_EQ(open_bytes(folder, pytorch_bytes(p_state_dict(entries), {"12345678"})).tensors().size(), 1u);
 }
 
 TEST(PytorchReader, RejectsDuplicateNames) {
