@@ -1,11 +1,13 @@
 #include "checkpoint/pytorch_reader.hpp"
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_set>
 
 #include "checkpoint/pickle.hpp"
 #include "checkpoint/safetensors_reader.hpp"
+#include "checkpoint/strided_values.hpp"
 #include "checkpoint/torch_container.hpp"
 #include "checkpoint/torch_objects.hpp"
 #include "qcqa/support/error.hpp"
@@ -35,24 +37,30 @@ class TensorMaker {
     const std::string where = file_.path().string() + ": tensor " + in_quotes(name);
     const auto element_bytes = static_cast<std::uint64_t>(dtype_bits(tensor.storage.dtype)) / 8;
     const std::uint64_t elements = count_elements(tensor, where);
-    require_contiguous(tensor, elements, where);
+    const bool contiguous = is_contiguous(tensor, elements);
+    const std::uint64_t reach = contiguous ? elements : reach_of(tensor, elements, where);
     const std::span<const std::byte> storage = storage_of(tensor, element_bytes, where);
-    const auto end = checked_add(tensor.offset, elements);
+    const auto end = checked_add(tensor.offset, reach);
     if (!end || *end > tensor.storage.count) {
       throw Error(ErrorKind::corrupt, where, "a tensor must lie within its storage",
-                  std::to_string(elements) + " elements at " + std::to_string(tensor.offset) +
+                  std::to_string(reach) + " elements at " + std::to_string(tensor.offset) +
                       " of " + std::to_string(tensor.storage.count));
     }
+    if (!checked_multiply(elements, element_bytes))
+      throw Error(ErrorKind::corrupt, where, "the size of a tensor must fit in 64 bits");
     // No overflow from here on: the storage holds *end elements after its part's first.
     const std::uint64_t first = tensor.storage.first + tensor.offset;
     const auto bytes = storage.subspan(static_cast<std::size_t>(first * element_bytes),
-                                       static_cast<std::size_t>(elements * element_bytes));
-    return {.name = std::string(name),
-            .dtype = tensor.storage.dtype,
-            .shape = tensor.shape,
-            .stored = bytes,
-            .file = file_.path(),
-            .file_offset = static_cast<std::uint64_t>(bytes.data() - file_.bytes().data())};
+                                       static_cast<std::size_t>(reach * element_bytes));
+    TensorView view{.name = std::string(name),
+                    .dtype = tensor.storage.dtype,
+                    .shape = tensor.shape,
+                    .stored = bytes,
+                    .file = file_.path(),
+                    .file_offset = static_cast<std::uint64_t>(bytes.data() - file_.bytes().data())};
+    if (!contiguous)
+      view.derived = std::make_shared<StridedValues>(bytes, element_bytes, tensor.shape, strides_of(tensor));
+    return view;
   }
 
  private:
@@ -65,18 +73,34 @@ class TensorMaker {
     return *count;
   }
 
-  static void require_contiguous(const TorchTensor& tensor, std::uint64_t elements,
-                                 const std::string& where) {
+  static bool is_contiguous(const TorchTensor& tensor, std::uint64_t elements) {
     std::uint64_t expected = 1;  // divides elements, so it cannot overflow unless that is 0
     for (std::size_t i = tensor.shape.size(); i-- > 0 && elements > 0;) {
-      if (tensor.shape[i] != 1 && static_cast<std::uint64_t>(tensor.strides[i]) != expected) {
-        throw Error(ErrorKind::unsupported, where, "tensors must be contiguous",
-                    "stride " + std::to_string(tensor.strides[i]) + " instead of " +
-                        std::to_string(expected) + " in dimension " + std::to_string(i),
-                    "Load it with torch, call .contiguous() and save it again.");
-      }
+      if (tensor.shape[i] != 1 && static_cast<std::uint64_t>(tensor.strides[i]) != expected) return false;
       expected *= static_cast<std::uint64_t>(tensor.shape[i]);
     }
+    return true;
+  }
+
+  /// From the first element to the last, both counted.
+  static std::uint64_t reach_of(const TorchTensor& tensor, std::uint64_t elements, const std::string& where) {
+    std::optional<std::uint64_t> reach = elements > 0 ? 1 : 0;
+    for (std::size_t i = 0; i < tensor.shape.size() && elements > 0; ++i) {
+      const auto step = checked_multiply(static_cast<std::uint64_t>(tensor.shape[i]) - 1,
+                                         static_cast<std::uint64_t>(tensor.strides[i]));
+      reach = reach && step ? checked_add(*reach, *step) : std::nullopt;
+    }
+    if (!reach) throw Error(ErrorKind::corrupt, where, "the size of a tensor must fit in 64 bits");
+    return *reach;
+  }
+
+  /// Of a dimension of one element the stride means nothing, and may be anything.
+  static std::vector<std::int64_t> strides_of(const TorchTensor& tensor) {
+    std::vector<std::int64_t> strides = tensor.strides;
+    for (std::size_t i = 0; i < strides.size(); ++i) {
+      if (tensor.shape[i] == 1) strides[i] = 0;
+    }
+    return strides;
   }
 
   std::span<const std::byte> storage_of(const TorchTensor& tensor, std::uint64_t element_bytes,

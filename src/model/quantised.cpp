@@ -35,9 +35,7 @@ constexpr std::array<Kind, 27> kKinds = {{
     {"mxfp4", "MXFP4",
      "Dequantise it with transformers: from_pretrained(MODEL, quantization_config=Mxfp4Config(dequantize=True)), then "
      "save_pretrained(OUT)."},
-    {"fp8", "FP8",
-     "Dequantise it with transformers: from_pretrained(MODEL, quantization_config="
-     "FineGrainedFP8Config(dequantize=True)), then save_pretrained(OUT)."},
+    {"fp8", "FP8", {}},
     {"compressed-tensors", "compressed-tensors",
      "Dequantise it with transformers: from_pretrained(MODEL, quantization_config="
      "CompressedTensorsConfig(dequantize=True)), then save_pretrained(OUT)."},

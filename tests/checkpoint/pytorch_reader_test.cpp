@@ -152,10 +152,35 @@ TEST(PytorchReader, NeverRunsCode) {
                         "nothing of this type is made by a call");
 }
 
-TEST(PytorchReader, RejectsTensorsThatAreNotContiguous) {
-  expect_pickle_refused(ErrorKind::unsupported, one_tensor(0, {2, 1}, {2, 1}),
-                        "tensors must be contiguous");
-  expect_pickle_refused(ErrorKind::unsupported, one_tensor(0, {2}, {0}), "stride 0 instead of 1");
+std::vector<float> floats_of(const TensorSlice& slice) {
+  std::vector<float> values(slice.size());
+  slice.read(values);
+  return values;
+}
+
+TEST(PytorchReader, ReadsTensorsThatAreNotContiguous) {
+  const TemporaryFolder folder;
+  const std::vector<float> values = {0, 1, 2, 3, 4, 5, 6, 7};
+  const std::string storage(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+  const auto read = [&](int offset, const std::vector<int>& size, const std::vector<int>& stride) {
+    const std::string tensor = p_tensor(p_storage("FloatStorage", "0", 8), offset, size, stride);
+    const Checkpoint checkpoint = open_bytes(folder, pytorch_bytes(p_state_dict(p_text("w") + tensor), {storage}));
+    const TensorSlice all = checkpoint.at("w").all();
+    std::vector<float> parts;
+    for (std::uint64_t i = 0; i < all.size(); ++i) parts.push_back(floats_of(all.part(i, 1)).front());
+    EXPECT_EQ(floats_of(all), parts);
+    return parts;
+  };
+  EXPECT_EQ(read(1, {2, 3}, {1, 2}), (std::vector<float>{1, 3, 5, 2, 4, 6}));              // transposed
+  EXPECT_EQ(read(2, {3, 2}, {0, 1}), (std::vector<float>{2, 3, 2, 3, 2, 3}));              // expanded
+  EXPECT_EQ(read(0, {2, 1, 2}, {4, 1 << 30, 1}), (std::vector<float>{0, 1, 4, 5}));        // some columns
+  EXPECT_EQ(read(7, {2}, {0}), (std::vector<float>{7, 7}));
+  EXPECT_TRUE(read(0, {2, 0}, {3, 5}).empty());
+}
+
+TEST(PytorchReader, RejectsStridesBeyondTheStorage) {
+  expect_pickle_refused(ErrorKind::corrupt, one_tensor(0, {2, 2}, {1, 1}), "3 elements at 0 of 2");
+  expect_pickle_refused(ErrorKind::corrupt, one_tensor(2, {2}, {0}), "1 elements at 2 of 2");
 }
 
 TEST(PytorchReader, RejectsTensorBeyondItsStorage) {
