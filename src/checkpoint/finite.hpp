@@ -11,8 +11,8 @@ namespace qcqa {
 // What is not finite spreads: one such weight makes every result not a number. So nothing that reads values takes one, and
 // nothing that writes them passes one on.
 
-/// Throws Error(corrupt) unless all values are finite; names the tensor and the first that is not. Of other types than
-/// is_attention_dtype nothing is asked. Reads everything, in parallel.
+/// Throws Error(corrupt) unless all values are finite; names the tensor and the first that is not. Integers
+/// always are. Reads everything, in parallel.
 void require_finite(const TensorView& tensor);
 
 /// @param element  index in row-major order
