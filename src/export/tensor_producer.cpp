@@ -7,6 +7,7 @@
 #include "checkpoint/finite.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/merge/mean.hpp"
+#include "qcqa/support/error.hpp"
 #include "support/parallel.hpp"
 
 namespace qcqa {
