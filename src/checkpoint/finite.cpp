@@ -17,7 +17,8 @@ constexpr std::uint64_t kPiece = 1 << 18;  // elements
 
 constexpr std::array<std::string_view, 3> kComputedBuffers = {".masked_bias", ".attn.bias", ".inv_freq"};
 
-/// Of the 8-bit types that are passed on as they are: elements whose bits under the mask reach the limit are no numbers.
+/// Of the 8-bit types that are passed on as they are: elements whose bits under the mask reach the limit are no
+/// numbers.
 struct EightBits {
   Dtype dtype;
   unsigned char mask, limit;
@@ -36,7 +37,8 @@ std::size_t first_bad(std::span<const std::byte> bytes, const EightBits& type) {
   return found == 0 ? bytes.size() : static_cast<std::size_t>(std::ranges::find_if(bytes, bad) - bytes.begin());
 }
 
-void require_finite_piece(const TensorView& tensor, std::uint64_t first, std::uint64_t count, const EightBits* eight_bits) {
+void require_finite_piece(const TensorView& tensor, std::uint64_t first, std::uint64_t count,
+                          const EightBits* eight_bits) {
   if (eight_bits) {
     const auto bytes = tensor.stored.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
     if (const std::size_t bad = first_bad(bytes, *eight_bits); bad < bytes.size())

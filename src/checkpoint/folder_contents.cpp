@@ -27,7 +27,8 @@ struct Foreign {
   std::string_view begin, end;
   std::string_view what, fix;
 };
-constexpr std::string_view kDownloadHf = "Download the model in the Hugging Face format: config.json and model.safetensors.";
+constexpr std::string_view kDownloadHf =
+    "Download the model in the Hugging Face format: config.json and model.safetensors.";
 constexpr std::array<Foreign, 15> kForeign = {{
     {"shard-", ".safetensors", "a distributed checkpoint",
      "Load it with transformers' from_pretrained and write it with save_pretrained."},
@@ -123,10 +124,10 @@ class Contents {
                      one ? *name + " without an index" : "shards without an index (" + *name + ", ...)",
                      one ? "Rename it to " + whole + "." : "Download " + whole + ".index.json too."};
     }
-    for (const auto& [begin, end] : {std::pair("model.safetensors.index.", ".json"), std::pair("model.", ".safetensors"),
-                                     std::pair("pytorch_model.bin.index.", ".json"), std::pair("pytorch_model.", ".bin"),
-                                     std::pair("", ".safetensors"), std::pair("", ".bin"), std::pair("", ".pth"),
-                                     std::pair("", ".pt")}) {
+    for (const auto& [begin, end] :
+         {std::pair("model.safetensors.index.", ".json"), std::pair("model.", ".safetensors"),
+          std::pair("pytorch_model.bin.index.", ".json"), std::pair("pytorch_model.", ".bin"),
+          std::pair("", ".safetensors"), std::pair("", ".bin"), std::pair("", ".pth"), std::pair("", ".pt")}) {
       for (const std::string& name : files_) {
         if (!name.starts_with(begin) || !name.ends_with(end) || is_training_state(name)) continue;
         const std::string_view stem = begin;
@@ -149,15 +150,17 @@ class Contents {
       if (fs::exists(folder_ / name / "config.json", error)) places.push_back(name);
       if (name != "snapshots") continue;
       for (const auto& entry : fs::directory_iterator(folder_ / name, error)) {
-        if (fs::exists(entry.path() / "config.json", error)) places.push_back("snapshots/" + entry.path().filename().string());
+        if (fs::exists(entry.path() / "config.json", error))
+          places.push_back("snapshots/" + entry.path().filename().string());
       }
     }
     if (places.empty()) return std::nullopt;
     std::ranges::sort(places);
-    return Finding{ErrorKind::not_found,
-                   lacks == FolderLacks::config ? "a model's folder holds its config.json" : "a model's folder holds its weights",
-                   "none, but a model in " + places.front() + (places.size() > 1 ? " and others" : ""),
-                   "Give the path of that folder."};
+    return Finding{
+        ErrorKind::not_found,
+        lacks == FolderLacks::config ? "a model's folder holds its config.json" : "a model's folder holds its weights",
+        "none, but a model in " + places.front() + (places.size() > 1 ? " and others" : ""),
+        "Give the path of that folder."};
   }
 
   [[nodiscard]] Finding nothing(FolderLacks lacks) const {

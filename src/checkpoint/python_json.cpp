@@ -23,7 +23,9 @@ constexpr std::array<Literal, 3> kLiterals = {{
     {"NaN", R"("\u0000NaN")", std::string_view("\0NaN", 4), std::numeric_limits<double>::quiet_NaN()},
 }};
 
-bool is_number_part(char c) { return (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.' || c == 'e' || c == 'E'; }
+bool is_number_part(char c) {
+  return (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.' || c == 'e' || c == 'E';
+}
 
 /// The string literal that begins here, with its quotes.
 std::string_view string_at(std::string_view text) {

@@ -8,8 +8,8 @@
 namespace qcqa {
 
 // JSON as Python's json module reads and writes it: NaN, Infinity and -Infinity stand where a number may, and what is
-// beyond float64 is infinite. In the document such a value is a floating-point number, so that whoever needs a finite one
-// refuses it, and nobody else minds.
+// beyond float64 is infinite. In the document such a value is a floating-point number, so that whoever needs a finite
+// one refuses it, and nobody else minds.
 
 /// As Json::parse, for that, with or without a byte order mark.
 /// @throws nlohmann::json::exception

@@ -9,8 +9,8 @@
 
 namespace qcqa {
 
-/// The values of a tensor whose elements do not follow one another in memory: transposed, expanded, a part of the columns
-/// of another.
+/// The values of a tensor whose elements do not follow one another in memory: transposed, expanded, a part of the
+/// columns of another.
 class StridedValues final : public DerivedValues {
  public:
   /// @param memory   from the tensor's first element to its last at least

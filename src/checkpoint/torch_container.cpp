@@ -64,8 +64,7 @@ TorchContainer read_zip(Bytes archive, const std::string& where, TorchObjects& t
 /// keys of the storages), then for every key, in that order, the number of elements and the elements.
 class LegacyReader {
  public:
-  LegacyReader(Bytes file, const std::string& where, TorchObjects& torch)
-      : rest_(file), where_(where), torch_(torch) {}
+  LegacyReader(Bytes file, const std::string& where, TorchObjects& torch) : rest_(file), where_(where), torch_(torch) {}
 
   TorchContainer read() {
     require_magic_number();
@@ -132,8 +131,8 @@ class LegacyReader {
       if (key.kind != Kind::text) refuse("a storage's key must be a text", "something else");
       const auto type = types.find(key.text);
       if (type == types.end()) refuse("a storage must be one that a tensor uses", in_quotes(key.text));
-      const auto bytes = checked_multiply(data.number<std::uint64_t>(),
-                                          static_cast<std::uint64_t>(dtype_bits(type->second)) / 8);
+      const auto bytes =
+          checked_multiply(data.number<std::uint64_t>(), static_cast<std::uint64_t>(dtype_bits(type->second)) / 8);
       if (!bytes) refuse("the size of a storage must fit in 64 bits", in_quotes(key.text));
       if (!storages.emplace(key.text, data.take(*bytes)).second)
         refuse("every storage must occur once", in_quotes(key.text) + " twice");

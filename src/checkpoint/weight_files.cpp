@@ -75,14 +75,15 @@ WeightFile choose_weight_file(const fs::path& folder) {
                            std::string(there.front()) + ", as transformers does");
   }
   if (fs::exists(folder / "adapter_config.json", ignored)) {
-    chosen.notes.push_back("the adapter in the folder is not applied, as in transformers without peft: merge it first if it "
-                           "is to count");
+    chosen.notes.push_back(
+        "the adapter in the folder is not applied, as in transformers without peft: merge it first if it "
+        "is to count");
   }
   std::string others;
   for (std::size_t i = 1; i < there.size(); ++i) others.append(others.empty() ? "" : ", ").append(there[i]);
   if (!others.empty()) {
-    chosen.notes.push_back("the weights are read from " + std::string(there.front()) + ", as transformers does, not from " +
-                           others);
+    chosen.notes.push_back("the weights are read from " + std::string(there.front()) +
+                           ", as transformers does, not from " + others);
   }
   return chosen;
 }

@@ -17,8 +17,8 @@ struct Pattern {
 };
 
 // Not the model's but these weights': in any format, what describes them, how they were quantised, trained or measured.
-// A runtime that found them beside other weights would believe them (vLLM takes a params.json for a model of Mistral's own
-// format).
+// A runtime that found them beside other weights would believe them (vLLM takes a params.json for a model of Mistral's
+// own format).
 constexpr std::array<Pattern, 36> kOfTheOldWeights = {{
     {"", ".safetensors"},
     {"", ".bin"},
@@ -84,7 +84,8 @@ class Sorter {
     std::error_code ignored;
     if (name.starts_with('.') || name == "__pycache__" || std::ranges::find(kReplaced, name) != kReplaced.end()) return;
     if (entry.is_directory(ignored)) return name == kTemplates ? take_templates(entry.path()) : leave_out(name + "/");
-    if (!entry.is_regular_file(ignored)) return leave_out(entry.is_symlink(ignored) ? name + " (a link to nothing)" : name);
+    if (!entry.is_regular_file(ignored))
+      return leave_out(entry.is_symlink(ignored) ? name + " (a link to nothing)" : name);
     if (std::ranges::any_of(kOfTheOldWeights, [&](const Pattern& pattern) { return pattern.fits(name); })) {
       if (std::ranges::find(weights_, name) == weights_.end()) leave_out(name);
       return;

@@ -23,8 +23,8 @@ struct Output {
   std::vector<std::byte>& buffer;
   std::uint64_t written = 0;
 
-  /// Writes `units` pieces of `unit_bytes` each, as many at a time as the buffer holds; fill(unit, out) forms one. Every
-  /// one is looked at once more while it is in the cache: nothing is written that is not finite.
+  /// Writes `units` pieces of `unit_bytes` each, as many at a time as the buffer holds; fill(unit, out) forms one.
+  /// Every one is looked at once more while it is in the cache: nothing is written that is not finite.
   void write_units(std::size_t units, std::size_t unit_bytes,
                    const std::function<void(std::size_t, std::span<std::byte>)>& fill) {
     const std::size_t batch = std::clamp<std::size_t>(kExportBufferBytes / std::max<std::size_t>(unit_bytes, 1), 1,

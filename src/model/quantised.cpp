@@ -13,8 +13,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// The kinds that transformers and its relatives store, and what makes plain weights of each. transformers 5.24 can do so
-// while loading (dequantize=True) or afterwards (.dequantize()) for some only.
+// The kinds that transformers and its relatives store, and what makes plain weights of each. transformers 5.24 can do
+// so while loading (dequantize=True) or afterwards (.dequantize()) for some only.
 constexpr std::string_view kFromOriginal = "Give the checkpoint that it was quantised from.";
 constexpr std::string_view kGptqModel =
     "Dequantise it with GPTQModel: python -c \"from gptqmodel.utils.model_dequant import dequantize_model; "
@@ -145,7 +145,8 @@ std::optional<Found> by_tensors(const Checkpoint& checkpoint) {
 
 }  // namespace
 
-void refuse_quantised(const ordered_json& config, const Checkpoint& checkpoint, const std::filesystem::path& config_file) {
+void refuse_quantised(const ordered_json& config, const Checkpoint& checkpoint,
+                      const std::filesystem::path& config_file) {
   const std::optional<Found> said = by_config(config);
   const std::optional<Found> stored = by_tensors(checkpoint);
   if (!said && !stored) return;

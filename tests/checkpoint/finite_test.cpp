@@ -51,8 +51,8 @@ TEST(Finite, KnowsEightBitTypes) {
   EXPECT_NO_THROW(check(Dtype::f8_e5m2, 0xfb));
   EXPECT_NO_THROW(check(Dtype::f8_e8m0, 0xfe));
   EXPECT_NO_THROW(check(Dtype::i8, 0xff));
-  for (const auto& [dtype, element] : {std::pair(Dtype::f8_e4m3, 0xff), std::pair(Dtype::f8_e5m2, 0x7c),
-                                       std::pair(Dtype::f8_e8m0, 0xff)}) {
+  for (const auto& [dtype, element] :
+       {std::pair(Dtype::f8_e4m3, 0xff), std::pair(Dtype::f8_e5m2, 0x7c), std::pair(Dtype::f8_e8m0, 0xff)}) {
     expect_error(ErrorKind::corrupt, "not a number at [1]", [&] { check(dtype, static_cast<unsigned char>(element)); });
   }
 }

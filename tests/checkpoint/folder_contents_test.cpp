@@ -25,7 +25,8 @@ TEST(FolderWithoutWeights, NamesTheBaseOfAnAdapter) {
   const TemporaryFolder folder;
   folder.write("adapter_config.json", R"({"peft_type":"LORA","base_model_name_or_path":"a/b"})");
   folder.write("adapter_model.safetensors", "");
-  expect_error(ErrorKind::unsupported, "an adapter is no model by itself; found a LoRA adapter of a/b. Merge it into its base first",
+  expect_error(ErrorKind::unsupported,
+               "an adapter is no model by itself; found a LoRA adapter of a/b. Merge it into its base first",
                [&] { (void)Checkpoint::open(folder.path()); });
 }
 
@@ -36,7 +37,8 @@ TEST(FolderWithoutWeights, RefusesAnAdapterWhoseConfigIsBroken) {
 TEST(FolderWithoutWeights, SaysWhereALinkLeads) {
   const TemporaryFolder folder;
   std::filesystem::create_symlink("../../blobs/0123", folder / "model.safetensors");
-  expect_error(ErrorKind::not_found, "model.safetensors: a link must lead to a file; found a link to ../../blobs/0123, which is not there",
+  expect_error(ErrorKind::not_found,
+               "model.safetensors: a link must lead to a file; found a link to ../../blobs/0123, which is not there",
                [&] { (void)Checkpoint::open(folder.path()); });
 }
 
@@ -50,7 +52,8 @@ TEST(FolderWithoutWeights, SaysThatLinksLeadInACircle) {
 TEST(FolderWithoutWeights, SaysWhatElseIsThere) {
   const auto unsupported = ErrorKind::unsupported;
   expect_refused({"tf_model.h5"}, unsupported, "only weights of TensorFlow (tf_model.h5)");
-  expect_refused({"consolidated.00.pth", "params.json"}, unsupported, "in their makers' own format (consolidated.00.pth)");
+  expect_refused({"consolidated.00.pth", "params.json"}, unsupported,
+                 "in their makers' own format (consolidated.00.pth)");
   expect_refused({"__0_0.distcp", ".metadata"}, unsupported, "dcp_to_torch");
   expect_refused({"pytorch_model_fsdp_0/x"}, unsupported, "accelerate merge-weights");
 }
@@ -72,12 +75,14 @@ TEST(FolderWithoutWeights, AsksForTheIndexOfItsShards) {
 
 TEST(FolderWithoutWeights, NamesWeightsUnderAnotherName) {
   expect_refused({"model.fp16.safetensors"}, ErrorKind::not_found, "a variant. Rename it to model.safetensors.");
-  expect_refused({"model.safetensors.index.fp16.json"}, ErrorKind::not_found, "Rename it to model.safetensors.index.json.");
+  expect_refused({"model.safetensors.index.fp16.json"}, ErrorKind::not_found,
+                 "Rename it to model.safetensors.index.json.");
   expect_refused({"weights.safetensors", "optimizer.pt"}, ErrorKind::not_found, "found weights.safetensors, a name");
 }
 
 TEST(FolderWithoutWeights, FindsTheModelBelow) {
-  expect_refused({"checkpoint-5/config.json", "optimizer.pt"}, ErrorKind::not_found, "a model in checkpoint-5. Give the path");
+  expect_refused({"checkpoint-5/config.json", "optimizer.pt"}, ErrorKind::not_found,
+                 "a model in checkpoint-5. Give the path");
   expect_refused({"snapshots/abc/config.json"}, ErrorKind::not_found, "a model in snapshots/abc");
 }
 

@@ -27,7 +27,8 @@ TEST(PythonJson, LeavesStringsAlone) {
 TEST(PythonJson, PassesOverAByteOrderMark) { EXPECT_EQ(parse_python_json("\xef\xbb\xbf[1]").size(), 1u); }
 
 TEST(PythonJson, RefusesWhatIsNoJson) {
-  for (const char* text : {"", "{", "nan", "infinity", "[Na]", "[NaN", "\"Na", "[1 NaN]", "+Infinity", "\xef\xbb", "[\"\\", "-"}) {
+  for (const char* text :
+       {"", "{", "nan", "infinity", "[Na]", "[NaN", "\"Na", "[1 NaN]", "+Infinity", "\xef\xbb", "[\"\\", "-"}) {
     EXPECT_THROW((void)parse_python_json(text), nlohmann::json::exception) << text;
   }
 }

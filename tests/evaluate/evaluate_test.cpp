@@ -61,6 +61,7 @@ TEST_F(Evaluate, ModelDoesNotDifferFromItself) {
 
 /// The model with other values in the tensors whose names end like this.
 Model spoiled(const TemporaryFolder& folder, std::string_view end, double value) {
+  std::filesystem::remove_all(folder / "spoiled");
   write_pico_model(folder / "spoiled", {.query_heads = 4,
                                         .kv_heads = 4,
                                         .head_dim = 4,

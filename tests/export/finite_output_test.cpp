@@ -21,12 +21,13 @@ class FiniteOutput : public ::testing::Test {
  protected:
   /// A model with this value as element 15 of the tensor: in row 1, column 3.
   void write_model(const std::string& tensor, double value, bool biases = false) {
-    write_pico_model(folder_ / "in", {.biases = biases,
-                                      .mlp_size = 10,
-                                      .adjust = [&](const std::string& name, std::size_t i, double own) {
-                                        const bool spoiled = name == tensor && i == (tensor.ends_with("bias") ? 3 : 15);
-                                        return spoiled ? value : own;
-                                      }});
+    std::filesystem::remove_all(folder_ / "in");
+    write_pico_model(
+        folder_ / "in",
+        {.biases = biases, .mlp_size = 10, .adjust = [&](const std::string& name, std::size_t i, double own) {
+           const bool spoiled = name == tensor && i == (tensor.ends_with("bias") ? 3 : 15);
+           return spoiled ? value : own;
+         }});
   }
 
   void convert(const ExportOptions& options = {}) const {
@@ -64,7 +65,8 @@ TEST_F(FiniteOutput, LooksAtBiasesAndInfinity) {
 TEST_F(FiniteOutput, NamesTheValueThatATypeCannotHold) {
   for (const char* name : {"model.layers.0.mlp.up_proj.weight", "model.layers.0.self_attn.q_proj.weight"}) {
     write_model(name, 1e5);
-    expect_refused(ErrorKind::unsupported, std::string(name) + ": must fit into F16; found 100000 at [1, 3]. Write another type",
+    expect_refused(ErrorKind::unsupported,
+                   std::string(name) + ": must fit into F16; found 100000 at [1, 3]. Write another type",
                    {.dtype = Dtype::f16});
   }
   EXPECT_NO_THROW(convert({.dtype = Dtype::bf16}));

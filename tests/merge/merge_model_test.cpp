@@ -99,6 +99,7 @@ TEST_F(MergeModel, EveryKindMakesTheMembersOfAGroupEqual) {
 
 TEST_F(MergeModel, EveryKindRefusesWeightsThatAreNotNumbers) {
   for (const char* name : {"model.layers.1.self_attn.k_proj.weight", "model.layers.0.self_attn.q_proj.weight"}) {
+    std::filesystem::remove_all(folder_ / "spoiled");
     write_pico_model(folder_ / "spoiled", {.layers = 2,
                                            .query_heads = 4,
                                            .kv_heads = 4,

@@ -44,10 +44,12 @@ TEST(Quantised, ConfigNamesTheKind) {
     return std::string(R"({"quantization_config":{"quant_method":")").append(method).append("\"}}");
   };
   expect_refused(said("gptq"), {{"a.qweight", "I32"}},
-                 "the weights must not be quantised; found GPTQ, by quantization_config of config.json. Dequantise it with GPTQModel");
+                 "the weights must not be quantised; found GPTQ, by quantization_config of config.json. Dequantise it "
+                 "with GPTQModel");
   expect_refused(said("awq"), {{"a.qweight", "I32"}}, "found AWQ, by quantization_config");
   expect_refused(said("eetq"), {{"a.weight", "I8"}}, "found EETQ");
-  expect_refused(said("unheard-of"), {{"a.weight", "U8"}}, "found quantization_config of config.json (unheard-of). Give the");
+  expect_refused(said("unheard-of"), {{"a.weight", "U8"}},
+                 "found quantization_config of config.json (unheard-of). Give the");
   expect_refused(R"({"quantization_config":{"load_in_4bit":true}})", {{"a.weight", "U8"}}, "found bitsandbytes");
   expect_refused(R"({"quantization":{"group_size":64,"bits":4}})", {{"a.weight", "U32"}, {"a.scales", "F16"}},
                  "found MLX, by quantization of config.json. Dequantise it with mlx-lm");
