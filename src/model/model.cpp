@@ -4,11 +4,13 @@
 #include <optional>
 #include <utility>
 
+#include "checkpoint/folder_contents.hpp"
 #include "checkpoint/gguf.hpp"
 #include "model/class_tensors.hpp"
 #include "model/completeness.hpp"
 #include "model/float8_source.hpp"
 #include "model/gguf_source.hpp"
+#include "model/quantised.hpp"
 #include "model/tensor_names.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -103,9 +105,12 @@ Model Model::open(const fs::path& path) {
   }
   if (!fs::exists(path / "config.json", ignored)) {
     if (const auto file = only_gguf_in(path)) return open_gguf(*file, {"the folder's model is " + file->filename().string()});
+    refuse_folder(path, FolderLacks::config);
   }
   ModelConfig config = ModelConfig::read(path);
-  return Model(path, std::move(config), Checkpoint::open(path), nullptr, {});
+  Checkpoint checkpoint = Checkpoint::open(path);
+  refuse_quantised(config.json(), checkpoint, config.file());
+  return Model(path, std::move(config), std::move(checkpoint), nullptr, {});
 }
 
 Model Model::open_gguf(const fs::path& file, std::vector<std::string> notes) {
