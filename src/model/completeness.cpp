@@ -99,6 +99,15 @@ bool is_causal_lm(const ModelConfig& config) {
 
 }  // namespace
 
+void require_plausible_layers(const Checkpoint& checkpoint, const ModelConfig& config) {
+  const std::size_t tensors = checkpoint.tensors().size();
+  if (static_cast<std::size_t>(config.shape().layers) <= tensors) return;
+  throw Error(ErrorKind::corrupt, config.file().string(),
+              "must state no more layers than the checkpoint has tensors",
+              std::to_string(config.shape().layers) + " layers, " + std::to_string(tensors) + " tensors",
+              "Give the config.json that belongs to it.");
+}
+
 void require_complete(const Checkpoint& checkpoint, const ModelConfig& config,
                       const std::vector<ClassTensor>& tensors) {
   require_layers(checkpoint, config);

@@ -7,6 +7,10 @@
 
 namespace qcqa {
 
+/// Comes before anything that makes a list of all layers: a config.json that lies must not cost memory.
+/// @throws Error(corrupt) when there are fewer tensors than layers
+void require_plausible_layers(const Checkpoint& checkpoint, const ModelConfig& config);
+
 /// Every tensor that the class needs is there and has its shape. A layer of a family whose layers are not described
 /// must hold what its other layers hold.
 /// @throws Error(not_found) that names the first missing tensors and how many there are; Error(corrupt, unsupported)

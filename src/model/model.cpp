@@ -124,6 +124,7 @@ Model::Model(fs::path path, ModelConfig config, const Checkpoint& stored, std::s
              std::vector<std::string> notes)
     : path_(std::move(path)), config_(std::move(config)), checkpoint_(stored), gguf_(std::move(gguf)), notes_(std::move(notes)) {
   notes_.insert(notes_.end(), stored.notes().begin(), stored.notes().end());
+  require_plausible_layers(stored, config_);
   const std::vector<ClassTensor> tensors = class_tensors(config_);
   checkpoint_ = with_class_names(stored, config_, tensors, notes_);
   if (has_float8(checkpoint_)) {

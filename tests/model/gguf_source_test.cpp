@@ -108,7 +108,7 @@ TEST(DamagedGguf, NoByteOfTheHeaderCrashesAModel) {
   const std::string whole((std::istreambuf_iterator<char>(stream)), {});
   const std::size_t header = whole.find("blk.1.") + 400;
   for (std::size_t i = 0; i < std::min(header, whole.size()); ++i) {
-    for (const int flip : {0x01, 0x80, 0xff}) {
+    for (const int flip : {0x01, 0x80}) {
       std::string damaged = whole;
       damaged[i] = static_cast<char>(damaged[i] ^ flip);
       read_all(written.folder.write("damaged.gguf", damaged));

@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "support/edited_model.hpp"
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
@@ -68,6 +69,13 @@ TEST(Model, EveryFamilyGivesTheSameHeadView) {
     EXPECT_EQ(layer.kv_head_of(3), grouped ? 1 : 3);
     EXPECT_EQ(model.kv_bytes_per_token(), 2 * 2 * (grouped ? 2 : 4) * 3 * 4);
   }
+}
+
+TEST(Model, ALayerCountThatLiesCostsNoMemory) {
+  const TemporaryFolder folder;
+  write_pico_model(folder.path(), {});
+  edit_config(folder.path(), [](auto& config) { config["num_hidden_layers"] = 16'000'000; });
+  expect_error(ErrorKind::corrupt, "no more layers than the checkpoint has tensors", [&] { (void)Model::open(folder.path()); });
 }
 
 TEST(Model, InterleavedProjectionPointsAtTheRightRows) {
