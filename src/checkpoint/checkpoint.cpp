@@ -3,16 +3,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <algorithm>
-#include <array>
 #include <map>
-#include <optional>
 #include <set>
 
+#include "checkpoint/file_handle.hpp"
 #include "checkpoint/gguf.hpp"
 #include "checkpoint/mapped_file.hpp"
 #include "checkpoint/pytorch_reader.hpp"
 #include "checkpoint/safetensors_reader.hpp"
 #include "checkpoint/shard_index.hpp"
+#include "checkpoint/weight_files.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 #include "support/nearest.hpp"
@@ -43,26 +43,6 @@ struct Checkpoint::State {
 
 namespace {
 
-/// What a folder is searched for, in this order.
-struct Candidate {
-  std::string_view name;
-  CheckpointFormat format;
-  bool is_index;
-};
-constexpr std::array<Candidate, 4> kCandidates{{
-    {"model.safetensors.index.json", CheckpointFormat::safetensors, true},
-    {"model.safetensors", CheckpointFormat::safetensors, false},
-    {"pytorch_model.bin.index.json", CheckpointFormat::pytorch, true},
-    {"pytorch_model.bin", CheckpointFormat::pytorch, false},
-}};
-
-std::string accepted_names() {
-  std::string text;
-  for (const Candidate& candidate : kCandidates)
-    text.append(text.empty() ? "" : ", ").append(candidate.name);
-  return text;
-}
-
 bool starts_with(const MappedFile& file, std::string_view magic) {
   const auto bytes = file.bytes();
   return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size())
@@ -77,28 +57,20 @@ CheckpointFormat format_of(const MappedFile& file) {
   return pytorch_name || pytorch_magic ? CheckpointFormat::pytorch : CheckpointFormat::safetensors;
 }
 
-std::vector<TensorView> read_file(const MappedFile& file, CheckpointFormat format) {
-  return format == CheckpointFormat::safetensors ? read_safetensors(file) : read_pytorch(file);
+/// A shard's own name says what it is, as in transformers, whatever its index is called.
+CheckpointFormat format_of_shard(const MappedFile& file) {
+  return file.path().extension() == ".safetensors" ? CheckpointFormat::safetensors : format_of(file);
 }
 
-[[noreturn]] void refuse_folder(const fs::path& folder) {
-  std::string found = "nothing of the kind";
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().extension() == ".gguf")
-      found = "only GGUF (" + entry.path().filename().string() + ")";
-  }
-  if (error)
-    throw Error(ErrorKind::io, folder.string(), "the folder cannot be listed", error.message());
-  throw Error(ErrorKind::not_found, folder.string(), "the folder must hold a checkpoint", found,
-              "Accepted: " + accepted_names() + ".");
+std::vector<TensorView> read_file(const MappedFile& file, CheckpointFormat format) {
+  return format == CheckpointFormat::safetensors ? read_safetensors(file) : read_pytorch(file);
 }
 
 std::vector<std::string> missing_files(const fs::path& folder, const std::set<std::string>& names) {
   std::vector<std::string> missing;
   for (const std::string& name : names) {
     std::error_code error;
-    if (!fs::exists(folder / name, error)) missing.push_back(name);
+    if (!fs::exists(fs::symlink_status(folder / name, error))) missing.push_back(name);
   }
   return missing;
 }
@@ -109,16 +81,20 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
-/// The opened shards of an index.
+/// What the shards of an index hold together.
 struct Shards {
+  CheckpointFormat format{};
   std::vector<std::shared_ptr<const MappedFile>> maps;
   std::vector<TensorView> tensors;
+  std::vector<std::string> notes;
 };
 
-Shards open_shards(const fs::path& index, CheckpointFormat format) {
-  const std::map<std::string, std::string> weight_map = read_shard_index(index);
+/// Opens everything that the shards of an index hold. As in transformers, the index only says which files there are: a tensor
+/// that it forgot counts, one that no shard has is for the model to miss, and of two of one name the last file's counts.
+Shards open_shards(const fs::path& index) {
   std::set<std::string> names;
-  for (const auto& [tensor, file] : weight_map) names.insert(file);
+  for (const auto& [tensor, file] : read_shard_index(index)) names.insert(file);
+  if (names.empty()) throw Error(ErrorKind::corrupt, index.string(), "an index must name a shard", "none");
   if (const auto missing = missing_files(index.parent_path(), names); !missing.empty()) {
     throw Error(ErrorKind::not_found, index.string(),
                 "every shard of the index must be in its folder",
@@ -128,26 +104,25 @@ Shards open_shards(const fs::path& index, CheckpointFormat format) {
   }
 
   Shards shards;
-  std::set<std::string_view> found;
+  std::map<std::string, TensorView, std::less<>> tensors;
+  std::vector<std::string> repeated;
   for (const std::string& name : names) {
     const auto map = std::make_shared<const MappedFile>(index.parent_path() / name);
+    const CheckpointFormat format = format_of_shard(*map);
+    if (shards.maps.empty()) shards.format = format;
     shards.maps.push_back(map);
     for (TensorView& view : read_file(*map, format)) {
-      // The index decides: what it does not name, or names in another shard, is not part of the
-      // checkpoint.
-      const auto entry = weight_map.find(view.name);
-      if (entry == weight_map.end() || entry->second != name) continue;
-      found.insert(entry->first);
-      shards.tensors.push_back(std::move(view));
+      if (tensors.contains(view.name)) repeated.push_back(view.name);
+      tensors.insert_or_assign(view.name, std::move(view));
     }
   }
-  for (const auto& [tensor, file] : weight_map) {
-    if (found.contains(tensor)) continue;
-    throw Error(ErrorKind::corrupt, index.string(),
-                "a shard must hold the tensors that the index places in it",
-                "no tensor " + in_quotes(tensor) + " in " + file,
-                "Index and shards do not belong together: download again.");
+  if (!repeated.empty()) {
+    const TensorView& counts = tensors.at(repeated.front());
+    shards.notes.push_back("several shards hold " + in_quotes(counts.name) +
+                          (repeated.size() > 1 ? " (and " + std::to_string(repeated.size() - 1) + " more)" : "") +
+                          ": that of the last file counts, " + counts.file.filename().string() + ", as in transformers");
   }
+  for (auto& [name, view] : tensors) shards.tensors.push_back(std::move(view));
   return shards;
 }
 
@@ -158,41 +133,28 @@ Checkpoint::Checkpoint(std::shared_ptr<const State> state) : state_(std::move(st
 Checkpoint Checkpoint::open(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status))
-    throw Error(ErrorKind::not_found, path.string(), "no such file or folder");
+  if (!fs::exists(status)) (void)FileHandle::open_for_reading(path);  // says why not
 
   auto state = std::make_shared<State>();
   state->path = path;
-  fs::path file = path;
-  bool is_index = path.extension() == ".json";
-  std::optional<CheckpointFormat> format;
-  if (fs::is_directory(status)) {
-    const auto* candidate = std::ranges::find_if(
-        kCandidates, [&](const Candidate& c) { return fs::exists(path / c.name, error); });
-    if (candidate == kCandidates.end()) refuse_folder(path);
-    file = path / candidate->name;
-    is_index = candidate->is_index;
-    format = candidate->format;
-  }
+  WeightFile weights{path, is_index_name(path.filename().string()), {}};
+  if (fs::is_directory(status)) weights = choose_weight_file(path);
+  state->notes = std::move(weights.notes);
 
-  if (is_index) {
-    if (!format) {
-      format = path.filename().string().find(".bin.") == std::string::npos
-                   ? CheckpointFormat::safetensors
-                   : CheckpointFormat::pytorch;
-    }
-    Shards shards = open_shards(file, *format);
-    state->files.push_back(file);
+  if (weights.is_index) {
+    state->files.push_back(weights.path);
+    Shards shards = open_shards(weights.path);
+    state->format = shards.format;
     state->maps = std::move(shards.maps);
     state->tensors = std::move(shards.tensors);
+    std::ranges::move(shards.notes, std::back_inserter(state->notes));
   } else {
-    const auto map = std::make_shared<const MappedFile>(file);
-    if (!format && starts_with(*map, "GGUF")) return of(read_gguf(file));
-    if (!format) format = format_of(*map);
+    const auto map = std::make_shared<const MappedFile>(weights.path);
+    if (starts_with(*map, "GGUF")) return of(read_gguf(weights.path));
+    state->format = format_of_shard(*map);
     state->maps.push_back(map);
-    state->tensors = read_file(*map, *format);
+    state->tensors = read_file(*map, state->format);
   }
-  state->format = *format;
   for (const auto& map : state->maps) state->files.push_back(map->path());
   state->take(std::move(state->tensors));
   return Checkpoint(std::move(state));

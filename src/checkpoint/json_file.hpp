@@ -3,9 +3,11 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/python_json.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -18,12 +20,18 @@ namespace qcqa {
   return std::string(reason);
 }
 
-/// The JSON document in a file. @throws what read_text_file does; Error(corrupt) when it is not JSON
+/// The JSON document in a file, as Python reads it (see python_json.hpp).
+/// @throws what read_text_file does; Error(corrupt) when it is not JSON
 template <typename Json = nlohmann::json>
 [[nodiscard]] Json read_json_file(const std::filesystem::path& file, std::string_view fix = {}) {
   try {
-    return Json::parse(read_text_file(file));
-  } catch (const nlohmann::json::exception& error) {  // not only parse_error: 1e999 is out_of_range
+    const std::string text = read_text_file(file);
+    if constexpr (std::is_same_v<Json, nlohmann::ordered_json>) {
+      return parse_ordered_python_json(text);
+    } else {
+      return parse_python_json(text);
+    }
+  } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::corrupt, file.string(), "must be valid JSON", json_reason(error), fix);
   }
 }

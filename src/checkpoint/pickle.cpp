@@ -58,7 +58,7 @@ enum Opcode : std::uint8_t {
 class Machine {
  public:
   Machine(std::span<const std::byte> bytes, const std::string& where, PickleHooks& hooks)
-      : in_(bytes, where), where_(where), hooks_(hooks) {}
+      : in_(bytes, where), length_(bytes.size()), where_(where), hooks_(hooks) {}
 
   Pickle run() {
     for (;;) {
@@ -67,7 +67,7 @@ class Machine {
       if (!plain_value(opcode) && !container(opcode) && !memory(opcode)) action(opcode);
     }
     const Ref root = pop();
-    return {.objects = std::move(objects_), .root = root};
+    return {.objects = std::move(objects_), .root = root, .length = length_ - in_.remaining()};
   }
 
  private:
@@ -118,8 +118,10 @@ class Machine {
 
   void push_long() {
     const auto bytes = in_.take(in_.number<std::uint8_t>());
-    if (bytes.size() > 8)
-      refuse("an integer must fit in 64 bits", std::to_string(bytes.size()) + " bytes");
+    if (bytes.size() > 8) {
+      return push({.kind = Kind::large,
+                   .text = {reinterpret_cast<const char*>(bytes.data()), bytes.size()}});
+    }
     std::uint64_t value = 0;
     for (std::size_t i = 0; i < bytes.size(); ++i)
       value |= static_cast<std::uint64_t>(bytes[i]) << (8 * i);
@@ -312,6 +314,7 @@ class Machine {
   }
 
   ByteReader in_;
+  std::size_t length_;
   const std::string& where_;
   PickleHooks& hooks_;
   PickleObjects objects_;

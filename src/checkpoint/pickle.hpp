@@ -13,10 +13,11 @@ namespace qcqa {
 /// One object of a pickle. Objects refer to each other by index, so that neither sharing, cycles
 /// nor deep nesting costs stack when they are destroyed.
 struct PickleObject {
-  enum class Kind { none, boolean, integer, real, text, tuple, list, dict, global, custom } kind{};
+  enum class Kind { none, boolean, integer, large, real, text, tuple, list, dict, global, custom } kind{};
   std::int64_t integer =
       0;  ///< value of boolean and integer; for custom whatever the hooks put there
-  std::string_view text{};  ///< text; the module of a global (both point into the pickle)
+  /// Of text; of large (an integer that 64 bits cannot hold) its bytes; of a global its module. Points into the pickle.
+  std::string_view text{};
   std::string_view name{};  ///< the name of a global
   std::vector<std::uint32_t> items{};  ///< of tuple and list; key, value, key, value, ... of dict
 };
@@ -38,6 +39,7 @@ class PickleHooks {
 struct Pickle {
   PickleObjects objects;
   std::uint32_t root = 0;
+  std::size_t length = 0;  ///< bytes up to and with its end; others may follow
 };
 
 /// Runs a pickle of protocol 2 to 5 as far as dicts, lists, tuples, strings, numbers and what the

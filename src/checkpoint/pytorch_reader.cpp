@@ -1,13 +1,16 @@
 #include "checkpoint/pytorch_reader.hpp"
 
+#include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_set>
 
 #include "checkpoint/pickle.hpp"
 #include "checkpoint/safetensors_reader.hpp"
+#include "checkpoint/strided_values.hpp"
+#include "checkpoint/torch_container.hpp"
 #include "checkpoint/torch_objects.hpp"
-#include "checkpoint/zip_directory.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/checked.hpp"
 #include "support/in_quotes.hpp"
@@ -15,80 +18,51 @@
 namespace qcqa {
 namespace {
 
-constexpr std::string_view kPickleName = "data.pkl";
-constexpr std::size_t kMaxPickleBytes =
-    32u << 20;  // objects take more memory than their bytes; 100,000 tensors fit
 constexpr std::string_view kSaveAgain =
     "Load it with torch and save its state dict as safetensors.";
 
-std::string_view as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-void require_zip(const MappedFile& file) {
-  const std::string_view text = as_text(file.bytes());
-  if (text.starts_with("PK\x03\x04")) return;
-  const std::string where = file.path().string();
-  if (text.starts_with('\x80')) {
-    throw Error(ErrorKind::unsupported, where, "files of PyTorch before 1.6 cannot be read",
-                "a bare pickle", kSaveAgain);
-  }
-  throw Error(ErrorKind::corrupt, where, "a PyTorch file must be a zip archive",
-              text.empty() ? "an empty file" : "other content",
-              "Check the file or download it again.");
-}
-
-/// The archive's single folder with the slash, found as the place of its data.pkl.
-std::string folder_in(const ZipDirectory& members, const std::string& where) {
-  std::optional<std::string> folder;
-  for (const auto& [name, bytes] : members) {
-    const std::size_t slash = name.rfind('/');
-    if (slash == std::string::npos || std::string_view(name).substr(slash + 1) != kPickleName)
-      continue;
-    if (folder)
-      throw Error(ErrorKind::corrupt, where, "a PyTorch file must hold one data.pkl", "several");
-    folder = name.substr(0, slash + 1);
-  }
-  if (!folder)
-    throw Error(ErrorKind::corrupt, where, "a PyTorch file must hold one data.pkl", "none");
-  return *folder;
-}
-
-void require_little_endian(const ZipDirectory& members, const std::string& folder,
-                           const std::string& where) {
-  const auto order = members.find(folder + "byteorder");
-  if (order == members.end() || as_text(order->second) == "little") return;
-  throw Error(ErrorKind::unsupported, where, "only little-endian files can be read",
-              as_text(order->second), kSaveAgain);
+/// A step, a version, a date, which some trainers keep beside the weights; transformers passes over them too.
+bool is_plain(const PickleObject& object) {
+  using Kind = PickleObject::Kind;
+  return object.kind == Kind::none || object.kind == Kind::boolean || object.kind == Kind::integer ||
+         object.kind == Kind::large || object.kind == Kind::real || object.kind == Kind::text;
 }
 
 /// Reads single tensors off the archive.
 class TensorMaker {
  public:
-  TensorMaker(const MappedFile& file, const ZipDirectory& members, std::string folder)
-      : file_(file), members_(members), folder_(std::move(folder)) {}
+  TensorMaker(const MappedFile& file, const TorchStorages& storages)
+      : file_(file), storages_(storages) {}
 
   TensorView make(std::string_view name, const TorchTensor& tensor) const {
     const std::string where = file_.path().string() + ": tensor " + in_quotes(name);
     const auto element_bytes = static_cast<std::uint64_t>(dtype_bits(tensor.storage.dtype)) / 8;
     const std::uint64_t elements = count_elements(tensor, where);
-    require_contiguous(tensor, elements, where);
+    const bool contiguous = is_contiguous(tensor, elements);
+    const std::uint64_t reach = contiguous ? elements : reach_of(tensor, elements, where);
     const std::span<const std::byte> storage = storage_of(tensor, element_bytes, where);
-    const auto end = checked_add(tensor.offset, elements);
-    if (!end || *end > tensor.storage.elements) {
+    const auto end = checked_add(tensor.offset, reach);
+    if (!end || *end > tensor.storage.count) {
       throw Error(ErrorKind::corrupt, where, "a tensor must lie within its storage",
-                  std::to_string(elements) + " elements at " + std::to_string(tensor.offset) +
-                      " of " + std::to_string(tensor.storage.elements));
+                  std::to_string(reach) + " elements at " + std::to_string(tensor.offset) +
+                      " of " + std::to_string(tensor.storage.count));
     }
-    // No overflow from here on: the storage holds *end elements.
-    const auto bytes = storage.subspan(static_cast<std::size_t>(tensor.offset * element_bytes),
-                                       static_cast<std::size_t>(elements * element_bytes));
-    return {.name = std::string(name),
-            .dtype = tensor.storage.dtype,
-            .shape = tensor.shape,
-            .stored = bytes,
-            .file = file_.path(),
-            .file_offset = static_cast<std::uint64_t>(bytes.data() - file_.bytes().data())};
+    const auto size = checked_multiply(elements, element_bytes);
+    if (!size || *size > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+      throw Error(ErrorKind::corrupt, where, "the size of a tensor must fit in 63 bits");
+    // No overflow from here on: the storage holds *end elements after its part's first.
+    const std::uint64_t first = tensor.storage.first + tensor.offset;
+    const auto bytes = storage.subspan(static_cast<std::size_t>(first * element_bytes),
+                                       static_cast<std::size_t>(reach * element_bytes));
+    TensorView view{.name = std::string(name),
+                    .dtype = tensor.storage.dtype,
+                    .shape = tensor.shape,
+                    .stored = bytes,
+                    .file = file_.path(),
+                    .file_offset = static_cast<std::uint64_t>(bytes.data() - file_.bytes().data())};
+    if (!contiguous)
+      view.derived = std::make_shared<StridedValues>(bytes, element_bytes, tensor.shape, strides_of(tensor));
+    return view;
   }
 
  private:
@@ -101,27 +75,42 @@ class TensorMaker {
     return *count;
   }
 
-  static void require_contiguous(const TorchTensor& tensor, std::uint64_t elements,
-                                 const std::string& where) {
+  static bool is_contiguous(const TorchTensor& tensor, std::uint64_t elements) {
     std::uint64_t expected = 1;  // divides elements, so it cannot overflow unless that is 0
     for (std::size_t i = tensor.shape.size(); i-- > 0 && elements > 0;) {
-      if (tensor.shape[i] != 1 && static_cast<std::uint64_t>(tensor.strides[i]) != expected) {
-        throw Error(ErrorKind::unsupported, where, "tensors must be contiguous",
-                    "stride " + std::to_string(tensor.strides[i]) + " instead of " +
-                        std::to_string(expected) + " in dimension " + std::to_string(i),
-                    "Load it with torch, call .contiguous() and save it again.");
-      }
+      if (tensor.shape[i] != 1 && static_cast<std::uint64_t>(tensor.strides[i]) != expected) return false;
       expected *= static_cast<std::uint64_t>(tensor.shape[i]);
     }
+    return true;
+  }
+
+  /// From the first element to the last, both counted.
+  static std::uint64_t reach_of(const TorchTensor& tensor, std::uint64_t elements, const std::string& where) {
+    std::optional<std::uint64_t> reach = elements > 0 ? 1 : 0;
+    for (std::size_t i = 0; i < tensor.shape.size() && elements > 0; ++i) {
+      const auto step = checked_multiply(static_cast<std::uint64_t>(tensor.shape[i]) - 1,
+                                         static_cast<std::uint64_t>(tensor.strides[i]));
+      reach = reach && step ? checked_add(*reach, *step) : std::nullopt;
+    }
+    if (!reach) throw Error(ErrorKind::corrupt, where, "the size of a tensor must fit in 64 bits");
+    return *reach;
+  }
+
+  /// Of a dimension of one element the stride means nothing, and may be anything.
+  static std::vector<std::int64_t> strides_of(const TorchTensor& tensor) {
+    std::vector<std::int64_t> strides = tensor.strides;
+    for (std::size_t i = 0; i < strides.size(); ++i) {
+      if (tensor.shape[i] == 1) strides[i] = 0;
+    }
+    return strides;
   }
 
   std::span<const std::byte> storage_of(const TorchTensor& tensor, std::uint64_t element_bytes,
                                         const std::string& where) const {
-    const std::string member = std::string(folder_).append("data/").append(tensor.storage.key);
-    const auto found = members_.find(member);
-    if (found == members_.end()) {
-      throw Error(ErrorKind::corrupt, where, "the storage of a tensor must be in the archive",
-                  "no " + in_quotes(member));
+    const auto found = storages_.find(tensor.storage.key);
+    if (found == storages_.end()) {
+      throw Error(ErrorKind::corrupt, where, "the storage of a tensor must be in the file",
+                  "no storage " + in_quotes(tensor.storage.key));
     }
     const auto needed = checked_multiply(tensor.storage.elements, element_bytes);
     if (!needed || found->second.size() < *needed) {
@@ -134,8 +123,7 @@ class TensorMaker {
   }
 
   const MappedFile& file_;
-  const ZipDirectory& members_;
-  std::string folder_;
+  const TorchStorages& storages_;
 };
 
 }  // namespace
@@ -143,19 +131,8 @@ class TensorMaker {
 std::vector<TensorView> read_pytorch(const MappedFile& file) {
   const std::string where = file.path().string();
   refuse_git_lfs_pointer(file);
-  require_zip(file);
-  const ZipDirectory members = read_zip_directory(file.bytes(), where);
-  const std::string folder = folder_in(members, where);
-  require_little_endian(members, folder, where);
-
-  const std::span<const std::byte> program =
-      members.find(folder + std::string(kPickleName))->second;
-  if (program.size() > kMaxPickleBytes) {
-    throw Error(ErrorKind::unsupported, where, "data.pkl must not be larger than 32 MiB",
-                std::to_string(program.size()) + " bytes", kSaveAgain);
-  }
   TorchObjects torch(where);
-  const Pickle pickle = read_pickle(program, where, torch);
+  const auto [pickle, storages] = read_torch_container(file, torch);
   const PickleObject& root = pickle.objects[pickle.root];
   if (root.kind != PickleObject::Kind::dict) {
     throw Error(ErrorKind::unsupported, where,
@@ -163,12 +140,14 @@ std::vector<TensorView> read_pytorch(const MappedFile& file) {
                 kSaveAgain);
   }
 
-  const TensorMaker maker(file, members, folder);
+  const TensorMaker maker(file, storages);
   std::vector<TensorView> views;
   std::unordered_set<std::string_view> names;
   for (std::size_t i = 0; i + 1 < root.items.size(); i += 2) {
     const PickleObject& key = pickle.objects[root.items[i]];
-    const TorchTensor* tensor = torch.tensor(pickle.objects[root.items[i + 1]]);
+    const PickleObject& value = pickle.objects[root.items[i + 1]];
+    if (is_plain(value)) continue;
+    const TorchTensor* tensor = torch.tensor(value);
     if (key.kind != PickleObject::Kind::text || tensor == nullptr) {
       // Leaving an entry out silently could lose weights: training checkpoints nest their state
       // dict, for one.

@@ -7,8 +7,7 @@
 
 namespace qcqa {
 
-/// The tensors of a `torch.save`d state dict (zip container, PyTorch 1.6 and later). Never runs
-/// code from the file.
+/// The tensors of a `torch.save`d state dict. Never runs code from the file.
 /// @throws Error(corrupt, unsupported, not_found)
 [[nodiscard]] std::vector<TensorView> read_pytorch(const MappedFile& file);
 

@@ -49,6 +49,7 @@ class HeaderEvents final : public JsonEvents {
   void scalar(const JsonScalar& value) override {
     if (depth_ == 0) refuse("the header must be a JSON object", value.shown());
     if (depth_ == 1) {
+      if (in_metadata_ && value.kind == JsonScalar::Kind::null) return;  // as the reference implementation
       refuse(in_metadata_ ? "__metadata__ must be an object of strings"
                           : "a tensor must be described by an object",
              value.shown());

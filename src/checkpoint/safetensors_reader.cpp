@@ -22,6 +22,16 @@ std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+/// Bytes that are no length of a header, and that people do find under this name.
+void refuse_other_content(std::string_view text, const std::string& where) {
+  constexpr std::string_view kRule = "must be a safetensors file";
+  if (text.starts_with("PK\x03\x04"))
+    throw Error(ErrorKind::corrupt, where, kRule, "a zip archive, as PyTorch writes", "Rename it to pytorch_model.bin.");
+  const bool printable = std::ranges::all_of(
+      text.substr(0, 8), [](char c) { return (c >= ' ' && c <= '~') || c == '\n' || c == '\r' || c == '\t'; });
+  if (printable) throw Error(ErrorKind::corrupt, where, kRule, "a text, such as a page that says why not", kDownloadAgain);
+}
+
 std::string_view header_of(const MappedFile& file) {
   const std::string where = file.path().string();
   const std::uint64_t file_bytes = file.bytes().size();
@@ -34,6 +44,7 @@ std::string_view header_of(const MappedFile& file) {
   std::uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, file.bytes().data(), sizeof header_bytes);
   if (header_bytes > kMaxHeaderBytes) {
+    refuse_other_content(as_text(file.bytes()), where);
     throw Error(ErrorKind::corrupt, where, "the header must not be longer than 100000000 bytes",
                 std::to_string(header_bytes), "Check that this is a safetensors file.");
   }

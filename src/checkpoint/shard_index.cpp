@@ -1,5 +1,6 @@
 #include "checkpoint/shard_index.hpp"
 
+#include "checkpoint/inner_path.hpp"
 #include "checkpoint/json_events.hpp"
 #include "checkpoint/mapped_file.hpp"
 #include "checkpoint/safetensors_reader.hpp"
@@ -46,8 +47,7 @@ class IndexEvents final : public JsonEvents {
     if (value.kind != JsonScalar::Kind::text) {
       refuse("weight_map must give a file name for " + in_quotes(tensor_), value.shown());
     }
-    require_plain_name(value.text);
-    if (!files_.emplace(tensor_, value.text).second)
+    if (!files_.emplace(tensor_, inner_file(value.text)).second)
       refuse("every tensor must occur once", in_quotes(tensor_) + " twice");
   }
 
@@ -57,10 +57,10 @@ class IndexEvents final : public JsonEvents {
   }
 
   /// An index from elsewhere must not be able to point out of its folder.
-  void require_plain_name(std::string_view name) const {
-    const bool plain = !name.empty() && name != "." && name != ".." &&
-                       name.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos;
-    if (!plain) refuse("a shard must be a plain file name in the index's folder", in_quotes(name));
+  [[nodiscard]] std::string inner_file(std::string_view name) const {
+    const auto path = inner_path(name);
+    if (!path) refuse("a shard must be a file in the index's folder", in_quotes(name));
+    return path->string();
   }
 
   std::string where_;

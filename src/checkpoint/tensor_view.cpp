@@ -1,7 +1,9 @@
 #include "qcqa/checkpoint/tensor_view.hpp"
 
 #include <algorithm>
+#include <cmath>
 
+#include "checkpoint/finite.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -33,6 +35,19 @@ void read_values(const TensorView& tensor, std::uint64_t first, std::span<T> out
   }
 }
 
+/// Of the values just read: one pass while they are in the cache.
+template <typename T>
+void require_finite_values(const TensorView& tensor, std::uint64_t first, std::span<const T> values) {
+  if (all_finite(std::as_bytes(values), std::is_same_v<T, float> ? Dtype::f32 : Dtype::f64)) return;
+  const auto bad = std::ranges::find_if_not(values, [](T value) { return std::isfinite(value); });
+  const std::uint64_t element = first + static_cast<std::uint64_t>(bad - values.begin());
+  double value = 0;
+  read_values(tensor, element, std::span(&value, 1));
+  if (!std::isfinite(value)) refuse_not_finite(tensor, element, value);
+  throw Error(ErrorKind::unsupported, tensor.file.string() + ": " + tensor.name, "weights must fit into float32",
+              value_in_words(value) + " at " + element_place(tensor.shape, element));
+}
+
 void require_size(std::size_t size, std::size_t wanted) {
   if (size == wanted) return;
   throw Error(ErrorKind::internal, "TensorSlice::read", "as many elements as the slice has",
@@ -58,12 +73,16 @@ TensorSlice TensorSlice::part(std::uint64_t first, std::uint64_t count) const {
 
 void TensorSlice::read(std::span<double> out) const {
   require_size(size(), out.size());
-  if (!empty()) read_values(*tensor_, first_, out);
+  if (empty()) return;
+  read_values(*tensor_, first_, out);
+  require_finite_values<double>(*tensor_, first_, out);
 }
 
 void TensorSlice::read(std::span<float> out) const {
   require_size(size(), out.size());
-  if (!empty()) read_values(*tensor_, first_, out);
+  if (empty()) return;
+  read_values(*tensor_, first_, out);
+  require_finite_values<float>(*tensor_, first_, out);
 }
 
 std::span<const std::byte> TensorSlice::bytes(std::vector<std::byte>& buffer) const {

@@ -13,17 +13,23 @@ using Kind = PickleObject::Kind;
 
 constexpr std::size_t kMaxRank = 64;  // what torch allows
 
-enum class Global { ordered_dict, tensor, parameter, storage };
+enum class Global { ordered_dict, tensor, parameter, wrapped_tensor, size, type, storage };
 
 struct GlobalRow {
   std::string_view module, name;
   Global meaning;
   Dtype dtype{};  ///< of a storage
 };
-constexpr std::array<GlobalRow, 13> kGlobals{{
+constexpr std::array<GlobalRow, 19> kGlobals{{
     {"collections", "OrderedDict", Global::ordered_dict},
+    {"torch._utils", "_rebuild_tensor", Global::tensor},  // before PyTorch 0.4
     {"torch._utils", "_rebuild_tensor_v2", Global::tensor},
     {"torch._utils", "_rebuild_parameter", Global::parameter},
+    {"torch._utils", "_rebuild_parameter_with_state", Global::parameter},
+    {"torch._tensor", "_rebuild_from_type_v2", Global::wrapped_tensor},
+    {"torch", "Size", Global::size},
+    {"torch", "Tensor", Global::type},
+    {"torch.nn.parameter", "Parameter", Global::type},
     {"torch", "FloatStorage", Global::storage, Dtype::f32},
     {"torch", "HalfStorage", Global::storage, Dtype::f16},
     {"torch", "BFloat16Storage", Global::storage, Dtype::bf16},
@@ -72,20 +78,45 @@ PickleObject TorchObjects::call(const PickleObjects& objects, const PickleObject
       if (!items.empty()) refuse("an OrderedDict is made empty and filled later", "arguments");
       return {.kind = Kind::dict};
     case Global::tensor:
-      tensors_.push_back(rebuild_tensor(objects, items));
-      return tensor_object(tensors_.size() - 1);
+      return add_tensor(objects, items);
+    case Global::wrapped_tensor:
+      return unwrap_tensor(objects, items);
+    case Global::size:
+      if (items.size() != 1 || objects[items[0]].kind != Kind::tuple)
+        refuse("a torch.Size is made of a tuple", "something else");
+      return objects[items[0]];
     case Global::parameter:
       if (items.empty() || tensor(objects[items[0]]) == nullptr)
         refuse("a parameter is made of a tensor", "something else");
       return {.kind = Kind::custom, .integer = objects[items[0]].integer};
+    case Global::type:
     case Global::storage:
       break;
   }
-  refuse("a storage is read from the archive, not made by a call", std::string(global.name));
+  refuse("nothing of this type is made by a call", std::string(global.name));
+}
+
+PickleObject TorchObjects::add_tensor(const PickleObjects& objects,
+                                      const std::vector<std::uint32_t>& arguments) {
+  tensors_.push_back(rebuild_tensor(objects, arguments));
+  return tensor_object(tensors_.size() - 1);
+}
+
+/// (function, type, its arguments, attributes): a tensor that carries Python attributes, which do not matter here.
+PickleObject TorchObjects::unwrap_tensor(const PickleObjects& objects,
+                                         const std::vector<std::uint32_t>& arguments) {
+  constexpr std::string_view kRule = "a tensor with attributes is made by a function for tensors";
+  if (arguments.size() < 3) refuse(kRule, "fewer arguments");
+  const PickleObject& function = objects[arguments[0]];
+  const PickleObject& inner = objects[arguments[2]];
+  if (function.kind != Kind::global || inner.kind != Kind::tuple) refuse(kRule, "something else");
+  const GlobalRow* row = find_global(function.text, function.name);
+  if (row == nullptr || row->meaning != Global::tensor) refuse(kRule, std::string(function.name));
+  return add_tensor(objects, inner.items);
 }
 
 PickleObject TorchObjects::persistent(const PickleObjects& objects, const PickleObject& id) {
-  // ("storage", class, key, device, element count[, view]); the device it was saved on does not
+  // ("storage", class, key, device, element count[, part]); the device it was saved on does not
   // matter.
   constexpr std::string_view kRule = "a persistent id must describe a storage";
   if (id.kind != Kind::tuple || id.items.size() < 5 || id.items.size() > 6)
@@ -98,12 +129,30 @@ PickleObject TorchObjects::persistent(const PickleObjects& objects, const Pickle
       item(4).kind != Kind::integer || item(4).integer < 0) {
     refuse(kRule, "something else");
   }
-  if (id.items.size() == 6 && item(5).kind != Kind::none)
-    refuse(kRule, "a view of another storage");
-  storages_.push_back({.key = item(2).text,
-                       .dtype = row->dtype,
-                       .elements = static_cast<std::uint64_t>(item(4).integer)});
+  const auto elements = static_cast<std::uint64_t>(item(4).integer);
+  TorchStorage storage{
+      .key = item(2).text, .dtype = row->dtype, .elements = elements, .count = elements};
+  if (id.items.size() == 6) take_part(objects, item(5), storage);
+  storages_.push_back(storage);
   return storage_object(storages_.size() - 1);
+}
+
+/// (key of the part, first element, elements), or None for the whole storage.
+void TorchObjects::take_part(const PickleObjects& objects, const PickleObject& part,
+                             TorchStorage& storage) const {
+  if (part.kind == Kind::none) return;
+  constexpr std::string_view kRule = "a part of a storage must lie within it";
+  if (part.kind != Kind::tuple || part.items.size() != 3) refuse(kRule, "something else");
+  const PickleObject& first = objects[part.items[1]];
+  const PickleObject& count = objects[part.items[2]];
+  if (first.kind != Kind::integer || count.kind != Kind::integer || first.integer < 0 || count.integer < 0)
+    refuse(kRule, "something else");
+  storage.first = static_cast<std::uint64_t>(first.integer);
+  storage.count = static_cast<std::uint64_t>(count.integer);
+  if (storage.first > storage.elements || storage.count > storage.elements - storage.first) {
+    refuse(kRule, std::to_string(storage.count) + " elements at " + std::to_string(storage.first) +
+                      " of " + std::to_string(storage.elements));
+  }
 }
 
 const TorchTensor* TorchObjects::tensor(const PickleObject& object) const {

@@ -142,18 +142,45 @@ TEST(PytorchReader, NeverRunsCode) {
   expect_pickle_refused(ErrorKind::unsupported,
                         "\x80\x02" + p_global("os", "system") + "(" + p_text("true") + "tR.",
                         "this reader builds tensors only, it never runs code; found os.system");
-  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02}" + p_global("torch", "Tensor") + "0.",
-                        "found torch.Tensor");
+  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02}" + p_global("torch", "load") + "0.",
+                        "found torch.load");
   expect_pickle_refused(ErrorKind::unsupported, "\x80\x02i",
                         "never runs code; found pickle opcode 0x69");
   expect_pickle_refused(ErrorKind::corrupt, "\x80\x02" + p_global("torch", "FloatStorage") + ")R.",
-                        "not made by a call");
+                        "nothing of this type is made by a call");
+  expect_pickle_refused(ErrorKind::corrupt, "\x80\x02" + p_global("torch", "Tensor") + ")R.",
+                        "nothing of this type is made by a call");
 }
 
-TEST(PytorchReader, RejectsTensorsThatAreNotContiguous) {
-  expect_pickle_refused(ErrorKind::unsupported, one_tensor(0, {2, 1}, {2, 1}),
-                        "tensors must be contiguous");
-  expect_pickle_refused(ErrorKind::unsupported, one_tensor(0, {2}, {0}), "stride 0 instead of 1");
+std::vector<float> floats_of(const TensorSlice& slice) {
+  std::vector<float> values(slice.size());
+  slice.read(values);
+  return values;
+}
+
+TEST(PytorchReader, ReadsTensorsThatAreNotContiguous) {
+  const TemporaryFolder folder;
+  const std::vector<float> values = {0, 1, 2, 3, 4, 5, 6, 7};
+  const std::string storage(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+  const auto read = [&](int offset, const std::vector<int>& size, const std::vector<int>& stride) {
+    const std::string tensor = p_tensor(p_storage("FloatStorage", "0", 8), offset, size, stride);
+    const Checkpoint checkpoint = open_bytes(folder, pytorch_bytes(p_state_dict(p_text("w") + tensor), {storage}));
+    const TensorSlice all = checkpoint.at("w").all();
+    std::vector<float> parts;
+    for (std::uint64_t i = 0; i < all.size(); ++i) parts.push_back(floats_of(all.part(i, 1)).front());
+    EXPECT_EQ(floats_of(all), parts);
+    return parts;
+  };
+  EXPECT_EQ(read(1, {2, 3}, {1, 2}), (std::vector<float>{1, 3, 5, 2, 4, 6}));              // transposed
+  EXPECT_EQ(read(2, {3, 2}, {0, 1}), (std::vector<float>{2, 3, 2, 3, 2, 3}));              // expanded
+  EXPECT_EQ(read(0, {2, 1, 2}, {4, 1 << 30, 1}), (std::vector<float>{0, 1, 4, 5}));        // some columns
+  EXPECT_EQ(read(7, {2}, {0}), (std::vector<float>{7, 7}));
+  EXPECT_TRUE(read(0, {2, 0}, {3, 5}).empty());
+}
+
+TEST(PytorchReader, RejectsStridesBeyondTheStorage) {
+  expect_pickle_refused(ErrorKind::corrupt, one_tensor(0, {2, 2}, {1, 1}), "3 elements at 0 of 2");
+  expect_pickle_refused(ErrorKind::corrupt, one_tensor(2, {2}, {0}), "1 elements at 2 of 2");
 }
 
 TEST(PytorchReader, RejectsTensorBeyondItsStorage) {
@@ -173,17 +200,23 @@ TEST(PytorchReader, RejectsStorageThatIsTooShortOrMissing) {
   expect_pickle_refused(ErrorKind::corrupt, with_storage(p_storage("FloatStorage", "0", 3)),
                         "8 bytes for 3 of F32");
   expect_pickle_refused(ErrorKind::corrupt, with_storage(p_storage("FloatStorage", "7", 2)),
-                        "no \"archive/data/7\"");
+                        "no storage \"7\"");
   expect_pickle_refused(ErrorKind::corrupt, with_storage(p_int(1)), "a tensor needs a storage");
   expect_pickle_refused(ErrorKind::corrupt, with_storage("(tQ"), "must describe a storage");
 }
 
 TEST(PytorchReader, RejectsEntriesThatAreNoTensors) {
-  expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_text("epoch") + p_int(3)),
-                        "\"epoch\" which is no tensor");
+  expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_int(3) + p_ordered_dict()), "a key that is no name");
   expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_text("model") + p_ordered_dict()),
                         "\"model\"");
   expect_pickle_refused(ErrorKind::unsupported, "\x80\x02].", "dict of tensors");
+}
+
+TEST(PytorchReader, PassesOverNumbersAndTexts) {
+  const TemporaryFolder folder;
+  const std::string entries = p_text("epoch") + p_int(3) + p_text("name") + p_text("x") + p_text("none") + "N" +
+                              p_text("w") + p_tensor(p_storage("FloatStorage", "0", 2), 0, {2}, {1});
+  EXPECT_EQ(open_bytes(folder, pytorch_bytes(p_state_dict(entries), {"12345678"})).tensors().size(), 1u);
 }
 
 TEST(PytorchReader, RejectsDuplicateNames) {
@@ -234,10 +267,76 @@ TEST(PytorchReader, ReadsIntegersOfEveryWidth) {
                         "natural number as offset");
 }
 
-TEST(PytorchReader, NamesLegacyFiles) {
-  expect_refused(ErrorKind::unsupported, "\x80\x02\x8a\x0al\xfc\x9c", "PyTorch before 1.6");
+TEST(PytorchReader, ReadsTensorsWithAttributes) {
+  const TemporaryFolder folder;
+  const std::string arguments = "(" + p_storage("FloatStorage", "0", 2) + p_int(1) + p_global("torch", "Size") + "(" +
+                                p_int(1) + "t\x85R" + p_ints({1}) + "\x89" + p_ordered_dict() + "t";
+  const auto wrapped = [&](std::string_view function) {
+    return p_state_dict(p_text("w") + p_global("torch._tensor", "_rebuild_from_type_v2") + "(" +
+                        p_global("torch._utils", function) + p_global("torch.nn.parameter", "Parameter") + arguments +
+                        "}tR");
+  };
+  const Checkpoint checkpoint = open_bytes(folder, pytorch_bytes(wrapped("_rebuild_tensor_v2"), {"12345678"}));
+  EXPECT_EQ(text_of(checkpoint.at("w")), "5678");
+  expect_pickle_refused(ErrorKind::corrupt, wrapped("_rebuild_parameter"), "made by a function for tensors");
+}
+
+/// A tensor of the first format of all: no gradients, no hooks.
+std::string old_tensor(std::string_view storage, int offset, int size) {
+  return p_global("torch._utils", "_rebuild_tensor") + "(" + std::string(storage) + p_int(offset) + p_ints({size}) +
+         p_ints({1}) + "tR";
+}
+
+TEST(LegacyPytorchReader, ReadsTensorsInPlace) {
+  const TemporaryFolder folder;
+  const std::string pickle = p_state_dict(
+      p_text("b") + p_tensor(p_storage("FloatStorage", "94", 2), 0, {2, 1}, {1, 1}) + p_text("a") +
+      old_tensor(p_storage("HalfStorage", "17", 4), 1, 3));
+  const std::string bytes = legacy_pytorch_bytes(pickle, {{"17", 4, "halfhalf"}, {"94", 2, "floats!!"}});
+  const Checkpoint checkpoint = open_bytes(folder, bytes);
+  ASSERT_EQ(checkpoint.tensors().size(), 2u);
+  EXPECT_EQ(checkpoint.at("a").dtype, Dtype::f16);
+  EXPECT_EQ(text_of(checkpoint.at("a")), "lfhalf");
+  EXPECT_EQ(checkpoint.at("b").shape, (std::vector<std::int64_t>{2, 1}));
+  EXPECT_EQ(text_of(checkpoint.at("b")), "floats!!");
+  EXPECT_EQ(bytes.substr(checkpoint.at("b").file_offset, 8), "floats!!");
+}
+
+std::string part_of_storage(int first, int count) {
+  return "(" + p_text("storage") + p_global("torch", "FloatStorage") + p_text("0") + p_text("cpu") + p_int(4) + "(" +
+         p_text("1") + p_int(first) + p_int(count) + "ttQ";
+}
+
+TEST(LegacyPytorchReader, ReadsAPartOfAStorage) {
+  const TemporaryFolder folder;
+  const auto file = [&](int first, int count, int offset, int size) {
+    return legacy_pytorch_bytes(p_state_dict(p_text("w") + old_tensor(part_of_storage(first, count), offset, size)),
+                                {{"0", 4, "aaaabbbbccccdddd"}});
+  };
+  EXPECT_EQ(text_of(open_bytes(folder, file(1, 3, 1, 2)).at("w")), "ccccdddd");
+  expect_refused(ErrorKind::corrupt, file(1, 3, 2, 2), "2 elements at 2 of 3");
+  expect_refused(ErrorKind::corrupt, file(2, 3, 0, 1), "a part of a storage must lie within it");
+}
+
+TEST(LegacyPytorchReader, RejectsDamagedFiles) {
+  const std::string pickle = p_state_dict(p_text("w") + old_tensor(p_storage("FloatStorage", "0", 2), 0, 2));
+  const auto refused = [&](const std::vector<LegacyStorage>& storages, std::string_view part) {
+    expect_refused(ErrorKind::corrupt, legacy_pytorch_bytes(pickle, storages), part);
+  };
+  refused({}, "the storage of a tensor must be in the file");
+  refused({{"0", 2, "1234"}}, "must not end in the middle");
+  refused({{"0", 1, "1234"}}, "4 bytes for 2 of F32");
+  refused({{"0", std::uint64_t{1} << 62, ""}}, "must fit in 64 bits");
+  refused({{"7", 1, "1234"}}, "must be one that a tensor uses");
+  refused({{"0", 2, "12345678"}, {"0", 0, ""}}, "every storage must occur once");
+  expect_refused(ErrorKind::unsupported, legacy_prelude(false), "only little-endian files");
+}
+
+TEST(PytorchReader, NamesOtherFiles) {
+  expect_refused(ErrorKind::corrupt, "\x80\x02\x8a\x0al\xfc\x9c", "must not end in the middle");
+  expect_refused(ErrorKind::unsupported, "\x80\x02}.", "must be one that torch.save wrote");
   expect_refused(ErrorKind::corrupt, "something else",
-                 "must be a zip archive; found other content");
+                 "must be a zip archive or a pickle; found other content");
   expect_refused(ErrorKind::corrupt, "", "an empty file");
   expect_refused(ErrorKind::not_found, "version https://git-lfs.github.com/spec/v1\n",
                  "git lfs pull");

@@ -24,6 +24,11 @@ void expect_refused(std::string_view header, std::string_view data, std::string_
                [&] { (void)open_bytes(folder, safetensors_bytes(header, data)); });
 }
 
+void expect_refused_file(std::string_view bytes, std::string_view part) {
+  const TemporaryFolder folder;
+  expect_error(ErrorKind::corrupt, part, [&] { (void)open_bytes(folder, bytes); });
+}
+
 std::string one_tensor(std::string_view fields) {
   return std::string(R"({"w":{)").append(fields).append("}}");
 }
@@ -64,6 +69,17 @@ TEST(SafetensorsReader, AcceptsAFileWithoutTensors) {
 TEST(SafetensorsReader, AcceptsWhitespaceAroundTheHeader) {
   const TemporaryFolder folder;
   EXPECT_NO_THROW((void)open_bytes(folder, safetensors_bytes(" \t\n{} \r\n ")));
+}
+
+TEST(SafetensorsReader, NamesOtherContent) {
+  expect_refused_file("<!doctype html><html>", "found a text, such as a page that says why not");
+  expect_refused_file(std::string("PK\x03\x04") + std::string(20, '\xff'), "found a zip archive, as PyTorch writes. Rename it");
+}
+
+// As the reference implementation; some writers have nothing to say there.
+TEST(SafetensorsReader, AcceptsMetadataOfNull) {
+  const TemporaryFolder folder;
+  EXPECT_TRUE(open_bytes(folder, safetensors_bytes(R"({"__metadata__":null})")).tensors().empty());
 }
 
 TEST(SafetensorsReader, IgnoresUnknownFields) {

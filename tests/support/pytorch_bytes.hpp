@@ -99,4 +99,26 @@ inline std::string pytorch_bytes(std::string_view pickle, const std::vector<std:
   return zip_bytes(members, zip64);
 }
 
+/// What PyTorch before 1.6 wrote ahead of the objects: magic number, protocol, facts about the system.
+inline std::string legacy_prelude(bool little_endian = true) {
+  return std::string("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.") + "\x80\x02" + p_int(1001) +
+         ".\x80\x02}(" + p_text("protocol_version") + p_int(1001) + p_text("little_endian") +
+         (little_endian ? "\x88" : "\x89") + "u.";
+}
+
+struct LegacyStorage {
+  std::string key;
+  std::uint64_t elements = 0;
+  std::string bytes;
+};
+
+/// A whole file of PyTorch before 1.6.
+inline std::string legacy_pytorch_bytes(std::string_view pickle, const std::vector<LegacyStorage>& storages) {
+  std::string file = legacy_prelude() + std::string(pickle) + "\x80\x02](";
+  for (const LegacyStorage& storage : storages) file += p_text(storage.key);
+  file += "e.";
+  for (const LegacyStorage& storage : storages) file += le(storage.elements, 8) + storage.bytes;
+  return file;
+}
+
 }  // namespace qcqa::testing

@@ -23,7 +23,7 @@ struct GgufFile;
 /// Copies share the maps.
 class Checkpoint {
  public:
-  /// @param path  a folder (index.json before single file, safetensors before pytorch) or a file
+  /// @param path  a folder (which of its files counts is decided as in transformers) or a file
   /// @throws Error(not_found, corrupt, unsupported, io), one message per rule of the format
   [[nodiscard]] static Checkpoint open(const std::filesystem::path& path);
 

@@ -32,12 +32,16 @@ class TensorSlice {
   TensorSlice(const TensorView& tensor, std::uint64_t first, std::uint64_t count);
 
   [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
+  /// Of one that is not empty.
+  [[nodiscard]] const TensorView& tensor() const noexcept { return *tensor_; }
   /// Elements.
   [[nodiscard]] std::size_t size() const noexcept { return static_cast<std::size_t>(count_); }
   [[nodiscard]] Dtype dtype() const noexcept;
   [[nodiscard]] TensorSlice part(std::uint64_t first, std::uint64_t count) const;
 
-  /// The values, exactly (float64 rounds to float32). @throws Error(invalid_argument) unless is_attention_dtype(dtype())
+  /// The values, exactly (float64 rounds to float32).
+  /// @throws Error(invalid_argument) unless is_attention_dtype(dtype()); Error(corrupt) that names the first that is not
+  ///         finite
   void read(std::span<double> out) const;
   void read(std::span<float> out) const;
 

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+namespace qcqa {
+
+// JSON as Python's json module reads and writes it: NaN, Infinity and -Infinity stand where a number may, and what is
+// beyond float64 is infinite. In the document such a value is a floating-point number, so that whoever needs a finite
+// one refuses it, and nobody else minds.
+
+/// As Json::parse, for that, with or without a byte order mark.
+/// @throws nlohmann::json::exception
+[[nodiscard]] nlohmann::json parse_python_json(std::string_view text);
+[[nodiscard]] nlohmann::ordered_json parse_ordered_python_json(std::string_view text);
+
+/// As dump, for that; dump would write null.
+[[nodiscard]] std::string dump_python_json(nlohmann::ordered_json document, int indent);
+
+}  // namespace qcqa
