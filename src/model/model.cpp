@@ -4,10 +4,12 @@
 #include <optional>
 #include <utility>
 
+#include "checkpoint/folder_contents.hpp"
 #include "checkpoint/gguf.hpp"
 #include "checkpoint/json_file.hpp"
 #include "model/float8_source.hpp"
 #include "model/gguf_source.hpp"
+#include "model/quantised.hpp"
 #include "qcqa/support/error.hpp"
 #include "qcqa/support/limits.hpp"
 
@@ -189,10 +191,13 @@ Model Model::open(const fs::path& path) {
   const fs::path config_file = path / "config.json";
   if (!fs::exists(config_file, ignored)) {
     if (const auto file = only_gguf_in(path)) return open_gguf(*file, {"the folder's model is " + file->filename().string()});
+    refuse_folder(path, FolderLacks::config);
   }
   ordered_json config = read_config(config_file);
   const Architecture& architecture = find_architecture(config, config_file);
-  return Model(path, std::move(config), architecture, Checkpoint::open(path), nullptr);
+  Checkpoint checkpoint = Checkpoint::open(path);
+  refuse_quantised(config, checkpoint, config_file);
+  return Model(path, std::move(config), architecture, std::move(checkpoint), nullptr);
 }
 
 Model Model::open_gguf(const fs::path& file, std::vector<std::string> notes) {
