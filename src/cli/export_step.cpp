@@ -1,5 +1,6 @@
 #include "cli/export_step.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "checkpoint/gguf.hpp"
@@ -44,6 +45,17 @@ void print_way_back(const Model& model, const ExportOptions& options, const std:
   }
 }
 
+void print_left_out(const ExportSummary& summary) {
+  static constexpr std::size_t kShown = 6;
+  if (summary.left_out.empty()) return;
+  std::string names;
+  for (std::size_t i = 0; i < std::min(kShown, summary.left_out.size()); ++i) {
+    names += (names.empty() ? "" : ", ") + summary.left_out[i];
+  }
+  if (summary.left_out.size() > kShown) names += " and " + std::to_string(summary.left_out.size() - kShown) + " more";
+  std::printf("Not copied, since it is not part of the converted model: %s\n", names.c_str());
+}
+
 void print_preview(const Model& model, const ExportSummary& summary, Report& report) {
   std::printf("%s\n%s\n", report_tables(report, {"plan"}).c_str(), kv_change(summary).c_str());
   print_cost_of_shape(model, summary);
@@ -51,6 +63,7 @@ void print_preview(const Model& model, const ExportSummary& summary, Report& rep
               human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(), summary.shards,
               human_bytes(static_cast<double>(summary.file_bytes)).c_str(),
               human_bytes(static_cast<double>(summary.tensor_bytes_before)).c_str());
+  print_left_out(summary);
   std::printf("Needs %s of free disk and about %s of memory above the mapped input. Nothing was written (--dry-run).\n",
               human_bytes(static_cast<double>(summary.file_bytes)).c_str(),
               human_bytes(static_cast<double>(summary.buffer_bytes)).c_str());
@@ -84,6 +97,7 @@ ExportOptions export_step(const Model& model, const Plan& plan, Report report, c
               human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(), console.seconds());
   print_cost_of_shape(model, summary);
   print_way_back(model, options, flags.output);
+  print_left_out(summary);
   if (options.layout == Layout::expanded) {
     std::printf(
         "Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");

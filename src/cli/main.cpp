@@ -1,5 +1,7 @@
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <string_view>
 
 #include "cli/commands.hpp"
 #include "cli/console.hpp"
@@ -68,6 +70,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return cli::print_error("out of memory.", cli::kIo);
   } catch (const std::exception& error) {
-    return cli::print_error((std::string("unexpected: ") + error.what()).c_str(), cli::kBug);
+    const std::string_view what = error.what();  // LibTorch adds a backtrace
+    return cli::print_error(("unexpected: " + std::string(what.substr(0, what.find('\n')))).c_str(), cli::kBug);
   }
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <numeric>
 
 #include "evaluate/summary.hpp"
@@ -109,6 +110,12 @@ class WorkMeter {
   std::int64_t before_ = 0;
 };
 
+/// Weights and layers have been looked at before; the last product can overflow all the same.
+void require_finite_loss(const Transformer& transformer, double loss) {
+  if (std::isfinite(loss)) return;
+  throw Error(ErrorKind::unsupported, transformer.model().path().string(), "logits must be finite", "not a number");
+}
+
 class Evaluator {
  public:
   Evaluator(Transformer& model, Transformer* reference, std::span<const TokenWindow> windows)
@@ -166,7 +173,11 @@ class Evaluator {
                         scores.begin() + static_cast<std::ptrdiff_t>(begin));
       progress.add(static_cast<std::int64_t>(some.size()));
     });
-    for (std::size_t i = 0; i < predictions.size(); ++i) scores_[predictions[i].window].push_back(scores[i]);
+    for (std::size_t i = 0; i < predictions.size(); ++i) {
+      require_finite_loss(model_, scores[i].loss);
+      if (reference_) require_finite_loss(*reference_, scores[i].reference_loss);
+      scores_[predictions[i].window].push_back(scores[i]);
+    }
   }
 
   Transformer& model_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "checkpoint/python_json.hpp"
+#include "checkpoint/weight_files.hpp"
 #include "export/layout.hpp"
 #include "export/side_files.hpp"
 #include "export/tensor_producer.hpp"
@@ -63,7 +65,9 @@ ExportSummary summarise(const Model& model, const Blueprint& blueprint, const Ex
     const ShardPlan shards = plan_shards(specs_of(blueprint.tensors), options.writer);
     summary.shards = static_cast<int>(shards.shards.size());
     summary.file_bytes += shards.total_file_bytes;
-    for (const fs::path& file : side_files(model.path())) summary.file_bytes += fs::file_size(file);
+    SideFiles files = side_files(model);
+    for (const fs::path& file : files.copied) summary.file_bytes += fs::file_size(model.path() / file);
+    summary.left_out = std::move(files.left_out);
   }
   for (const auto& [name, content] : blueprint.files) summary.file_bytes += content.size();
   summary.buffer_bytes = kExportBufferBytes;
@@ -104,8 +108,9 @@ void require_read_back(const fs::path& file, const Blueprint& blueprint) {
 
 void copy_side_file(const fs::path& from, const fs::path& to) {
   std::error_code error;
+  fs::create_directories(to.parent_path(), error);
   fs::copy_file(from, to, error);
-  if (error) throw Error(ErrorKind::io, to.string(), "cannot be written", error.message());
+  if (error) throw Error(ErrorKind::io, to.string(), "cannot be copied from " + from.string(), error.message());
   fs::permissions(to, fs::perms::owner_write, fs::perm_options::add, error);  // sources may be read-only
 }
 
@@ -174,8 +179,10 @@ ExportSummary export_model(const Model& model, const Plan& plan, const ExportOpt
   if (options.format == Format::gguf) {
     require_read_back(folder.path() / kGgufFile, blueprint);
   } else {
-    for (const fs::path& file : side_files(model.path())) copy_side_file(file, folder.path() / file.filename());
-    write_file_atomically(folder.path() / "config.json", blueprint.config.dump(2) + "\n");
+    for (const fs::path& file : side_files(model).copied) copy_side_file(model.path() / file, folder.path() / file);
+    nlohmann::ordered_json config = blueprint.config;
+    config.erase(kWeightFileKey);  // these weights have their usual name
+    write_file_atomically(folder.path() / "config.json", dump_python_json(std::move(config), 2) + "\n");
   }
   for (const auto& [name, content] : blueprint.files) write_file_atomically(folder.path() / name, content);
   write_file_atomically(folder.path() / "README.md", model_card(model, plan, options, summary));

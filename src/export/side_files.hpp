@@ -8,10 +8,15 @@
 
 namespace qcqa {
 
-/// Files of the model folder that belong to the model whatever its weights are: tokenizer, generation settings,
-/// licence, remote code, ... Not: weights in any format, config.json, the README (the new one keeps its text), hidden
-/// files, folders.
-[[nodiscard]] std::vector<std::filesystem::path> side_files(const std::filesystem::path& folder);
+/// The files of a model's folder beside its weights, config.json and README (which are written anew) and hidden files.
+struct SideFiles {
+  /// What belongs to the model whatever its weights are: tokenizer and its templates, generation settings, licence, remote
+  /// code, ... Relative to the folder.
+  std::vector<std::filesystem::path> copied;
+  /// What belongs to the old weights or to nobody: other formats of them, what describes them, folders.
+  std::vector<std::string> left_out;
+};
+[[nodiscard]] SideFiles side_files(const Model& model);
 
 /// README.md of the converted model: what it is, how it was made, what it saves.
 [[nodiscard]] std::string model_card(const Model& model, const Plan& plan, const ExportOptions& options,

@@ -1,16 +1,21 @@
 #include "export/tensor_producer.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 
+#include "checkpoint/finite.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/merge/mean.hpp"
+#include "qcqa/support/error.hpp"
 #include "support/parallel.hpp"
 
 namespace qcqa {
 namespace {
 
 std::size_t size_of(Dtype dtype) { return static_cast<std::size_t>(dtype_bits(dtype) / 8); }
+
+[[noreturn]] void refuse_output(const OutputTensor& tensor);
 
 struct Output {
   const OutputTensor& tensor;
@@ -19,6 +24,7 @@ struct Output {
   std::uint64_t written = 0;
 
   /// Writes `units` pieces of `unit_bytes` each, as many at a time as the buffer holds; fill(unit, out) forms one.
+  /// Every one is looked at once more while it is in the cache: nothing is written that is not finite.
   void write_units(std::size_t units, std::size_t unit_bytes,
                    const std::function<void(std::size_t, std::span<std::byte>)>& fill) {
     const std::size_t batch = std::clamp<std::size_t>(kExportBufferBytes / std::max<std::size_t>(unit_bytes, 1), 1,
@@ -26,8 +32,13 @@ struct Output {
     buffer.resize(std::max(buffer.size(), batch * unit_bytes));
     for (std::size_t begin = 0; begin < units; begin += batch) {
       const std::size_t count = std::min(batch, units - begin);
-      parallel_for(count,
-                   [&](std::size_t i) { fill(begin + i, std::span(buffer).subspan(i * unit_bytes, unit_bytes)); });
+      std::atomic<bool> finite = true;
+      parallel_for(count, [&](std::size_t i) {
+        const auto unit = std::span(buffer).subspan(i * unit_bytes, unit_bytes);
+        fill(begin + i, unit);
+        if (!all_finite(unit, tensor.spec.dtype)) finite = false;
+      });
+      if (!finite && !is_computed_buffer(tensor.spec.name)) refuse_output(tensor);
       writer.write(tensor.spec.name, std::span<const std::byte>(buffer).first(count * unit_bytes), written);
       written += count * unit_bytes;
     }
@@ -143,6 +154,74 @@ void write_values(Output& output) {
       [&](std::size_t, std::span<std::byte> out) { encode(output.tensor.values, output.tensor.spec.dtype, out); });
 }
 
+void form(Output& output) {
+  switch (output.tensor.kind) {
+    case OutputTensor::Kind::heads:
+      return write_heads(output);
+    case OutputTensor::Kind::columns:
+      return write_columns(output);
+    case OutputTensor::Kind::ranges:
+      return write_ranges(output);
+    case OutputTensor::Kind::values:
+      return write_values(output);
+    case OutputTensor::Kind::copy:
+      return output.write_converted(output.tensor.source->all());
+  }
+}
+
+std::vector<const TensorView*> sources_of(const OutputTensor& tensor) {
+  std::vector<const TensorView*> sources;
+  if (tensor.source) sources.push_back(tensor.source);
+  for (const RowRange& range : tensor.ranges) {
+    if (range.source) sources.push_back(range.source);
+  }
+  if (tensor.kind != OutputTensor::Kind::heads) return sources;
+  for (const auto* heads : {&tensor.layer->query, &tensor.layer->key, &tensor.layer->value}) {
+    for (const HeadRows& head : *heads) {
+      if (const TensorSlice& slice = slice_of(head, tensor.bias); !slice.empty()) sources.push_back(&slice.tensor());
+    }
+  }
+  std::ranges::sort(sources);
+  sources.erase(std::ranges::unique(sources).begin(), sources.end());
+  return sources;
+}
+
+/// Takes an output tensor in float64 and looks for the value that its own type cannot hold.
+class OverflowFinder final : public TensorSink {
+ public:
+  explicit OverflowFinder(const TensorSpec& spec) : spec_(spec) {}
+
+  void write(std::string_view, std::span<const std::byte> bytes, std::uint64_t offset) override {
+    std::vector<double> values(bytes.size() / sizeof(double));
+    decode(bytes, Dtype::f64, values);
+    std::vector<std::byte> packed(values.size() * size_of(spec_.dtype));
+    encode(values, spec_.dtype, packed);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (all_finite(std::span(packed).subspan(i * size_of(spec_.dtype), size_of(spec_.dtype)), spec_.dtype)) continue;
+      throw Error(ErrorKind::unsupported, spec_.name, "must fit into " + std::string(dtype_name(spec_.dtype)),
+                  value_in_words(values[i]) + " at " + element_place(spec_.shape, offset / sizeof(double) + i),
+                  "Write another type: --dtype bf16 or f32.");
+    }
+  }
+  void copy(std::string_view, const TensorView&) override {}
+  void finish() override {}
+
+ private:
+  const TensorSpec& spec_;
+};
+
+/// Says why a tensor cannot be written: the input is not finite, or the type is too narrow for it.
+void refuse_output(const OutputTensor& tensor) {
+  for (const TensorView* source : sources_of(tensor)) require_finite(*source);
+  OutputTensor wide = tensor;
+  wide.spec.dtype = Dtype::f64;
+  OverflowFinder finder(tensor.spec);
+  std::vector<std::byte> buffer;
+  Output output{wide, finder, buffer};
+  form(output);
+  throw Error(ErrorKind::internal, tensor.spec.name, "must be finite");
+}
+
 // Mapped pages count as this process's memory until they are let go.
 void let_go(const OutputTensor& tensor) {
   if (tensor.source) Checkpoint::done_with(tensor.source->stored);
@@ -158,27 +237,13 @@ void let_go(const OutputTensor& tensor) {
 }  // namespace
 
 void write_tensor(const OutputTensor& tensor, TensorSink& writer, std::vector<std::byte>& buffer) {
-  Output output{tensor, writer, buffer};
-  switch (tensor.kind) {
-    case OutputTensor::Kind::heads:
-      write_heads(output);
-      break;
-    case OutputTensor::Kind::columns:
-      write_columns(output);
-      break;
-    case OutputTensor::Kind::ranges:
-      write_ranges(output);
-      break;
-    case OutputTensor::Kind::values:
-      write_values(output);
-      break;
-    case OutputTensor::Kind::copy:
-      if ((tensor.source->dtype == tensor.spec.dtype || tensor.source->stored_as == tensor.spec.dtype) &&
-          tensor.shift == 0) {
-        writer.copy(tensor.spec.name, *tensor.source);
-      } else {
-        output.write_converted(tensor.source->all());
-      }
+  if (tensor.kind == OutputTensor::Kind::copy && tensor.source->dtype == tensor.spec.dtype && tensor.shift == 0) {
+    // Reading the pages first costs memory bandwidth only: the system copies them from there.
+    if (!is_computed_buffer(tensor.source->name)) require_finite(*tensor.source);
+    writer.copy(tensor.spec.name, *tensor.source);
+  } else {
+    Output output{tensor, writer, buffer};
+    form(output);
   }
   let_go(tensor);
 }

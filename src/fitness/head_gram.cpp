@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "checkpoint/finite.hpp"
 #include "fitness/gram_cuda.hpp"
 #include "fitness/gram_kernel.hpp"
 #include "qcqa/support/error.hpp"
@@ -58,11 +59,13 @@ HeadGram gram_on_cpu(const AttentionLayer& layer) {
   return gram;
 }
 
-void require_finite(const AttentionLayer& layer, const char* what, const std::vector<double>& gram) {
-  for (int head = 0; head < layer.kv_heads; ++head) {
-    if (std::isfinite(gram[static_cast<std::size_t>(head) * static_cast<std::size_t>(layer.kv_heads + 1)])) continue;
-    throw Error(ErrorKind::corrupt, "layer " + std::to_string(layer.layer) + ", " + what + " head " + std::to_string(head),
-                "attention weights must be finite", "NaN or infinity", "The checkpoint is damaged; download it again.");
+void require_finite_gram(const std::vector<HeadRows>& heads, const std::vector<double>& gram) {
+  for (std::size_t head = 0; head < heads.size(); ++head) {
+    if (std::isfinite(gram[head * (heads.size() + 1)])) continue;
+    require_finite(heads[head].weight.tensor());
+    if (!heads[head].bias.empty()) require_finite(heads[head].bias.tensor());
+    throw Error(ErrorKind::unsupported, heads[head].weight.tensor().name, "squares of the weights must fit into float64",
+                "an overflow");
   }
 }
 
@@ -70,8 +73,8 @@ void require_finite(const AttentionLayer& layer, const char* what, const std::ve
 
 HeadGram compute_head_gram(const AttentionLayer& layer, const Device& device) {
   HeadGram gram = device.kind == Device::Kind::cuda ? gram_on_cuda(layer, device) : gram_on_cpu(layer);
-  require_finite(layer, "key", gram.k);
-  require_finite(layer, "value", gram.v);
+  require_finite_gram(layer.key, gram.k);
+  require_finite_gram(layer.value, gram.v);
   return gram;
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "forward/batch.hpp"
 #include "forward/for_each_batch.hpp"
@@ -93,8 +94,18 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
       rows.copy_(run_layer(weights, spec_, batch.rotary, own_sequences, rows));
       meter.add(batch.rows);
     });
+    require_finite_hidden(hidden, layer);
   }
   return final_norm(hidden);
+}
+
+void Transformer::require_finite_hidden(const at::Tensor& hidden, int layer) const {
+  // The sum alone could overflow.
+  if (std::isfinite(hidden.sum(at::kFloat).item<float>()) || at::isfinite(hidden).all().item<bool>()) return;
+  throw Error(ErrorKind::unsupported, model_->path().string() + ": layer " + std::to_string(layer),
+              "what a layer computes must be finite", "not a number, from weights that all are",
+              runtime_.type == at::kFloat ? "Its weights are too large for float32: take another checkpoint."
+                                           : "Use --compute f32.");
 }
 
 at::Tensor Transformer::final_norm(const at::Tensor& hidden) const { return apply_norm(hidden, final_norm_, spec_); }

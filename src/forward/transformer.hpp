@@ -36,6 +36,9 @@ class Transformer {
   [[nodiscard]] at::Tensor run(std::span<const std::span<const std::int32_t>> sequences,
                                const ForwardProgress& progress = {}) const;
 
+  /// Throws Error(unsupported) unless the hidden states that this layer gave are finite.
+  void require_finite_hidden(const at::Tensor& hidden, int layer) const;
+
   /// What run() applies after the last layer.
   [[nodiscard]] at::Tensor final_norm(const at::Tensor& hidden) const;
 

@@ -78,6 +78,7 @@ void LayerStreams::advance(const LayerWeights& weights, int layer, at::Tensor hi
     hidden.narrow(0, batch.first_row, batch.rows).copy_(run(weights, layer, batch, rows(hidden, batch)));
     progress.add(batch.rows);
   });
+  transformer_->require_finite_hidden(hidden, layer);
 }
 
 }  // namespace qcqa

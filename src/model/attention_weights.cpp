@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "checkpoint/finite.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
+#include "qcqa/support/error.hpp"
 #include "support/parallel.hpp"
 
 namespace qcqa {
@@ -46,6 +48,17 @@ at::Tensor projection_rows(const Projection& projection, const AttentionWeights&
   return at::cat(rows);
 }
 
+/// What was made of finite weights can still be too large for their type.
+[[noreturn]] void refuse_overflow(const TensorBytes& tensor, std::span<const double> values) {
+  const std::size_t size = tensor.bytes.size() / values.size();
+  std::size_t i = 0;
+  while (i + 1 < values.size() && all_finite(std::span(tensor.bytes).subspan(i * size, size), tensor.dtype)) ++i;
+  throw Error(ErrorKind::unsupported, tensor.name,
+              "merged weights must fit into the checkpoint's type, " + std::string(dtype_name(tensor.dtype)),
+              value_in_words(values[i]) + " at " + element_place(tensor.shape, i),
+              "Take another --merge, or convert a copy of the checkpoint in bfloat16 or float32.");
+}
+
 }  // namespace
 
 AttentionWeights read_attention_weights(const AttentionLayer& layer) {
@@ -64,7 +77,9 @@ TensorBytes tensor_bytes(std::string name, const at::Tensor& values, Dtype dtype
   const at::Tensor packed = values.to(kDouble).contiguous();
   TensorBytes out{std::move(name), dtype, values.sizes().vec(), {}};
   out.bytes.resize(static_cast<std::size_t>(values.numel()) * static_cast<std::size_t>(dtype_bits(dtype) / 8));
-  encode(std::span<const double>(values_of(packed)), dtype, out.bytes);
+  const std::span<const double> numbers = values_of(packed);
+  encode(numbers, dtype, out.bytes);
+  if (!all_finite(out.bytes, dtype)) refuse_overflow(out, numbers);
   return out;
 }
 

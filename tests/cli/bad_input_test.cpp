@@ -179,8 +179,8 @@ TEST_F(BadInput, NotANumberWeights) {
   write_pico_model(at("nan"), {.adjust = [](const std::string& name, std::size_t i, double value) {
                      return name == "model.layers.1.self_attn.k_proj.weight" && i == 3 ? std::numeric_limits<double>::quiet_NaN() : value;
                    }});
-  fails({"search", at("nan"), "-o", at("r.json")}, 2, "layer 1, key head 0");
-  fails({"convert", at("nan"), "--groups", "2", "-o", at("out")}, 2, "layer 1, key head 0");
+  fails({"search", at("nan"), "-o", at("r.json")}, 2, "model.layers.1.self_attn.k_proj.weight: weights must be finite");
+  fails({"convert", at("nan"), "--groups", "2", "-o", at("out")}, 2, "model.layers.1.self_attn.k_proj.weight: weights must be finite");
 }
 
 TEST_F(BadInput, ReportOfAnotherModel) {

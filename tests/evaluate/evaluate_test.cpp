@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
@@ -55,6 +57,38 @@ TEST_F(Evaluate, ModelDoesNotDifferFromItself) {
   EXPECT_EQ(evaluation.reference->top1_agreement, 1);
   EXPECT_EQ(evaluation.reference->difference_error, 0);
   EXPECT_EQ(evaluation.kv_bytes_per_token, model_->kv_bytes_per_token());
+}
+
+/// The model with other values in the tensors whose names end like this.
+Model spoiled(const TemporaryFolder& folder, std::string_view end, double value) {
+  std::filesystem::remove_all(folder / "spoiled");
+  write_pico_model(folder / "spoiled", {.query_heads = 4,
+                                        .kv_heads = 4,
+                                        .head_dim = 4,
+                                        .mlp_size = 10,
+                                        .vocabulary = 20,
+                                        .adjust = [&](const std::string& name, std::size_t i, double own) {
+                                          return name.ends_with(end) && i % 7 == 3 ? value : own;
+                                        }});
+  return Model::open(folder / "spoiled");
+}
+
+TEST_F(Evaluate, RefusesWeightsThatAreNotNumbers) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const char* name : {"model.layers.0.self_attn.q_proj.weight", "model.layers.1.mlp.down_proj.weight",
+                           "model.layers.0.input_layernorm.weight", "lm_head.weight"}) {
+    const Model other = spoiled(folder_, name, nan);
+    const std::string why = std::string(name) + ": weights must be finite; found not a number";
+    const std::vector<TokenWindow> windows{{a_, 1, 0}};
+    expect_error(ErrorKind::corrupt, why, [&] { (void)evaluate(other, nullptr, windows, {}); });
+    expect_error(ErrorKind::corrupt, why, [&] { (void)evaluate(*model_, &other, windows, {}); });
+  }
+}
+
+TEST_F(Evaluate, NamesTheLayerThatOverflows) {
+  const Model other = spoiled(folder_, "layers.1.mlp.up_proj.weight", 3e38);
+  expect_error(ErrorKind::unsupported, "layer 1: what a layer computes must be finite",
+               [&] { (void)evaluate(other, nullptr, std::vector<TokenWindow>{{a_, 1, 0}}, {}); });
 }
 
 TEST_F(Evaluate, PlansCanBeEvaluatedBeforeTheyAreWritten) {

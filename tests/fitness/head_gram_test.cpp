@@ -126,7 +126,7 @@ TEST(HeadGram, IdenticalHeadsCostExactlyNothing) {
   EXPECT_EQ(grouping_cost(cost, Grouping::contiguous(4, 1)), 0.0);
 }
 
-TEST(HeadGram, NotANumberNamesLayerAndHead) {
+TEST(HeadGram, NotANumberNamesTheTensor) {
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     const TemporaryFolder folder;
     write_pico_model(folder.path(), {.adjust = [bad](const std::string& name, std::size_t i, double value) {
@@ -134,7 +134,7 @@ TEST(HeadGram, NotANumberNamesLayerAndHead) {
                      }});
     const Model model = Model::open(folder.path());
     EXPECT_NO_THROW((void)compute_head_gram(model.layers()[0]));
-    expect_error(ErrorKind::corrupt, "layer 1, value head 2: attention weights must be finite",
+    expect_error(ErrorKind::corrupt, "model.layers.1.self_attn.v_proj.weight: weights must be finite",
                  [&] { (void)compute_head_gram(model.layers()[1]); });
   }
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <random>
 
@@ -91,6 +92,32 @@ TEST_F(MergeModel, EveryKindMakesTheMembersOfAGroupEqual) {
       for (const auto* heads : {&layer.key, &layer.value}) {
         EXPECT_TRUE(values_of((*heads)[0].weight) == values_of((*heads)[1].weight)) << merge_kind_name(kind);
         EXPECT_FALSE(values_of((*heads)[1].weight) == values_of((*heads)[2].weight)) << merge_kind_name(kind);
+      }
+    }
+  }
+}
+
+TEST_F(MergeModel, EveryKindRefusesWeightsThatAreNotNumbers) {
+  for (const char* name : {"model.layers.1.self_attn.k_proj.weight", "model.layers.0.self_attn.q_proj.weight"}) {
+    std::filesystem::remove_all(folder_ / "spoiled");
+    write_pico_model(folder_ / "spoiled", {.layers = 2,
+                                           .query_heads = 4,
+                                           .kv_heads = 4,
+                                           .head_dim = 8,
+                                           .mlp_size = 48,
+                                           .vocabulary = kVocabulary,
+                                           .adjust = [&](const std::string& tensor, std::size_t i, double own) {
+                                             return tensor == name && i == 5 ? std::nan("") : own;
+                                           }});
+    const Model spoiled = Model::open(folder_ / "spoiled");
+    for (const MergeKind kind : {MergeKind::first, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace,
+                                 MergeKind::reconstruct}) {
+      for (const bool calibrated : {false, true}) {
+        if (!calibrated && needs_calibration(kind)) continue;
+        const auto sequences = calibrated ? calibration() : std::vector<std::span<const std::int32_t>>();
+        expect_error(ErrorKind::corrupt, std::string(name) + ": weights must be finite; found not a number", [&] {
+          (void)merge_model(spoiled, pairs(), sequences, options(kind), folder_ / "scratch");
+        });
       }
     }
   }

@@ -82,6 +82,7 @@ struct ExportSummary {
   int query_heads_before = 0, query_heads_after = 0;  ///< over all layers; more after than before: padding
   std::int64_t padding_parameters = 0;                ///< zeros that stand for no weight of the input
   std::string written_as{};                           ///< the model class, when it is not the input's own
+  std::vector<std::string> left_out{};                ///< files of the model's folder that are not in the output
 };
 
 /// What padding costs, in one line; empty without padding.

@@ -17,7 +17,7 @@ struct HeadGram {
 
 /// Reads the layer's key and value bytes once; products and sums in float64. The result does not depend on the number of
 /// OpenMP threads. On CUDA the products are float64 as well.
-/// @throws Error(corrupt) naming the layer when a weight is NaN or infinite
+/// @throws Error(corrupt) naming the tensor when a weight is NaN or infinite
 [[nodiscard]] HeadGram compute_head_gram(const AttentionLayer& layer, const Device& device = {});
 
 /// The weight-sharing error as a group cost: squared distances follow from inner products.
