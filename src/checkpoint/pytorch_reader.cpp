@@ -1,5 +1,6 @@
 #include "checkpoint/pytorch_reader.hpp"
 
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,8 +47,9 @@ class TensorMaker {
                   std::to_string(reach) + " elements at " + std::to_string(tensor.offset) +
                       " of " + std::to_string(tensor.storage.count));
     }
-    if (!checked_multiply(elements, element_bytes))
-      throw Error(ErrorKind::corrupt, where, "the size of a tensor must fit in 64 bits");
+    const auto size = checked_multiply(elements, element_bytes);
+    if (!size || *size > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+      throw Error(ErrorKind::corrupt, where, "the size of a tensor must fit in 63 bits");
     // No overflow from here on: the storage holds *end elements after its part's first.
     const std::uint64_t first = tensor.storage.first + tensor.offset;
     const auto bytes = storage.subspan(static_cast<std::size_t>(first * element_bytes),

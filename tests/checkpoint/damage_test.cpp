@@ -20,6 +20,9 @@ bool opens(const std::filesystem::path& file) {
     unsigned sum = 0;
     for (const TensorView& view : checkpoint.tensors()) {
       for (const std::byte byte : view.stored) sum += static_cast<unsigned>(byte);
+      if (!view.derived || view.element_count() > 4096) continue;
+      std::vector<std::byte> made;
+      for (const std::byte byte : view.all().bytes(made)) sum += static_cast<unsigned>(byte);
     }
     EXPECT_LT(sum, 1u << 30);
     return true;
@@ -72,7 +75,8 @@ std::string small_pytorch_file(Container container) {
   using namespace testing;
   const std::string entries =
       p_text("w") + p_tensor(p_storage("FloatStorage", "0", 4), 0, {2, 2}, {2, 1}) + "q\x07" +
-      p_text("v") + "h\x07" + p_text("b") + p_tensor(p_storage("HalfStorage", "1", 3), 1, {2}, {1});
+      p_text("v") + "h\x07" + p_text("t") + p_tensor(p_storage("FloatStorage", "0", 4), 0, {2, 2}, {1, 2}) +
+      p_text("b") + p_tensor(p_storage("HalfStorage", "1", 3), 1, {2}, {1});
   if (container == Container::legacy) {
     return legacy_pytorch_bytes(p_state_dict(entries), {{"0", 4, "0123456789abcdef"}, {"1", 3, "xxyyzz"}});
   }
