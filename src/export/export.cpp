@@ -11,6 +11,7 @@
 #include "export/tensor_producer.hpp"
 #include "qcqa/support/error.hpp"
 #include "text/gguf_tokenizer_files.hpp"
+#include "text/portable_tokenizer.hpp"
 
 namespace qcqa {
 namespace {
@@ -89,16 +90,40 @@ ExportSummary summarise(const Model& model, const Blueprint& blueprint, const Ex
   return summary;
 }
 
+void add_tokenizer(const nlohmann::json& tokenizer, const nlohmann::json& config, Blueprint& blueprint) {
+  blueprint.files.emplace_back("tokenizer.json", tokenizer.dump(2) + "\n");
+  blueprint.files.emplace_back("tokenizer_config.json", config.dump(2) + "\n");
+}
+
+/// The model's type says how its tokenizer is read; where the output has another, the files say all themselves.
+void keep_tokenizer(const Model& model, Blueprint& blueprint) {
+  const auto before = model.config().find("model_type");
+  const nlohmann::ordered_json& config = blueprint.config;
+  const auto after = config.find("model_type");
+  if (after == config.end() || (before != model.config().end() && *before == *after)) return;
+  try {
+    const auto files = tokenizer_beside(model.path(), after->get<std::string>());
+    if (!files) return;
+    add_tokenizer(files->tokenizer, files->config, blueprint);
+    blueprint.notes.emplace_back(
+        "the output's model type reads tokenizers otherwise than the input's, so tokenizer.json and "
+        "tokenizer_config.json are written anew, for the same ids");
+  } catch (const Error& error) {  // the weights are right all the same
+    blueprint.notes.push_back("the output's model type may read the tokenizer otherwise than the input's: " +
+                              std::string(error.what()));
+  }
+}
+
 /// A GGUF file holds its tokenizer itself; a folder has it in files.
 void add_made_files(const Model& model, Format format, Blueprint& blueprint) {
-  if (!model.gguf() || format == Format::gguf) return;
+  if (format == Format::gguf) return;
+  if (!model.gguf()) return keep_tokenizer(model, blueprint);
   if (!has_vocabulary(*model.gguf())) {
     blueprint.notes.emplace_back("the GGUF file has no vocabulary, so the folder has no tokenizer");
     return;
   }
   const GgufTokenizerFiles files = gguf_tokenizer_files(*model.gguf());
-  blueprint.files.emplace_back("tokenizer.json", files.tokenizer.dump(2) + "\n");
-  blueprint.files.emplace_back("tokenizer_config.json", files.config.dump(2) + "\n");
+  add_tokenizer(files.tokenizer, files.config, blueprint);
 }
 
 std::unique_ptr<TensorSink> open_writer(const fs::path& folder, const Blueprint& blueprint,

@@ -45,6 +45,22 @@ AddedToken read_token(const JsonView& value) {
   return AddedToken::read(value);
 }
 
+/// @param config  tokenizer_config.json  @param model  config.json
+const TokenizerClass& choose_class(const json& config, const json& tokenizer_json, const json& model) {
+  TokenizerClassHints hints;
+  hints.model_type = text_of(model, "model_type").value_or("");
+  hints.model_config = text_of(model, "tokenizer_class");
+  hints.declared = text_of(config, "tokenizer_class");
+  const auto code = config.find("auto_map");
+  hints.has_code = code != config.end() && (code->is_array() || code->contains("AutoTokenizer"));
+  // Of the whole file, as transformers looks for the word.
+  for (const char* part : {"normalizer", "pre_tokenizer", "post_processor", "decoder"}) {
+    if (const auto it = tokenizer_json.find(part); it != tokenizer_json.end())
+      hints.is_byte_level = hints.is_byte_level || mentions_byte_level(*it);
+  }
+  return choose_tokenizer_class(hints);
+}
+
 class Reader {
  public:
   Reader(const fs::path& folder, const json& tokenizer_json) : folder_(folder), tokenizer_json_(tokenizer_json) {}
@@ -53,7 +69,7 @@ class Reader {
     settings_.config = config ? std::move(*config) : read_object(folder_ / "tokenizer_config.json");
     settings_.config_where = (folder_ / "tokenizer_config.json").string() + ":";
     values_ = settings_.config;
-    settings_.tokenizer_class = choose_class();
+    settings_.tokenizer_class = choose_class(values_, tokenizer_json_, read_object(folder_ / "config.json"));
     read_added_tokens();
     read_extra();
     read_names();
@@ -64,22 +80,6 @@ class Reader {
  private:
   [[nodiscard]] JsonView view(const json& document, const char* file) const {
     return {document, (folder_ / file).string() + ":"};
-  }
-
-  const TokenizerClass& choose_class() const {
-    const json model = read_object(folder_ / "config.json");
-    TokenizerClassHints hints;
-    hints.model_type = text_of(model, "model_type").value_or("");
-    hints.model_config = text_of(model, "tokenizer_class");
-    hints.declared = text_of(values_, "tokenizer_class");
-    const auto code = values_.find("auto_map");
-    hints.has_code = code != values_.end() && (code->is_array() || code->contains("AutoTokenizer"));
-    // Of the whole file, as transformers looks for the word.
-    for (const char* part : {"normalizer", "pre_tokenizer", "post_processor", "decoder"}) {
-      if (const auto it = tokenizer_json_.find(part); it != tokenizer_json_.end())
-        hints.is_byte_level = hints.is_byte_level || mentions_byte_level(*it);
-    }
-    return choose_tokenizer_class(hints);
   }
 
   using ById = std::map<std::int64_t, AddedToken>;
@@ -256,6 +256,10 @@ void TokenizerSettings::offer(std::string_view key, const std::string& content) 
 TokenizerSettings read_tokenizer_settings(const fs::path& folder, const json& tokenizer_json,
                                           std::optional<json> config) {
   return Reader(folder, tokenizer_json).run(std::move(config));
+}
+
+const TokenizerClass& tokenizer_class_of(const fs::path& folder, const json& tokenizer_json, const json& model) {
+  return choose_class(read_object(folder / "tokenizer_config.json"), tokenizer_json, model);
 }
 
 }  // namespace qcqa

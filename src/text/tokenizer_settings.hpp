@@ -43,6 +43,10 @@ struct TokenizerSettings {
   void offer(std::string_view key, const std::string& content);
 };
 
+/// The class that reads the tokenizer of a folder beside a model with this config.json.
+[[nodiscard]] const TokenizerClass& tokenizer_class_of(const std::filesystem::path& folder,
+                                                       const nlohmann::json& tokenizer_json, const nlohmann::json& model);
+
 /// @param tokenizer_json  its document, or null
 /// @param config          tokenizer_config.json, where that is no file of the folder
 /// @throws Error(corrupt)

@@ -1,4 +1,5 @@
-"""What a GGUF file says of text is what AutoTokenizer makes of the source: vocabulary, types of tokens, special ids, templates."""
+"""What is written of a tokenizer is what AutoTokenizer makes of the source: the vocabulary of a GGUF file with its types of tokens,
+special ids and templates, and the files beside a model whose type is not the source's."""
 
 import warnings
 
@@ -7,6 +8,7 @@ import pytest
 
 import serving
 import tokenizer_folders as folders
+import tokenizer_models
 from architectures import Variant, family
 
 KINDS = [folders.llama_added_tokens_json, folders.llama_added_tokens_decoder, folders.llama_extra_special,
@@ -71,3 +73,20 @@ def test_special_ids_are_those_of_the_gguf_package(convert):
     for key, value in special.add_special_token.items():
         assert fields[f"tokenizer.ggml.add_{key}_token"] == value
     assert fields["tokenizer.chat_template"] == special.chat_template
+
+
+@pytest.mark.parametrize("kind,name,plan,options", [
+    (folders.llama_legacy, "llama", "unequal", ()),  # written as mistral, which takes any head count
+    (folders.llama_added_tokens_decoder, "llama", "unequal", ()),
+    (folders.qwen2_class_over_json, "qwen2", "per-layer", ("--layout", "remote-code")),
+    (folders.gpt_neox_files, "starcoder2", "per-layer", ("--layout", "remote-code"))],
+    ids=lambda value: getattr(value, "__name__", None))
+def test_another_model_type_reads_the_same_ids(kind, name, plan, options, qcqa, built, tmp_path):
+    extra = (("vocab_size", 512), ("attention_bias", False)) if name == "llama" else (("vocab_size", 512),)
+    source = serving.without_tokenizer(built(Variant(family(name), extra=extra)), tmp_path / "in")
+    kind(source)
+    serving.convert(qcqa, source, tmp_path / "out", plan, *options)
+    before, after = auto_tokenizer(source), auto_tokenizer(tmp_path / "out")
+    for text in folders.CHAT + tokenizer_models.NASTY:
+        assert after(text)["input_ids"] == before(text)["input_ids"], text
+    assert after.eos_token_id == before.eos_token_id
