@@ -105,7 +105,7 @@ TEST(Model, MissingFolderIsNotFound) {
 TEST(Model, FileInsteadOfFolderIsInvalid) {
   const TemporaryFolder folder;
   const auto file = folder.write("x.safetensors", "");
-  expect_error(ErrorKind::invalid_argument, "found a file", [&] { (void)Model::open(file); });
+  expect_error(ErrorKind::invalid_argument, "found another file", [&] { (void)Model::open(file); });
 }
 
 TEST(Model, ConfigMustBeThere) {
@@ -136,7 +136,8 @@ TEST(Model, VocabularyMustFollowConfig) { expect_config_error(ErrorKind::corrupt
 TEST(Model, ShapeMustFollowConfig) { expect_config_error(ErrorKind::corrupt, "shape must be [16, 12]", "head_dim", 4); }
 TEST(Model, TooManyKvHeadsAreUnsupported) {
   const TemporaryFolder folder;
-  write_pico_model(folder.path(), {.layers = 1, .query_heads = 512, .kv_heads = 512, .head_dim = 1, .hidden_size = 4});
+  write_pico_model(folder.path(), {});
+  edit_config(folder.path(), [](auto& config) { config["num_attention_heads"] = config["num_key_value_heads"] = 512; });
   expect_error(ErrorKind::unsupported, "at most 256", [&] { (void)Model::open(folder.path()); });
 }
 
