@@ -27,7 +27,7 @@ constexpr std::array<SpecialKey, 4> kOthers = {{
 
 /// Tokens that end a turn of a conversation.
 constexpr std::array<std::string_view, 9> kTurnEnds = {
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>",
+    "<|eot_id|>", "<|im_end|>", "<|end|>",         "<end_of_turn>", "<|endoftext|>",
     "<EOT>",      "_<EOT>",     "<|end_of_text|>", "<turn|>",
 };
 
@@ -94,8 +94,7 @@ std::optional<TokenId> turn_end(const std::vector<TokenId>& ends, std::optional<
 void add_special_tokens(GgufMetadata& keys, const Model& model, const TokenizerDescription& tokenizer,
                         std::int64_t rows, std::vector<std::string>& notes) {
   const SpecialIds ids(model, tokenizer, rows);
-  const SpecialTokens special =
-      find_special_tokens(model.path(), tokenizer, static_cast<std::size_t>(rows), notes);
+  const SpecialTokens special = find_special_tokens(model.path(), tokenizer, static_cast<std::size_t>(rows), notes);
   std::optional<TokenId> bos = ids.declared(kBos), eos = ids.declared(kEos);
   if (!bos && special.bos && ids.in_range(*special.bos)) bos = special.bos;
   if (!eos) {
@@ -113,7 +112,8 @@ void add_special_tokens(GgufMetadata& keys, const Model& model, const TokenizerD
   const bool adds_bos = frame.before.size() == 1 && (frame.before.front() == bos || frame.before.front() == cls);
   const bool adds_eos = frame.after.size() == 1 && frame.after.front() == eos;
   if ((!frame.before.empty() && !adds_bos) || (!frame.after.empty() && !adds_eos)) {
-    notes.push_back("the tokenizer puts more around a text than BOS and EOS, which GGUF cannot say: llama.cpp leaves it out");
+    notes.push_back(
+        "the tokenizer puts more around a text than BOS and EOS, which GGUF cannot say: llama.cpp leaves it out");
   }
   put(keys, kBos.gguf, adds_bos ? std::optional(frame.before.front()) : bos);
   put(keys, kEos.gguf, eos);
@@ -137,7 +137,8 @@ void add_chat_templates(GgufMetadata& keys, const Model& model, const TokenizerD
     const auto is_plain = [](char c) {
       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     };
-    std::ranges::replace_if(name, [&](char c) { return !is_plain(c); }, '_');
+    std::ranges::replace_if(
+        name, [&](char c) { return !is_plain(c); }, '_');
     if (name.empty() || std::ranges::find(names, name) != names.end()) continue;
     keys.emplace_back("tokenizer.chat_template." + name, chat.text);
     names.push_back(std::move(name));

@@ -27,10 +27,10 @@ void GgufVocabulary::resize(std::size_t count) {
 
 void GgufVocabulary::put(GgufMetadata& keys, std::int64_t rows, bool with_scores, const fs::path& source) && {
   if (tokens.size() > static_cast<std::size_t>(rows)) {
-    throw Error(ErrorKind::unsupported, source.string(),
-                "--format gguf: must not have more tokens than the embedding has rows",
-                std::to_string(tokens.size()) + " tokens, " + std::to_string(rows) + " rows",
-                "Give every token a row (resize_token_embeddings of transformers), or take out the tokens that have none.");
+    throw Error(
+        ErrorKind::unsupported, source.string(), "--format gguf: must not have more tokens than the embedding has rows",
+        std::to_string(tokens.size()) + " tokens, " + std::to_string(rows) + " rows",
+        "Give every token a row (resize_token_embeddings of transformers), or take out the tokens that have none.");
   }
   resize(static_cast<std::size_t>(rows));
   keys.emplace_back("tokenizer.ggml.tokens", std::move(tokens));
@@ -63,9 +63,8 @@ std::string with_spaces(std::string text) {
 void set_added_tokens(GgufVocabulary& vocabulary, const TokenizerDescription& tokenizer, std::int64_t rows) {
   constexpr float kAddedScore = -1000;  // as llama.cpp's own conversion
   const auto is_named_by_class = [&](TokenId id) {
-    return std::ranges::any_of(tokenizer.named, [&](const auto& entry) {
-      return entry.second.id == id && entry.second.from_class;
-    });
+    return std::ranges::any_of(tokenizer.named,
+                               [&](const auto& entry) { return entry.second.id == id && entry.second.from_class; });
   };
   for (const AddedToken& token : tokenizer.added) {
     const auto id = static_cast<std::size_t>(token.id);

@@ -7,8 +7,8 @@
 
 namespace qcqa {
 
-/// SentencePiece's compiled rules of normalisation: texts -> texts, in a double array. A tokenizer.model has them, and a
-/// tokenizer.json in its step `Precompiled`, which applies them in a way of its own.
+/// SentencePiece's compiled rules of normalisation: texts -> texts, in a double array. A tokenizer.model has them, and
+/// a tokenizer.json in its step `Precompiled`, which applies them in a way of its own.
 class CharacterMap {
  public:
   CharacterMap() = default;

@@ -13,8 +13,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 json entry_of(const AddedToken& token) {
-  return {{"content", token.content},       {"single_word", token.single_word}, {"lstrip", token.lstrip},
-          {"rstrip", token.rstrip},         {"normalized", token.normalized},   {"special", token.special}};
+  return {{"content", token.content}, {"single_word", token.single_word}, {"lstrip", token.lstrip},
+          {"rstrip", token.rstrip},   {"normalized", token.normalized},   {"special", token.special}};
 }
 
 class Writer {
@@ -44,7 +44,8 @@ class Writer {
     files.config = tokenizer_.config;
     files.config["tokenizer_class"] = "PreTrainedTokenizerFast";
     files.config["added_tokens_decoder"] = std::move(by_id);
-    for (const char* key : {"auto_map", "legacy", "add_prefix_space", "extra_special_tokens", "additional_special_tokens"})
+    for (const char* key :
+         {"auto_map", "legacy", "add_prefix_space", "extra_special_tokens", "additional_special_tokens"})
       files.config.erase(key);
     for (const auto& [key, name] : tokenizer_.named) files.config[key] = names_.at(name.id);
     return files;

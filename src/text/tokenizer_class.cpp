@@ -23,14 +23,21 @@ const std::vector<TokenizerClass>& classes() {
        .names = {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}}},
       {.name = "CodeLlamaTokenizer",
        .steps = Steps::code_llama,
-       .names = {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"},
-                 {"prefix_token", "\xE2\x96\x81<PRE>"}, {"middle_token", "\xE2\x96\x81<MID>"},
-                 {"suffix_token", "\xE2\x96\x81<SUF>"}, {"eot_token", "\xE2\x96\x81<EOT>"},
+       .names = {{"bos_token", "<s>"},
+                 {"eos_token", "</s>"},
+                 {"unk_token", "<unk>"},
+                 {"prefix_token", "\xE2\x96\x81<PRE>"},
+                 {"middle_token", "\xE2\x96\x81<MID>"},
+                 {"suffix_token", "\xE2\x96\x81<SUF>"},
+                 {"eot_token", "\xE2\x96\x81<EOT>"},
                  {"fill_token", "<FILL_ME>"}},
        .adds_bos = true},
       {.name = "GemmaTokenizer",
        .steps = Steps::gemma,
-       .names = {{"bos_token", "<bos>"}, {"eos_token", "<eos>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"},
+       .names = {{"bos_token", "<bos>"},
+                 {"eos_token", "<eos>"},
+                 {"unk_token", "<unk>"},
+                 {"pad_token", "<pad>"},
                  {"mask_token", "<mask>"}}},
       {.name = "Qwen2Tokenizer",
        .steps = Steps::qwen2,
@@ -52,14 +59,24 @@ const std::vector<TokenizerClass>& classes() {
        .follows_template = false},
       {.name = "RobertaTokenizer",
        .steps = Steps::gpt2,
-       .names = {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"sep_token", "</s>"},
-                 {"pad_token", "<pad>"}, {"cls_token", "<s>"}, {"mask_token", "<mask>"}},
+       .names = {{"bos_token", "<s>"},
+                 {"eos_token", "</s>"},
+                 {"unk_token", "<unk>"},
+                 {"sep_token", "</s>"},
+                 {"pad_token", "<pad>"},
+                 {"cls_token", "<s>"},
+                 {"mask_token", "<mask>"}},
        .reads_vocab_json = true,
        .roberta_template = true},
       {.name = "CohereTokenizer",
        .steps = Steps::cohere,
-       .names = {{"bos_token", "<BOS_TOKEN>"}, {"eos_token", "<|END_OF_TURN_TOKEN|>"}, {"unk_token", "<UNK>"},
-                 {"sep_token", "<SEP>"}, {"pad_token", "<PAD>"}, {"cls_token", "<CLS>"}, {"mask_token", "<MASK_TOKEN>"}},
+       .names = {{"bos_token", "<BOS_TOKEN>"},
+                 {"eos_token", "<|END_OF_TURN_TOKEN|>"},
+                 {"unk_token", "<UNK>"},
+                 {"sep_token", "<SEP>"},
+                 {"pad_token", "<PAD>"},
+                 {"cls_token", "<CLS>"},
+                 {"mask_token", "<MASK_TOKEN>"}},
        .reads_vocab_json = true},
       {.name = "", .is_known = false},  // a class of transformers with steps of its own that are not described here
   };
@@ -69,14 +86,14 @@ const std::vector<TokenizerClass>& classes() {
 /// Classes that put steps of their own in place of tokenizer.json's. They belong to models that nobody converts, so
 /// tokenizer.json is followed, and said so.
 constexpr std::array<std::string_view, 38> kOthers = {
-    "AlbertTokenizer",     "BarthezTokenizer",   "BertTokenizer",       "BigBirdTokenizer",   "BlenderbotTokenizer",
-    "CamembertTokenizer",  "CLIPTokenizer",      "DebertaTokenizer",    "DebertaV2Tokenizer", "EsmcTokenizer",
-    "FunnelTokenizer",     "HerbertTokenizer",   "LasrTokenizer",       "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer",
-    "LayoutXLMTokenizer",  "LukeTokenizer",      "MarkupLMTokenizer",   "MBartTokenizer",     "MBart50Tokenizer",
-    "MLukeTokenizer",      "MPNetTokenizer",     "NllbTokenizer",       "NougatTokenizer",    "OpenAIGPTTokenizer",
-    "PegasusTokenizer",    "Qwen3_5Tokenizer",   "ReformerTokenizer",   "RemBertTokenizer",   "SeamlessM4TTokenizer",
-    "SplinterTokenizer",   "T5Tokenizer",        "UdopTokenizer",       "VideoPrismTokenizer", "WhisperTokenizer",
-    "XGLMTokenizer",       "XLMRobertaTokenizer", "XLNetTokenizer",
+    "AlbertTokenizer",    "BarthezTokenizer",    "BertTokenizer",     "BigBirdTokenizer",    "BlenderbotTokenizer",
+    "CamembertTokenizer", "CLIPTokenizer",       "DebertaTokenizer",  "DebertaV2Tokenizer",  "EsmcTokenizer",
+    "FunnelTokenizer",    "HerbertTokenizer",    "LasrTokenizer",     "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer",
+    "LayoutXLMTokenizer", "LukeTokenizer",       "MarkupLMTokenizer", "MBartTokenizer",      "MBart50Tokenizer",
+    "MLukeTokenizer",     "MPNetTokenizer",      "NllbTokenizer",     "NougatTokenizer",     "OpenAIGPTTokenizer",
+    "PegasusTokenizer",   "Qwen3_5Tokenizer",    "ReformerTokenizer", "RemBertTokenizer",    "SeamlessM4TTokenizer",
+    "SplinterTokenizer",  "T5Tokenizer",         "UdopTokenizer",     "VideoPrismTokenizer", "WhisperTokenizer",
+    "XGLMTokenizer",      "XLMRobertaTokenizer", "XLNetTokenizer",
 };
 
 const TokenizerClass* class_by_name(std::string_view name) {
@@ -114,10 +131,8 @@ std::string_view without_fast(std::string_view name) {
 }
 
 Json byte_level(bool add_prefix_space, bool use_regex) {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", add_prefix_space},
-          {"trim_offsets", true},
-          {"use_regex", use_regex}};
+  return {
+      {"type", "ByteLevel"}, {"add_prefix_space", add_prefix_space}, {"trim_offsets", true}, {"use_regex", use_regex}};
 }
 
 Json replacement(std::string_view what, std::string_view by) {
@@ -182,13 +197,11 @@ TokenizerSteps steps_of(const TokenizerClass& tokenizer_class, bool add_prefix_s
       break;
     case Steps::qwen2:
       steps.normalizer = {{"type", "NFC"}};
-      steps.pre_tokenizer = {{"type", "Sequence"},
-                             {"pretokenizers",
-                              {{{"type", "Split"},
-                                {"pattern", {{"Regex", kQwen2Pattern}}},
-                                {"behavior", "Isolated"},
-                                {"invert", false}},
-                               byte_level(add_prefix_space, false)}}};
+      steps.pre_tokenizer = {
+          {"type", "Sequence"},
+          {"pretokenizers",
+           {{{"type", "Split"}, {"pattern", {{"Regex", kQwen2Pattern}}}, {"behavior", "Isolated"}, {"invert", false}},
+            byte_level(add_prefix_space, false)}}};
       steps.decoder = byte_level(true, true);
       break;
     case Steps::nfc_gpt2:

@@ -20,12 +20,12 @@ struct TokenizerClass {
   Steps steps = Steps::plain;
   /// Special tokens that a folder need not name: key, text.
   std::vector<std::pair<std::string_view, std::string_view>> names{};
-  bool reads_vocab_json = false;    ///< vocab.json with merges.txt
-  bool follows_template = true;     ///< of a tokenizer.json; otherwise only add_bos_token and add_eos_token count
-  bool roberta_template = false;    ///< always cls ... sep
-  bool adds_bos = false;            ///< add_bos_token unless a file says otherwise, whatever tokenizer.json says
-  bool special_by_name = false;     ///< all named tokens lose other flags
-  bool is_known = true;             ///< its steps are those above
+  bool reads_vocab_json = false;  ///< vocab.json with merges.txt
+  bool follows_template = true;   ///< of a tokenizer.json; otherwise only add_bos_token and add_eos_token count
+  bool roberta_template = false;  ///< always cls ... sep
+  bool adds_bos = false;          ///< add_bos_token unless a file says otherwise, whatever tokenizer.json says
+  bool special_by_name = false;   ///< all named tokens lose other flags
+  bool is_known = true;           ///< its steps are those above
 };
 
 /// What decides about the class.
@@ -37,9 +37,9 @@ struct TokenizerClassHints {
   bool is_byte_level = false;               ///< tokenizer.json has a ByteLevel step
 };
 
-/// The class that AutoTokenizer of transformers 5.24 takes (without code of the folder's own). Its rules: the class that
-/// a file names, unless the model's type has a class of its own and the named one is the plain class or is known to be
-/// wrong for that type.
+/// The class that AutoTokenizer of transformers 5.24 takes (without code of the folder's own). Its rules: the class
+/// that a file names, unless the model's type has a class of its own and the named one is the plain class or is known
+/// to be wrong for that type.
 [[nodiscard]] const TokenizerClass& choose_tokenizer_class(const TokenizerClassHints& hints);
 
 /// normalizer, pre_tokenizer, decoder and the options of the model, as a tokenizer.json spells them.

@@ -17,9 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr std::array<const char*, 8> kVocabularies = {"tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt",
-                                                      "tekken.json",    "vocab.txt",       "tiktoken.model",
-                                                      "spiece.model"};
+constexpr std::array<const char*, 8> kVocabularies = {"tokenizer.json", "tokenizer.model", "vocab.json",
+                                                      "merges.txt",     "tekken.json",     "vocab.txt",
+                                                      "tiktoken.model", "spiece.model"};
 
 /// Links whose target was not downloaded look like files to a user, and like nothing to a program.
 void refuse_dangling_links(const fs::path& folder) {
@@ -43,13 +43,14 @@ void refuse_dangling_links(const fs::path& folder) {
                 std::string("Copy the tokenizer's files there. Or: ").append(kUseTokenIds));
   }
   const bool names_class = !own.reads_vocab_json && fs::exists(folder / "vocab.json");
-  throw Error(ErrorKind::unsupported, folder.string(),
-              "must have a tokenizer.json, a tokenizer.model, or vocab.json with merges.txt", found + " only",
-              std::string(names_class ? "Name the class that reads them in tokenizer_config.json (tokenizer_class, such as "
-                                        "GPT2Tokenizer or Qwen2Tokenizer). Or: "
-                                      : "Save the tokenizer with transformers (save_pretrained), which writes a "
-                                        "tokenizer.json. Or: ")
-                  .append(kUseTokenIds));
+  throw Error(
+      ErrorKind::unsupported, folder.string(),
+      "must have a tokenizer.json, a tokenizer.model, or vocab.json with merges.txt", found + " only",
+      std::string(names_class ? "Name the class that reads them in tokenizer_config.json (tokenizer_class, such as "
+                                "GPT2Tokenizer or Qwen2Tokenizer). Or: "
+                              : "Save the tokenizer with transformers (save_pretrained), which writes a "
+                                "tokenizer.json. Or: ")
+          .append(kUseTokenIds));
 }
 
 class Builder {
@@ -98,8 +99,9 @@ class Builder {
     const JsonView root = view(file_, result_.source);
     const JsonView model = root.at("model");
     if (!own().is_known) {
-      result_.notes.push_back("tokenizer_config.json names a class whose steps qcqa does not have; tokenizer.json is "
-                              "followed as it is");
+      result_.notes.push_back(
+          "tokenizer_config.json names a class whose steps qcqa does not have; tokenizer.json is "
+          "followed as it is");
     }
     if (own().steps == TokenizerClass::Steps::plain) {
       result_.document = file_;
@@ -176,7 +178,8 @@ class Builder {
       }
     }
     const auto is_named = [&](const AddedToken& token) {
-      return std::ranges::any_of(settings_.named, [&](const auto& name) { return name.token.content == token.content; });
+      return std::ranges::any_of(settings_.named,
+                                 [&](const auto& name) { return name.token.content == token.content; });
     };
     for (AddedToken token : settings_.added) {
       token.special = token.special || is_named(token);

@@ -15,8 +15,9 @@
 
 namespace qcqa {
 
-/// The one tokenizer of a folder (or of a GGUF file, made into the files of a folder), as AutoTokenizer of transformers 5.24 makes it, whatever files it is made of: what
-/// evaluation, sampling, calibration and GGUF know of text is here.
+/// The one tokenizer of a folder (or of a GGUF file, made into the files of a folder), as AutoTokenizer of
+/// transformers 5.24 makes it, whatever files it is made of: what evaluation, sampling, calibration and GGUF know of
+/// text is here.
 struct TokenizerDescription {
   std::filesystem::path source;  ///< the file with the vocabulary
   /// normalizer, pre_tokenizer, decoder and model, as a tokenizer.json spells them.

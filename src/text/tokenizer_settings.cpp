@@ -122,7 +122,8 @@ class Reader {
       if (value.is_object() && value.contains("content")) value["special"] = true;
       if (key == "additional_special_tokens") {
         additional_ = std::move(value);
-      } else if (key == "extra_special_tokens" && value.is_array() && values_.contains(key) && values_[key].is_array()) {
+      } else if (key == "extra_special_tokens" && value.is_array() && values_.contains(key) &&
+                 values_[key].is_array()) {
         for (json& token : value) values_[key].push_back(std::move(token));
       } else {
         values_[key] = std::move(value);

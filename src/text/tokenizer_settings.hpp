@@ -29,14 +29,14 @@ struct TokenizerSettings {
     bool from_class = false;  ///< no file names it
   };
   std::vector<Named> named;
-  std::vector<AddedToken> extra;           ///< more special tokens
-  std::vector<AddedToken> added;           ///< sorted by the ids that files give them
-  bool has_extra = false;                  ///< tokenizer_config.json has such a list
+  std::vector<AddedToken> extra;             ///< more special tokens
+  std::vector<AddedToken> added;             ///< sorted by the ids that files give them
+  bool has_extra = false;                    ///< tokenizer_config.json has such a list
   std::set<std::string, std::less<>> given;  ///< keys that a file has, be it with null
-  std::optional<bool> add_bos, add_eos;    ///< as they count: a tokenizer.json makes those of a file void
+  std::optional<bool> add_bos, add_eos;      ///< as they count: a tokenizer.json makes those of a file void
   bool add_prefix_space = false, legacy = false;
-  bool split_special = false;              ///< special tokens in a text are text
-  bool trusts_looks = false;               ///< some file flags tokens: what looks special is so (llama.cpp's rule)
+  bool split_special = false;  ///< special tokens in a text are text
+  bool trusts_looks = false;   ///< some file flags tokens: what looks special is so (llama.cpp's rule)
 
   [[nodiscard]] const Named* find(std::string_view key) const;
   /// Names a special token that no file speaks of.
@@ -45,7 +45,8 @@ struct TokenizerSettings {
 
 /// The class that reads the tokenizer of a folder beside a model with this config.json.
 [[nodiscard]] const TokenizerClass& tokenizer_class_of(const std::filesystem::path& folder,
-                                                       const nlohmann::json& tokenizer_json, const nlohmann::json& model);
+                                                       const nlohmann::json& tokenizer_json,
+                                                       const nlohmann::json& model);
 
 /// @param tokenizer_json  its document, or null
 /// @param config          tokenizer_config.json, where that is no file of the folder

@@ -121,7 +121,8 @@ json pre_tokenizer_of(const SentencePieceModel& pieces, std::vector<std::string>
     std::string pattern;
     for (const std::string& piece : user_defined)
       pattern.append(pattern.empty() ? "" : "|").append(Regex::escape(piece));
-    steps.push_back({{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}});
+    steps.push_back(
+        {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}});
   }
   return steps.empty() ? json() : sequence("pretokenizers", std::move(steps));
 }

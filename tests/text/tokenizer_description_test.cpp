@@ -50,7 +50,8 @@ TEST(TokenizerDescription, ReadsAddedTokensJsonUnlessTheConfigurationListsAddedT
 TEST(TokenizerDescription, NamedSpecialTokensAreFoundInAText) {
   const TemporaryFolder folder;
   folder.write("tokenizer.json", byte_level_json().dump());
-  folder.write("special_tokens_map.json", R"({"pad_token": {"content": "<pad>"}, "additional_special_tokens": ["<x>"]})");
+  folder.write("special_tokens_map.json",
+               R"({"pad_token": {"content": "<pad>"}, "additional_special_tokens": ["<x>"]})");
   EXPECT_EQ(Tokenizer::open(folder.path()).encode("<pad><x>"), (Ids{261, 262}));
 }
 
@@ -93,7 +94,8 @@ TEST(TokenizerDescription, MergesNeedTwoTokens) {
   folder.write("vocab.json", byte_level_json()["model"]["vocab"].dump());
   folder.write("merges.txt", "h e\nl l l\n");
   folder.write("config.json", R"({"model_type": "starcoder2"})");
-  expect_error(ErrorKind::corrupt, "merges.txt, line 2: must be two tokens", [&] { (void)Tokenizer::open(folder.path()); });
+  expect_error(ErrorKind::corrupt, "merges.txt, line 2: must be two tokens",
+               [&] { (void)Tokenizer::open(folder.path()); });
 }
 
 TEST(TokenizerDescription, APieceModelIsReadAsTransformersDoesAndSaysSo) {
@@ -139,7 +141,8 @@ TEST(TokenizerDescription, SpecialTokensMapIsNotReadWhereItDoesNotCount) {
 
 TEST(ChatTemplates, FilesComeBeforeTheConfiguration) {
   const TemporaryFolder folder;
-  const Json config = {{"chat_template", {{{"name", "default"}, {"template", "D"}}, {{"name", "rag"}, {"template", "R"}}}}};
+  const Json config = {
+      {"chat_template", {{{"name", "default"}, {"template", "D"}}, {{"name", "rag"}, {"template", "R"}}}}};
   auto templates = read_chat_templates(folder.path(), config);
   ASSERT_EQ(templates.size(), 2u);
   EXPECT_EQ(templates[1].name, "rag");

@@ -19,8 +19,8 @@ Ids encode(const Json& description, std::string_view word) {
 
 Json unigram() {
   Json vocabulary = Json::array();
-  const std::pair<const char*, double> pieces[] = {{"<unk>", 0},  {"a", -2},      {"b", -2},
-                                                   {"ab", -3},    {"<0xC3>", -9}, {"<0xA9>", -9}};
+  const std::pair<const char*, double> pieces[] = {{"<unk>", 0}, {"a", -2},      {"b", -2},
+                                                   {"ab", -3},   {"<0xC3>", -9}, {"<0xA9>", -9}};
   for (const auto& [piece, score] : pieces) vocabulary.push_back(Json::array({piece, score}));
   return {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", std::move(vocabulary)}};
 }
