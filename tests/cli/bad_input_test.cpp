@@ -161,8 +161,8 @@ TEST_F(BadInput, MissingShards) {
 }
 
 TEST_F(BadInput, WrongShapes) {
-  std::ofstream(model_ + "/config.json") << R"({"model_type":"llama","num_hidden_layers":2,"hidden_size":24,"num_attention_heads":4,"head_dim":3})";
-  fails_to_convert(2, "shape must be [12, 24] by config.json; found [12, 12]");
+  std::ofstream(model_ + "/config.json") << R"({"model_type":"llama","num_hidden_layers":2,"hidden_size":24,"num_attention_heads":4,"head_dim":3,"vocab_size":5})";
+  fails_to_convert(2, "shape must be [5, 24] by config.json; found [5, 12]");
 }
 
 TEST_F(BadInput, HeadCountsThatDoNotDivide) {

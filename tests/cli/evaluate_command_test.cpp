@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "cli/run_qcqa.hpp"
+#include "support/edited_model.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -149,7 +150,11 @@ TEST_F(EvaluateCommand, MistakesShowBeforeTheTextIsRead) {
                  "--sample-tokens: must be at least 1; found 0");
   expect_failure({"evaluate", kModel, "-q", "--text", text, "--json", *folder_ / "nowhere/x.json"}, 3,
                  "the folder to write in must exist");
-  write_pico_model(*folder_ / "headless", {.head_dim = 4});
+  write_pico_model(*folder_ / "headless", {.head_dim = 4, .mlp_size = 8});
+  edit_config(*folder_ / "headless", [](auto& config) { config["architectures"] = {"LlamaModel"}; });
+  edit_tensors(*folder_ / "headless", [](std::vector<EditedTensor>& tensors) {
+    std::erase_if(tensors, [](const EditedTensor& tensor) { return tensor.spec.name == "lm_head.weight"; });
+  });
   expect_failure({"evaluate", kModel, "-q", "--text", text, "--reference", *folder_ / "headless"}, 2, "lm_head.weight");
 }
 
