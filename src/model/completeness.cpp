@@ -9,7 +9,6 @@
 
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
-#include "support/nearest.hpp"
 
 namespace qcqa {
 namespace {
@@ -81,13 +80,10 @@ std::vector<std::string> holes_in_layers(const Checkpoint& checkpoint, const Mod
 
 [[noreturn]] void refuse_missing(const Checkpoint& checkpoint, const ModelConfig& config,
                                  const std::vector<std::string>& missing) {
-  std::vector<std::string_view> names;
-  for (const TensorView& view : checkpoint.tensors()) names.push_back(view.name);
-  const std::string hint = missing.size() == 1 ? did_you_mean(missing.front(), names) : std::string();
   throw Error(ErrorKind::not_found, checkpoint.path().string(),
               "must hold every tensor that " + config.architecture().model_class + " needs by config.json",
               std::to_string(missing.size()) + " missing: " + some_of(missing),
-              hint.empty() ? "Download the checkpoint again, or give the config.json that belongs to it." : hint);
+              "Download the checkpoint again, or give the config.json that belongs to it.");
 }
 
 /// Whether the folder holds a model with logits: a base model or a classifier has none, and needs none.

@@ -145,6 +145,8 @@ def configs(name):
         if key not in stated:  # another family's key means nothing
             yield f"another's {key}", {**stated, key: True}
     for label, change in CHANGES.items():
+        if label.startswith("act-") and name not in ("llama", "gemma", "gemma2"):  # one table; two families have other keys
+            continue
         yield label, {**stated, **change}
 
 
@@ -185,7 +187,7 @@ def test_a_config_means_what_the_class_makes_of_it(describe, tmp_path, name):
             right["tensors"] = {n: s for n, s in right["tensors"].items() if n in seen["tensors"]}
             right["tensors"]["model.norm.weight"] = []
         for key, value in right.items():
-            close = seen[key] == value if isinstance(value, (dict, bool)) else seen[key] == pytest.approx(value, rel=1e-5)
+            close = seen[key] == value if isinstance(value, (dict, bool)) else seen[key] == pytest.approx(value, rel=1e-5, abs=1e-6)
             if not close:
                 wrong.append(f"{label}: {key} is {seen[key]}, right {value}")
     assert not wrong, "\n".join(w[:600] for w in wrong)
