@@ -16,7 +16,10 @@ using namespace testing;
 /// A pico model whose tensors were changed before it is opened.
 class EditedModel : public ::testing::Test {
  protected:
-  void write(const PicoModel& pico = {}) { write_pico_model(folder_.path(), pico); }
+  void write(const PicoModel& pico = {}) {
+    std::filesystem::remove(folder_ / "model.safetensors");
+    write_pico_model(folder_.path(), pico);
+  }
   void rename(const std::function<std::string(const std::string&)>& name_of) {
     edit_tensors(folder_.path(), [&](std::vector<EditedTensor>& tensors) {
       for (EditedTensor& tensor : tensors) tensor.spec.name = name_of(tensor.spec.name);
