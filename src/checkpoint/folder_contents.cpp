@@ -38,7 +38,7 @@ constexpr std::array<Foreign, 15> kForeign = {{
     {"pytorch_model_fsdp", "", "a sharded FSDP checkpoint", "Merge it: accelerate merge-weights FOLDER OUT."},
     {"consolidated", ".safetensors", "weights in their makers' own format", kDownloadHf},
     {"consolidated", ".pth", "weights in their makers' own format", kDownloadHf},
-    {"", ".gguf", "GGUF", kDownloadHf},
+    {"", ".gguf", "GGUF", "Give the path of the GGUF file itself."},
     {"tf_model", ".h5", "weights of TensorFlow",
      "Convert them with transformers 4: from_pretrained(FOLDER, from_tf=True), then save_pretrained."},
     {"flax_model", ".msgpack", "weights of Flax",

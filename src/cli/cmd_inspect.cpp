@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "checkpoint/gguf.hpp"
 #include "cli/commands.hpp"
 #include "cli/open_model.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
@@ -38,7 +39,9 @@ nlohmann::ordered_json inspect_json(const Model& model) {
   for (const AttentionLayer& layer : model.layers()) heads.push_back(layer.kv_heads);
   return {{"schema_version", 1},
           {"path", facts.path},
-          {"format", model.checkpoint().format() == CheckpointFormat::safetensors ? "safetensors" : "pytorch"},
+          {"format", model.gguf()                                                     ? "gguf"
+                     : model.checkpoint().format() == CheckpointFormat::safetensors ? "safetensors"
+                                                                                    : "pytorch"},
           {"files", model.checkpoint().files().size()},
           {"fingerprint", facts.fingerprint},
           {"family", facts.family},
@@ -56,6 +59,12 @@ nlohmann::ordered_json inspect_json(const Model& model) {
           {"layouts", {{"gqa", uniform_group_counts(model)}, {"expanded", "any grouping"}}}};
 }
 
+/// Of the values, and of what a GGUF file holds them as.
+std::string stored_type(const Model& model, const ReportModel& facts) {
+  const std::string blocks = model.gguf() ? main_block_type(*model.gguf()) : std::string();
+  return blocks.empty() ? facts.dtype : blocks + ", read as " + facts.dtype;
+}
+
 std::string inspect_text(const Model& model) {
   const ReportModel facts = describe(model);
   TextTable table({"<", "<"});
@@ -63,7 +72,7 @@ std::string inspect_text(const Model& model) {
   table.add({"architecture", facts.family});
   table.add({"parameters", format_number("%.4g million", static_cast<double>(model.parameter_count()) / 1e6)});
   table.add({"weights", human_bytes(static_cast<double>(model.checkpoint().total_bytes())) + " in " + number(model.checkpoint().files().size()) +
-                            " file(s), attention in " + facts.dtype});
+                            " file(s), attention in " + stored_type(model, facts)});
   table.add({"layers", number(facts.layers)});
   table.add({"heads per layer", number(facts.query_heads) + " query, " + number(facts.kv_heads) + " key/value, of " + number(facts.head_dim)});
   table.add({"hidden size", number(facts.hidden_size)});

@@ -22,7 +22,9 @@ std::string kv_change(const ExportSummary& summary) {
 void print_cost_of_shape(const Model& model, const ExportSummary& summary) {
   if (const std::string note = padding_note(summary, model.parameter_count()); !note.empty())
     std::printf("%s\n", note.c_str());
-  if (!summary.written_as.empty()) std::printf("Written as %s, which computes the same.\n", summary.written_as.c_str());
+  if (!summary.written_as.empty()) {
+    std::printf("Written as %s, which %s.\n", summary.written_as.c_str(), same_result(summary).c_str());
+  }
 }
 
 /// What llama.cpp's own tool calls the usual mixture of a block type.
@@ -50,13 +52,9 @@ void print_notes(const ExportSummary& summary, Console& console) {
 }
 
 void print_left_out(const ExportSummary& summary) {
-  static constexpr std::size_t kShown = 6;
   if (summary.left_out.empty()) return;
   std::string names;
-  for (std::size_t i = 0; i < std::min(kShown, summary.left_out.size()); ++i) {
-    names += (names.empty() ? "" : ", ") + summary.left_out[i];
-  }
-  if (summary.left_out.size() > kShown) names += " and " + std::to_string(summary.left_out.size() - kShown) + " more";
+  for (const std::string& name : summary.left_out) names += (names.empty() ? "" : ", ") + name;
   std::printf("Not copied, since it is not part of the converted model: %s\n", names.c_str());
 }
 

@@ -86,6 +86,7 @@ ExportSummary summarise(const Model& model, const Blueprint& blueprint, const Ex
   }
   for (const OutputTensor& tensor : blueprint.tensors) summary.padding_parameters += padding_of(tensor);
   summary.written_as = blueprint.written_as;
+  summary.same_up_to = blueprint.same_up_to;
   summary.notes = blueprint.notes;
   return summary;
 }

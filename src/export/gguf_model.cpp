@@ -189,6 +189,7 @@ Blueprint build_gguf(const Model& model, std::vector<LayerHeads> heads, const Ex
   blueprint.notes = std::move(tokenizer.notes);
   blueprint.heads = std::move(heads);
   blueprint.written_as = "GGUF architecture " + std::string(architecture.name);
+  blueprint.same_up_to = parts.window;
   return blueprint;
 }
 

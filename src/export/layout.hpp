@@ -17,6 +17,7 @@ struct Blueprint {
   GgufMetadata gguf{};                                       ///< for Format::gguf, in place of config.json
   std::vector<std::pair<std::string, std::string>> files{};  ///< more files: name, content
   std::string written_as{};                                  ///< the model class, when it is not the input's own
+  int same_up_to = 0;                                        ///< tokens of a text that it computes the same for; 0: any
   std::vector<std::string> notes{};                          ///< what a user should know, a line each
 };
 

@@ -188,6 +188,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   blueprint.config["mlp_bias"] = list.has_mlp_bias();
   blueprint.files.emplace_back(std::string(kModule) + ".py", std::string(embedded_decilm_configuration()));
   blueprint.written_as = "DeciLMForCausalLM";
+  blueprint.same_up_to = parts.window;
   return blueprint;
 }
 

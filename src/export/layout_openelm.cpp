@@ -82,6 +82,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   add("lm_head.weight", parts.head);
   blueprint.config = config_of(model, parts, blueprint.heads, options);
   blueprint.written_as = "OpenELMForCausalLM";
+  blueprint.same_up_to = parts.window;
   return blueprint;
 }
 

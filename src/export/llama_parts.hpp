@@ -22,6 +22,7 @@ struct LlamaParts {
 
   ForwardSpec spec;
   int max_positions = 0;  ///< the model's, or its sliding window: within it, a window changes nothing
+  int window = 0;         ///< the sliding window that cut it; 0: none did
   int mlp_width = 0;
   const TensorView *embedding = nullptr, *final_norm = nullptr, *head = nullptr;  ///< no head: tied
   std::vector<Layer> layers{};

@@ -61,10 +61,11 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
           std::to_string(summary.tensor_bytes_after) + " bytes |\n\n";
   if (const std::string note = padding_note(summary, model.parameter_count()); !note.empty()) card += note + "\n\n";
   if (options.format == Format::gguf) {
-    card += "`" + std::string(kGgufFile) + "` is for llama.cpp (" + summary.written_as + ").\n\n";
+    card += "`" + std::string(kGgufFile) + "` is for llama.cpp (" + summary.written_as + ", which " +
+            same_result(summary) + ").\n\n";
   } else if (!summary.written_as.empty()) {
     card +=
-        "It is written as `" + summary.written_as + "`, which computes the same and knows a head size of its own.\n\n";
+        "It is written as `" + summary.written_as + "`, which " + same_result(summary) + " and knows a head size of its own.\n\n";
   }
   if (!compact) {
     card +=

@@ -237,7 +237,8 @@ void let_go(const OutputTensor& tensor) {
 }  // namespace
 
 void write_tensor(const OutputTensor& tensor, TensorSink& writer, std::vector<std::byte>& buffer) {
-  if (tensor.kind == OutputTensor::Kind::copy && tensor.source->dtype == tensor.spec.dtype && tensor.shift == 0) {
+  const bool is_copy = tensor.kind == OutputTensor::Kind::copy && tensor.shift == 0;
+  if (is_copy && (tensor.source->dtype == tensor.spec.dtype || tensor.source->stored_as == tensor.spec.dtype)) {
     // Reading the pages first costs memory bandwidth only: the system copies them from there.
     if (!is_computed_buffer(tensor.source->name)) require_finite(*tensor.source);
     writer.copy(tensor.spec.name, *tensor.source);

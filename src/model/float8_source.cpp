@@ -48,6 +48,11 @@ std::vector<Block> stated_blocks(const ordered_json& config) {
   return blocks;
 }
 
+bool states_quantisation(const ordered_json& config) {
+  const auto section = config.find("quantization_config");
+  return section != config.end() && section->is_object() && !section->empty();
+}
+
 std::string text_of(std::span<const std::int64_t> shape) {
   std::string text = "[";
   for (const std::int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
@@ -122,6 +127,12 @@ Float8Source read_float8_source(const Checkpoint& checkpoint, const ordered_json
     const TensorView* scales = nullptr;
     for (const std::string_view suffix : kScales) {
       if (!scales) scales = checkpoint.find(tensor.name + std::string(suffix));
+    }
+    if (!scales && states_quantisation(config)) {
+      throw Error(ErrorKind::not_found, tensor.file.string() + ": " + tensor.name,
+                  "8-bit floats must have scales where config.json states a quantisation",
+                  "no " + tensor.name + std::string(kScales.front()) + " and no " + tensor.name + std::string(kScales.back()),
+                  "Download the checkpoint again.");
     }
     Block block{std::max<std::int64_t>(tensor.shape[0], 1), std::max<std::int64_t>(tensor.shape[1], 1)};
     if (scales) {

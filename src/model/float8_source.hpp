@@ -20,7 +20,7 @@ struct Float8Source {
 /// Every matrix of 8-bit floats becomes float32 values, made where they are read. Those of the attention lose their
 /// scales and are written as BF16; the others keep theirs, and a copy of the checkpoint keeps their bytes.
 /// @param attention  names of the projections' weights
-/// @throws Error(corrupt) for scales that do not fit their matrix
+/// @throws Error(corrupt) for scales that do not fit their matrix, Error(not_found) for scales that are missing
 [[nodiscard]] Float8Source read_float8_source(const Checkpoint& checkpoint, const nlohmann::ordered_json& config,
                                               std::span<const std::string> attention);
 

@@ -229,20 +229,24 @@ class SourceReader {
   }
 
   void read_rotary_scaling(double theta) {
-    const auto* kind = find<std::string>(prefix_ + "rope.scaling.type");
-    const auto factor = real("rope.scaling.factor");
+    // As llama.cpp reads them: an old name stands in for the factor, and a factor without a kind is linear.
+    const double old_factor = real("rope.scale_linear").value_or(0);
+    double factor = real("rope.scaling.factor").value_or(0);
+    if (factor == 0) factor = old_factor;
+    const auto* named = find<std::string>(prefix_ + "rope.scaling.type");
+    const std::string kind = named ? *named : factor != 0 && factor != 1 ? "linear" : "none";
     const auto positions = count("rope.scaling.original_context_length");
-    const bool scaled = kind && *kind != "none";
+    const bool scaled = kind != "none";
     if (const TensorView* factors = tensor(kRotaryFactors)) {
-      require(!scaled, "one rotary scaling", in_quotes(*kind) + " beside " + std::string(kRotaryFactors));
+      require(!scaled, "one rotary scaling", in_quotes(kind) + " beside " + std::string(kRotaryFactors));
       read_rotary_factors(*factors, theta);
     } else if (scaled) {
-      require((*kind == "linear" || *kind == "yarn") && factor, "the rotary scaling must be linear or yarn, with a factor",
-              in_quotes(*kind));
+      require((kind == "linear" || kind == "yarn") && factor > 0, "the rotary scaling must be linear or yarn, with a factor",
+              in_quotes(kind));
       require(!real("rope.scaling.attn_factor") || *real("rope.scaling.attn_factor") == 1, "no attention factor",
               "rope.scaling.attn_factor");
-      config_["rope_scaling"] = {{"rope_type", *kind}, {"factor", *factor}};
-      if (*kind == "yarn" && positions) config_["rope_scaling"]["original_max_position_embeddings"] = *positions;
+      config_["rope_scaling"] = {{"rope_type", kind}, {"factor", factor}};
+      if (kind == "yarn" && positions) config_["rope_scaling"]["original_max_position_embeddings"] = *positions;
     }
   }
 

@@ -96,12 +96,12 @@ std::optional<fs::path> only_gguf_in(const fs::path& folder) {
 
 Model Model::open(const fs::path& path) {
   std::error_code ignored;
-  if (fs::is_regular_file(path, ignored) && is_gguf(path)) return open_gguf(path, {});
+  if (fs::is_regular_file(path, ignored) && (is_gguf(path) || path.extension() == ".gguf")) return open_gguf(path, {});
   if (!fs::is_directory(path, ignored)) {
     const bool exists = fs::exists(path, ignored);
     throw Error(exists ? ErrorKind::invalid_argument : ErrorKind::not_found, path.string(),
                 "a model is a folder with config.json and weights, or a GGUF file", exists ? "another file" : "nothing there",
-                "Give the path of a downloaded Hugging Face model folder.");
+                exists ? "Give the folder that it lies in." : "Give the path of a downloaded Hugging Face model folder.");
   }
   if (!fs::exists(path / "config.json", ignored)) {
     if (const auto file = only_gguf_in(path)) return open_gguf(*file, {"the folder's model is " + file->filename().string()});

@@ -4,6 +4,7 @@
 
 #include "checkpoint/gguf.hpp"
 #include "qcqa/export/export.hpp"
+#include "support/edited_model.hpp"
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
@@ -62,6 +63,22 @@ const TensorView& tensor(const GgufFile& file, std::string_view name) {
 }
 
 using Shape = std::vector<std::int64_t>;
+
+TEST(GgufExport, AWindowIsSaidToBeTheEndOfWhatIsTheSame) {
+  const Source source(llama(), nullptr);
+  edit_config(source.folder / "in", [](auto& config) {
+    config["model_type"] = "mistral";
+    config["max_position_embeddings"] = 64;
+    config["sliding_window"] = 16;
+  });
+  const GgufFile file = source.convert(kUniform);
+  EXPECT_EQ(value<std::uint32_t>(file, "llama.context_length"), 16U);
+  EXPECT_EQ(source.summary.same_up_to, 16);
+  EXPECT_NE(same_result(source.summary).find("up to 16 tokens"), std::string::npos);
+  edit_config(source.folder / "in", [](auto& config) { config["sliding_window"] = 64; });
+  (void)source.convert(kUniform);
+  EXPECT_EQ(same_result(source.summary), "computes the same");
+}
 
 TEST(ExportGguf, UniformPlansAreLlama) {
   const Source source(llama());

@@ -181,6 +181,22 @@ def test_gguf_is_merged_as_the_folder_of_its_values(qcqa, gguf_files, tmp_path):
             assert close, (merge, key)
 
 
+def test_llama3_rotary_factors_are_read_back(qcqa, tmp_path):
+    """transformers leaves rope_freqs.weight out, so the model before is what is right."""
+    rope = ("rope_parameters", {"rope_theta": 10000.0, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                                "high_freq_factor": 4.0, "original_max_position_embeddings": 2048})
+    folder = build(Variant(family("llama"), extra=(("attention_bias", False), ("head_dim", 64), rope)), tmp_path / "in")
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    for file in ("tokenizer.json", "tokenizer.model"):
+        (folder / file).unlink()
+    qcqa.run("convert", folder, "-o", tmp_path / "out", "--groups", 8, "--format", "gguf")
+    assert any(t.name == "rope_freqs.weight" for t in gguf.GGUFReader(tmp_path / "out/model.gguf").tensors)
+    rows = documents(VOCABULARY)
+    _, before = dumped_logits(qcqa, folder, rows, tmp_path / "a")
+    _, after = dumped_logits(qcqa, tmp_path / "out/model.gguf", rows, tmp_path / "b")
+    assert reference.largest_difference(before, after) <= TOLERANCE
+
+
 def test_gguf_to_gguf(qcqa, gguf_files, tmp_path):
     path = gguf_files("llama-small-blocks")
     qcqa.run("convert", path, "-o", tmp_path / "out", "--groups", 4, "--format", "gguf")
@@ -277,6 +293,16 @@ def test_float8_outside_attention_is_untouched(qcqa, tmp_path, kind, layout):
     with torch.no_grad():
         expected = torch.cat([model(torch.tensor([row])).logits[0] for row in rows])
     assert reference.largest_difference(expected, logits) <= TOLERANCE
+
+
+@pytest.mark.parametrize("module", ["self_attn.k_proj", "mlp.up_proj"])
+def test_float8_without_its_scale_is_refused(qcqa, tmp_path, module):
+    folder, _ = float8_model(tmp_path, "blocks")
+    tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    del tensors[f"model.layers.1.{module}.weight_scale_inv"]
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    done = qcqa.run("convert", folder, "-o", tmp_path / "out", "--groups", 2, expect=2)
+    assert f"model.layers.1.{module}.weight" in done.stderr and not (tmp_path / "out").exists()
 
 
 def test_float8_in_a_layout_of_another_class_is_dequantised(qcqa, tmp_path):

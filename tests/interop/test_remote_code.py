@@ -67,7 +67,7 @@ def test_remote_code_equals_evaluate(qcqa, built, tmp_path, variant):
 
     ids = reference.token_ids(VOCABULARY)[:1]
     claimed = serving.claimed_kv_bytes(tmp_path / "out") * (1 if variant.dtype == "float32" else 2)
-    assert cache_bytes_per_token(model, ids) == claimed
+    assert cache_bytes_per_token(model, ids[:, :8]) == claimed  # within every window
     assert generates_from_its_cache(model, ids)
 
 

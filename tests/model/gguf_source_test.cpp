@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/gguf.hpp"
+#include "model/gguf_source.hpp"
 #include "qcqa/export/export.hpp"
+#include "support/edited_model.hpp"
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
@@ -47,6 +49,48 @@ TEST(GgufSource, IsTheModelThatItWasMadeFrom) {
     EXPECT_EQ(after.kv_bytes_per_token(), before.kv_bytes_per_token());
     EXPECT_TRUE(after.notes().empty());
   }
+}
+
+TEST(GgufSource, Llama3FactorsAreItsScalingAgain) {
+  const TemporaryFolder folder;
+  write_pico_model(folder / "in", {.kv_heads = 2, .head_dim = 16, .hidden_size = 16, .mlp_size = 24});
+  std::filesystem::remove(folder / "in/tokenizer.json");
+  const nlohmann::ordered_json scaling = {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0},
+                                          {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 8192}};
+  edit_config(folder / "in", [&](auto& config) {
+    config["rope_theta"] = 500000.0;
+    config["rope_scaling"] = scaling;
+  });
+  const Model model = Model::open(folder / "in");
+  Plan plan{.layers = {2, Grouping::contiguous(2, 2)}};
+  (void)export_model(model, plan, {.format = Format::gguf}, folder / "out", Overwrite::refuse);
+  EXPECT_EQ(Model::open(folder / "out" / kGgufFile).config()["rope_scaling"], scaling);
+}
+
+/// The config of a file with these keys beside the necessary ones.
+nlohmann::ordered_json config_with(GgufMetadata more) {
+  const TemporaryFolder folder;
+  GgufMetadata keys = {{"general.architecture", "llama"},
+                       {"llama.attention.head_count", std::uint32_t{2}},
+                       {"llama.embedding_length", std::uint32_t{8}},
+                       {"llama.feed_forward_length", std::uint32_t{8}},
+                       {"llama.block_count", std::uint32_t{1}},
+                       {"llama.context_length", std::uint32_t{64}},
+                       {"llama.attention.layer_norm_rms_epsilon", 1e-5F}};
+  std::ranges::move(more, std::back_inserter(keys));
+  const std::vector<TensorSpec> specs = {{"token_embd.weight", Dtype::f32, {4, 8}}};
+  GgufWriter writer(folder / "a.gguf", keys, specs);
+  writer.write("token_embd.weight", std::vector<std::byte>(4 * 8 * 4));
+  writer.finish();
+  return read_gguf_source(read_gguf(folder / "a.gguf")).config;
+}
+
+TEST(GgufSource, AFactorWithoutAKindIsLinear) {
+  const nlohmann::ordered_json linear = {{"rope_type", "linear"}, {"factor", 4.0}};
+  EXPECT_FALSE(config_with({}).contains("rope_scaling"));
+  EXPECT_EQ(config_with({{"llama.rope.scaling.factor", 4.0F}})["rope_scaling"], linear);
+  EXPECT_EQ(config_with({{"llama.rope.scale_linear", 4.0F}})["rope_scaling"], linear);
+  EXPECT_FALSE(config_with({{"llama.rope.scaling.type", "none"}, {"llama.rope.scaling.factor", 4.0F}}).contains("rope_scaling"));
 }
 
 TEST(GgufSource, AFolderWithOneFileIsThatFile) {

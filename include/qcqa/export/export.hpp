@@ -82,9 +82,13 @@ struct ExportSummary {
   int query_heads_before = 0, query_heads_after = 0;  ///< over all layers; more after than before: padding
   std::int64_t padding_parameters = 0;                ///< zeros that stand for no weight of the input
   std::string written_as{};                           ///< the model class, when it is not the input's own
+  int same_up_to = 0;                                 ///< tokens of a text that it computes the same for; 0: any
   std::vector<std::string> notes{};                   ///< what a user should know, a line each
   std::vector<std::string> left_out{};                ///< files of the model's folder that are not in the output
 };
+
+/// "computes the same", as far as it does.
+[[nodiscard]] std::string same_result(const ExportSummary& summary);
 
 /// What padding costs, in one line; empty without padding.
 [[nodiscard]] std::string padding_note(const ExportSummary& summary, std::int64_t parameters);
