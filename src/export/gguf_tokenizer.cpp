@@ -25,7 +25,11 @@ void add_sentencepiece(GgufMetadata& keys, const TokenizerDescription& tokenizer
   GgufVocabulary vocabulary;
   for (std::size_t id = 0; id < pieces.pieces.size(); ++id) {
     const SentencePieceEntry& piece = pieces.pieces[id];
-    vocabulary.set(id, piece.text, piece.score, piece.kind);
+    if (piece.kind == PieceKind::user_defined) {
+      vocabulary.set_user_defined(id, piece.text, piece.score, true);
+    } else {
+      vocabulary.set(id, piece.text, piece.score, piece.kind);
+    }
   }
   set_added_tokens(vocabulary, tokenizer, rows);
   std::move(vocabulary).put(keys, rows, true, tokenizer.source);

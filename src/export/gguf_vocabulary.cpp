@@ -10,6 +10,22 @@ namespace qcqa {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+std::string with_spaces(std::string text) {
+  for (std::size_t at = 0; (at = text.find(kSpaceSymbol, at)) != std::string::npos;)
+    text.replace(at, kSpaceSymbol.size(), " ");
+  return text;
+}
+
+}  // namespace
+
+void GgufVocabulary::set_user_defined(std::size_t id, const std::string& text, float score, bool is_piece) {
+  // SentencePiece finds its pieces in a text whose spaces are symbols already, llama.cpp in the text as it is.
+  const bool never = is_piece && text.find(' ') != std::string::npos;
+  set(id, with_spaces(text), score, never ? PieceKind::unused : PieceKind::user_defined);
+}
+
 void GgufVocabulary::set(std::size_t id, std::string text, float score, PieceKind kind) {
   if (id >= tokens.size()) resize(id + 1);
   tokens[id] = std::move(text);
@@ -52,12 +68,6 @@ bool looks_special(std::string_view text) {
          between("<" + std::string(kWideBar), std::string(kWideBar) + ">") || between("<unused", ">");
 }
 
-std::string with_spaces(std::string text) {
-  for (std::size_t at = 0; (at = text.find(kSpaceSymbol, at)) != std::string::npos;)
-    text.replace(at, kSpaceSymbol.size(), " ");
-  return text;
-}
-
 }  // namespace
 
 void set_added_tokens(GgufVocabulary& vocabulary, const TokenizerDescription& tokenizer, std::int64_t rows) {
@@ -81,9 +91,7 @@ void set_added_tokens(GgufVocabulary& vocabulary, const TokenizerDescription& to
       vocabulary.set(id, token.content, score, PieceKind::control);
       continue;
     }
-    // The tokenizer finds it in a text whose spaces are symbols already, llama.cpp in the text as it is.
-    const bool never = tokenizer.pieces && known && token.content.find(' ') != std::string::npos;
-    vocabulary.set(id, with_spaces(token.content), score, never ? PieceKind::unused : PieceKind::user_defined);
+    vocabulary.set_user_defined(id, token.content, score, tokenizer.pieces && known);
   }
 }
 

@@ -16,6 +16,8 @@ struct GgufVocabulary {
   std::vector<std::int32_t> kinds;  ///< llama.cpp's token types are SentencePiece's kinds of piece
 
   void set(std::size_t id, std::string text, float score, PieceKind kind);
+  /// A token that is looked for in the text before anything else. @param is_piece  of a tokenizer.model
+  void set_user_defined(std::size_t id, const std::string& text, float score, bool is_piece);
   [[nodiscard]] bool is(std::size_t id, PieceKind kind) const { return kinds[id] == static_cast<std::int32_t>(kind); }
   /// Rows of the embedding that no token has get names that no text contains.
   void resize(std::size_t count);
