@@ -113,6 +113,13 @@ TEST(TokenizerDescription, APieceModelIsReadAsTransformersDoesAndSaysSo) {
   EXPECT_EQ(frame.after, Ids{2});
 }
 
+TEST(TokenizerDescription, APieceModelOfAClassWithOtherStepsIsRefused) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.model", sentencepiece_bytes(fallback_pieces(), 2, true));
+  folder.write("tokenizer_config.json", R"({"tokenizer_class": "XLMRobertaTokenizer"})");
+  expect_error(ErrorKind::unsupported, "found XLMRobertaTokenizer", [&] { (void)Tokenizer::open(folder.path()); });
+}
+
 TEST(TokenizerDescription, ADanglingLinkIsCalledSo) {
   const TemporaryFolder folder;
   std::filesystem::create_symlink("../../blobs/0123", folder / "tokenizer.json");
