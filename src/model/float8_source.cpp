@@ -6,6 +6,7 @@
 #include <set>
 
 #include "checkpoint/float8_values.hpp"
+#include "model/completeness.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 
@@ -53,12 +54,6 @@ bool states_quantisation(const ordered_json& config) {
   return section != config.end() && section->is_object() && !section->empty();
 }
 
-std::string text_of(std::span<const std::int64_t> shape) {
-  std::string text = "[";
-  for (const std::int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
-  return text + "]";
-}
-
 /// How many elements share a scale, by the shapes of both.
 Block block_of(const TensorView& weight, const TensorView& scales, std::span<const Block> stated) {
   const std::int64_t rows = weight.shape[0], columns = weight.shape[1];
@@ -78,8 +73,8 @@ Block block_of(const TensorView& weight, const TensorView& scales, std::span<con
       return {rows / scales.shape[0], columns / scales.shape[1]};
   }
   throw Error(ErrorKind::corrupt, scales.file.string() + ": " + scales.name,
-              "scales must be one for all, one per row or one per block of the " + text_of(weight.shape) + " of " + weight.name,
-              text_of(scales.shape));
+              "scales must be one for all, one per row or one per block of the " + shape_text(weight.shape) + " of " + weight.name,
+              shape_text(scales.shape));
 }
 
 void require_scale_dtype(const TensorView& scales) {
