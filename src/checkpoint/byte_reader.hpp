@@ -16,18 +16,16 @@ namespace qcqa {
 class ByteReader {
  public:
   /// @param where  for error messages; must outlive the reader
-  ByteReader(std::span<const std::byte> bytes, std::string_view where)
-      : bytes_(bytes), where_(where) {}
+  ByteReader(std::span<const std::byte> bytes, std::string_view where) : bytes_(bytes), where_(where) {}
 
   [[nodiscard]] std::size_t remaining() const noexcept { return bytes_.size() - at_; }
 
   /// @throws Error(corrupt) when fewer bytes are left
   std::span<const std::byte> take(std::uint64_t count) {
     if (count > remaining()) {
-      throw Error(
-          ErrorKind::corrupt, where_, "must not end in the middle of a record",
-          std::to_string(remaining()) + " bytes where " + std::to_string(count) + " are needed",
-          "The file is damaged or incomplete: download it again.");
+      throw Error(ErrorKind::corrupt, where_, "must not end in the middle of a record",
+                  std::to_string(remaining()) + " bytes where " + std::to_string(count) + " are needed",
+                  "The file is damaged or incomplete: download it again.");
     }
     const auto taken = bytes_.subspan(at_, static_cast<std::size_t>(count));
     at_ += taken.size();
@@ -43,8 +41,7 @@ class ByteReader {
   std::string_view take_line() {
     const auto* begin = reinterpret_cast<const char*>(bytes_.data()) + at_;
     const std::size_t length = std::string_view(begin, remaining()).find('\n');
-    const std::string_view line =
-        take_text(length == std::string_view::npos ? remaining() + 1 : length);
+    const std::string_view line = take_text(length == std::string_view::npos ? remaining() + 1 : length);
     take(1);
     return line;
   }

@@ -35,7 +35,8 @@ struct Checkpoint::State {
     std::ranges::sort(tensors, {}, &TensorView::name);
     const auto twice = std::ranges::adjacent_find(tensors, {}, &TensorView::name);
     if (twice != tensors.end())
-      throw Error(ErrorKind::corrupt, path.string(), "every tensor must have a name of its own", "two " + in_quotes(twice->name));
+      throw Error(ErrorKind::corrupt, path.string(), "every tensor must have a name of its own",
+                  "two " + in_quotes(twice->name));
     total_bytes = 0;
     for (const TensorView& view : tensors) total_bytes += view.stored.size();
   }
@@ -45,8 +46,7 @@ namespace {
 
 bool starts_with(const MappedFile& file, std::string_view magic) {
   const auto bytes = file.bytes();
-  return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size())
-      .starts_with(magic);
+  return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()).starts_with(magic);
 }
 
 CheckpointFormat format_of(const MappedFile& file) {
@@ -89,17 +89,16 @@ struct Shards {
   std::vector<std::string> notes;
 };
 
-/// Opens everything that the shards of an index hold. As in transformers, the index only says which files there are: a tensor
-/// that it forgot counts, one that no shard has is for the model to miss, and of two of one name the last file's counts.
+/// Opens everything that the shards of an index hold. As in transformers, the index only says which files there are: a
+/// tensor that it forgot counts, one that no shard has is for the model to miss, and of two of one name the last file's
+/// counts.
 Shards open_shards(const fs::path& index) {
   std::set<std::string> names;
   for (const auto& [tensor, file] : read_shard_index(index)) names.insert(file);
   if (names.empty()) throw Error(ErrorKind::corrupt, index.string(), "an index must name a shard", "none");
   if (const auto missing = missing_files(index.parent_path(), names); !missing.empty()) {
-    throw Error(ErrorKind::not_found, index.string(),
-                "every shard of the index must be in its folder",
-                std::to_string(missing.size()) + " of " + std::to_string(names.size()) +
-                    " missing: " + joined(missing),
+    throw Error(ErrorKind::not_found, index.string(), "every shard of the index must be in its folder",
+                std::to_string(missing.size()) + " of " + std::to_string(names.size()) + " missing: " + joined(missing),
                 "Download the missing files.");
   }
 
@@ -119,8 +118,9 @@ Shards open_shards(const fs::path& index) {
   if (!repeated.empty()) {
     const TensorView& counts = tensors.at(repeated.front());
     shards.notes.push_back("several shards hold " + in_quotes(counts.name) +
-                          (repeated.size() > 1 ? " (and " + std::to_string(repeated.size() - 1) + " more)" : "") +
-                          ": that of the last file counts, " + counts.file.filename().string() + ", as in transformers");
+                           (repeated.size() > 1 ? " (and " + std::to_string(repeated.size() - 1) + " more)" : "") +
+                           ": that of the last file counts, " + counts.file.filename().string() +
+                           ", as in transformers");
   }
   for (auto& [name, view] : tensors) shards.tensors.push_back(std::move(view));
   return shards;
@@ -201,8 +201,8 @@ std::span<const TensorView> Checkpoint::tensors() const noexcept { return state_
 
 const TensorView* Checkpoint::find(std::string_view name) const noexcept {
   const auto& tensors = state_->tensors;
-  const auto found = std::ranges::lower_bound(
-      tensors, name, {}, [](const TensorView& v) -> std::string_view { return v.name; });
+  const auto found =
+      std::ranges::lower_bound(tensors, name, {}, [](const TensorView& v) -> std::string_view { return v.name; });
   return found != tensors.end() && found->name == name ? &*found : nullptr;
 }
 
@@ -210,8 +210,8 @@ const TensorView& Checkpoint::at(std::string_view name) const {
   if (const TensorView* view = find(name)) return *view;
   std::vector<std::string_view> names;
   for (const TensorView& view : state_->tensors) names.push_back(view.name);
-  throw Error(ErrorKind::not_found, state_->path.string(),
-              "no tensor " + in_quotes(name) + " in the checkpoint", {}, did_you_mean(name, names));
+  throw Error(ErrorKind::not_found, state_->path.string(), "no tensor " + in_quotes(name) + " in the checkpoint", {},
+              did_you_mean(name, names));
 }
 
 std::uint64_t Checkpoint::total_bytes() const noexcept { return state_->total_bytes; }

@@ -43,15 +43,12 @@ void refuse_link(const std::filesystem::path& path, int error) {
 void throw_system_error(const std::filesystem::path& path, std::string_view action, int error,
                         std::uint64_t bytes_needed) {
   if (disk_is_full(error)) {
-    const std::string needed =
-        bytes_needed == 0 ? "" : std::to_string(bytes_needed) + " bytes still to place";
-    throw Error(ErrorKind::io, path.string(),
-                error == EDQUOT ? "disk quota is used up" : "disk is full", needed,
+    const std::string needed = bytes_needed == 0 ? "" : std::to_string(bytes_needed) + " bytes still to place";
+    throw Error(ErrorKind::io, path.string(), error == EDQUOT ? "disk quota is used up" : "disk is full", needed,
                 "Free some space or choose another output folder.");
   }
   refuse_link(path, error);
-  if (error == ENOENT || error == ENOTDIR)
-    throw Error(ErrorKind::not_found, path.string(), "no such file or folder");
+  if (error == ENOENT || error == ENOTDIR) throw Error(ErrorKind::not_found, path.string(), "no such file or folder");
   throw Error(ErrorKind::io, path.string(), action, std::generic_category().message(error));
 }
 
@@ -60,8 +57,8 @@ FileHandle FileHandle::open_for_reading(const std::filesystem::path& path) {
   const int descriptor = open_retrying(path, O_RDONLY | O_NONBLOCK);
   if (descriptor >= 0) return {descriptor, path};
   if (errno == EACCES) {  // of an input, a matter of what was given, not of the disk
-    throw Error(ErrorKind::invalid_argument, path.string(), "must be readable",
-                std::generic_category().message(EACCES), "Change its permissions.");
+    throw Error(ErrorKind::invalid_argument, path.string(), "must be readable", std::generic_category().message(EACCES),
+                "Change its permissions.");
   }
   throw_system_error(path, "cannot be opened", errno);
 }
@@ -100,8 +97,7 @@ void FileHandle::append(std::string_view text) const {
 
 void FileHandle::write_at(std::span<const std::byte> bytes, std::uint64_t offset) const {
   while (!bytes.empty()) {
-    const ssize_t written =
-        ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) throw_system_error(path_, "cannot be written", errno, bytes.size());
     bytes = bytes.subspan(static_cast<std::size_t>(written));
@@ -117,21 +113,19 @@ void FileHandle::reserve(std::uint64_t bytes) const {
     result = ::fallocate(descriptor_, 0, 0, static_cast<off_t>(bytes));
   } while (result != 0 && errno == EINTR);
   if (result == 0) return;
-  if (disk_is_full(errno) || errno == EFBIG)
-    throw_system_error(path_, "cannot be enlarged", errno, bytes);
+  if (disk_is_full(errno) || errno == EFBIG) throw_system_error(path_, "cannot be enlarged", errno, bytes);
   if (::ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0) {
     throw_system_error(path_, "cannot be enlarged", errno, bytes);
   }
 }
 
-std::uint64_t FileHandle::copy_from(const FileHandle& source, std::uint64_t source_offset,
-                                    std::uint64_t offset, std::uint64_t bytes) const {
+std::uint64_t FileHandle::copy_from(const FileHandle& source, std::uint64_t source_offset, std::uint64_t offset,
+                                    std::uint64_t bytes) const {
   auto from = static_cast<off64_t>(source_offset);
   auto to = static_cast<off64_t>(offset);
   std::uint64_t done = 0;
   while (done < bytes) {
-    const ssize_t copied =
-        ::copy_file_range(source.descriptor_, &from, descriptor_, &to, bytes - done, 0);
+    const ssize_t copied = ::copy_file_range(source.descriptor_, &from, descriptor_, &to, bytes - done, 0);
     if (copied < 0 && errno == EINTR) continue;
     if (copied < 0 && (disk_is_full(errno) || errno == EFBIG || errno == EIO)) {
       throw_system_error(path_, "cannot be written", errno, bytes - done);
@@ -149,8 +143,7 @@ void FileHandle::start_flush(std::uint64_t offset, std::uint64_t bytes) const no
 
 void FileHandle::flush() const {
   // EINVAL: a device or pipe, which has nothing to flush.
-  if (::fsync(descriptor_) != 0 && errno != EINVAL)
-    throw_system_error(path_, "cannot be flushed to disk", errno);
+  if (::fsync(descriptor_) != 0 && errno != EINVAL) throw_system_error(path_, "cannot be flushed to disk", errno);
 }
 
 void flush_folder(const std::filesystem::path& folder) {

@@ -12,8 +12,8 @@ namespace qcqa {
 /// wording.
 /// @param action        "cannot be opened", "cannot be written", ...
 /// @param bytes_needed  mentioned when the disk is full; 0 = unknown
-[[noreturn]] void throw_system_error(const std::filesystem::path& path, std::string_view action,
-                                     int error, std::uint64_t bytes_needed = 0);
+[[noreturn]] void throw_system_error(const std::filesystem::path& path, std::string_view action, int error,
+                                     std::uint64_t bytes_needed = 0);
 
 /// An open file descriptor with complete reads and writes (short ones and EINTR are continued).
 class FileHandle {
@@ -42,16 +42,15 @@ class FileHandle {
   /// Copies within the kernel; returns how many bytes it could do before the file systems said no
   /// (perhaps 0).
   /// @throws Error(io) on a full or broken disk
-  [[nodiscard]] std::uint64_t copy_from(const FileHandle& source, std::uint64_t source_offset,
-                                        std::uint64_t offset, std::uint64_t bytes) const;
+  [[nodiscard]] std::uint64_t copy_from(const FileHandle& source, std::uint64_t source_offset, std::uint64_t offset,
+                                        std::uint64_t bytes) const;
   /// Asks for the range to be written to disk soon. Never waits for it, never fails.
   void start_flush(std::uint64_t offset, std::uint64_t bytes) const noexcept;
   /// @throws Error(io)
   void flush() const;
 
  private:
-  FileHandle(int descriptor, std::filesystem::path path)
-      : descriptor_(descriptor), path_(std::move(path)) {}
+  FileHandle(int descriptor, std::filesystem::path path) : descriptor_(descriptor), path_(std::move(path)) {}
   int descriptor_;
   std::filesystem::path path_;
 };

@@ -9,8 +9,8 @@
 namespace qcqa {
 namespace {
 
-/// The value of every byte (Micikevicius et al., "FP8 Formats for Deep Learning", arXiv 2209.05433, table 1). E4M3 has no
-/// infinity and one NaN per sign; E5M2 has both as IEEE 754 does.
+/// The value of every byte (Micikevicius et al., "FP8 Formats for Deep Learning", arXiv 2209.05433, table 1). E4M3 has
+/// no infinity and one NaN per sign; E5M2 has both as IEEE 754 does.
 std::array<float, 256> make_table(int mantissa_bits, bool has_infinity) {
   const int exponent_bits = 7 - mantissa_bits;
   const int bias = (1 << (exponent_bits - 1)) - 1;
@@ -21,7 +21,8 @@ std::array<float, 256> make_table(int mantissa_bits, bool has_infinity) {
     const int mantissa = byte & ((1 << mantissa_bits) - 1);
     const bool full = mantissa == (1 << mantissa_bits) - 1;
     float value = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), 1 - bias - mantissa_bits)
-                                : std::ldexp(static_cast<float>(mantissa + (1 << mantissa_bits)), exponent - bias - mantissa_bits);
+                                : std::ldexp(static_cast<float>(mantissa + (1 << mantissa_bits)),
+                                             exponent - bias - mantissa_bits);
     if (exponent == largest && has_infinity) {
       value = mantissa == 0 ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
     } else if (exponent == largest && full) {
@@ -69,7 +70,8 @@ void Float8Values::make(std::uint64_t first, std::span<std::byte> out) const {
     const std::int64_t count = std::min({end - at, columns_ - column, (block + 1) * block_columns_ - column});
     const float scale = scale_of(row, block);
     for (std::int64_t i = 0; i < count; ++i, target += sizeof(float)) {
-      const float value = table[std::to_integer<std::size_t>(quantised_.stored[static_cast<std::size_t>(at + i)])] * scale;
+      const float value =
+          table[std::to_integer<std::size_t>(quantised_.stored[static_cast<std::size_t>(at + i)])] * scale;
       std::memcpy(target, &value, sizeof value);
     }
     at += count;

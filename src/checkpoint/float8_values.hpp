@@ -7,8 +7,8 @@
 
 namespace qcqa {
 
-/// float32 values of a matrix of 8-bit floats, each times the scale of its block. The scales form a matrix of their own:
-/// one element per block, so a single element is a scale of the whole, and one column a scale per row.
+/// float32 values of a matrix of 8-bit floats, each times the scale of its block. The scales form a matrix of their
+/// own: one element per block, so a single element is a scale of the whole, and one column a scale per row.
 class Float8Values final : public DerivedValues {
  public:
   /// @param quantised  (rows, columns) of F8_E4M3 or F8_E5M2

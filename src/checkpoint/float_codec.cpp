@@ -21,8 +21,7 @@ template <int MantissaBits, int Bias>
 struct Half {
   static constexpr int kMantissaBits = MantissaBits;
   static constexpr int kBias = Bias;
-  static constexpr std::uint16_t kInfinity =
-      static_cast<std::uint16_t>(0x7fffu >> MantissaBits << MantissaBits);
+  static constexpr std::uint16_t kInfinity = static_cast<std::uint16_t>(0x7fffu >> MantissaBits << MantissaBits);
 };
 using Float16 = Half<10, 15>;
 using BFloat16 = Half<7, 127>;
@@ -34,9 +33,7 @@ T load(const std::byte* from) noexcept {
   return value;
 }
 
-float widen_bf16(std::uint16_t half) noexcept {
-  return std::bit_cast<float>(std::uint32_t{half} << 16);
-}
+float widen_bf16(std::uint16_t half) noexcept { return std::bit_cast<float>(std::uint32_t{half} << 16); }
 
 float widen_f16(std::uint16_t half) noexcept {
   const std::uint32_t sign = (half & 0x8000u) << 16;
@@ -45,8 +42,7 @@ float widen_f16(std::uint16_t half) noexcept {
   const std::uint32_t special = (magnitude << 13) | 0x7f800000u;
   // A subnormal is magnitude * 2^-24: exact as a float, and no float subnormal is involved that a
   // flush-to-zero mode (set by other libraries in this process) could lose.
-  const auto subnormal =
-      std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<int>(magnitude)) * 0x1p-24f);
+  const auto subnormal = std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<int>(magnitude)) * 0x1p-24f);
   std::uint32_t bits = magnitude < 0x0400u ? subnormal : normal;
   bits = magnitude >= 0x7c00u ? special : bits;
   return std::bit_cast<float>(bits | sign);
@@ -61,25 +57,22 @@ std::uint16_t narrow(double value) noexcept {
   constexpr std::uint64_t kDoubleInfinity = std::uint64_t{0x7ff} << 52;
   // A double whose last bit weighs as much as the last bit of a subnormal of the format: adding it
   // makes the hardware round at exactly that bit.
-  constexpr double kSubnormalRounder = std::bit_cast<double>(
-      std::uint64_t{1023 + 1 - Format::kBias - Format::kMantissaBits + 52} << 52);
+  constexpr double kSubnormalRounder =
+      std::bit_cast<double>(std::uint64_t{1023 + 1 - Format::kBias - Format::kMantissaBits + 52} << 52);
 
   const auto bits = std::bit_cast<std::uint64_t>(value);
   const std::uint64_t magnitude = bits & ~(std::uint64_t{1} << 63);
   const auto sign = static_cast<std::uint16_t>(bits >> 48 & 0x8000u);
 
   const std::uint64_t rebiased = magnitude - kRebias;
-  const std::uint64_t half_minus_one_or_half =
-      ((std::uint64_t{1} << (kDropped - 1)) - 1) + (rebiased >> kDropped & 1);
+  const std::uint64_t half_minus_one_or_half = ((std::uint64_t{1} << (kDropped - 1)) - 1) + (rebiased >> kDropped & 1);
   const std::uint64_t normal =
       std::min<std::uint64_t>((rebiased + half_minus_one_or_half) >> kDropped, Format::kInfinity);
-  const std::uint64_t subnormal =
-      std::bit_cast<std::uint64_t>(std::bit_cast<double>(magnitude) + kSubnormalRounder) -
-      std::bit_cast<std::uint64_t>(kSubnormalRounder);
+  const std::uint64_t subnormal = std::bit_cast<std::uint64_t>(std::bit_cast<double>(magnitude) + kSubnormalRounder) -
+                                  std::bit_cast<std::uint64_t>(kSubnormalRounder);
   // NaN keeps its upper payload bits and becomes quiet, as IEEE 754 conversions do.
-  const std::uint64_t nan =
-      Format::kInfinity | (std::uint64_t{1} << (Format::kMantissaBits - 1)) |
-      (magnitude >> kDropped & ((std::uint64_t{1} << Format::kMantissaBits) - 1));
+  const std::uint64_t nan = Format::kInfinity | (std::uint64_t{1} << (Format::kMantissaBits - 1)) |
+                            (magnitude >> kDropped & ((std::uint64_t{1} << Format::kMantissaBits) - 1));
 
   std::uint64_t result = magnitude < kSmallestNormal ? subnormal : normal;
   result = magnitude > kDoubleInfinity ? nan : result;
@@ -88,13 +81,11 @@ std::uint16_t narrow(double value) noexcept {
 
 void require_sizes(std::size_t bytes, std::size_t elements, Dtype dtype, const char* where) {
   if (!is_attention_dtype(dtype)) {
-    throw Error(ErrorKind::invalid_argument, where, "only F16, BF16, F32 and F64 can be converted",
-                dtype_name(dtype));
+    throw Error(ErrorKind::invalid_argument, where, "only F16, BF16, F32 and F64 can be converted", dtype_name(dtype));
   }
   const std::size_t element_bytes = static_cast<std::size_t>(dtype_bits(dtype)) / 8;
   if (bytes % element_bytes != 0 || bytes / element_bytes != elements) {
-    throw Error(ErrorKind::invalid_argument, where,
-                "the byte count must be the element count times the element size",
+    throw Error(ErrorKind::invalid_argument, where, "the byte count must be the element count times the element size",
                 std::to_string(bytes) + " bytes for " + std::to_string(elements) + " elements of " +
                     std::string(dtype_name(dtype)));
   }
@@ -150,13 +141,9 @@ bool exponents_below(std::span<const std::byte> bytes, T exponent_mask) {
 
 }  // namespace
 
-void decode(std::span<const std::byte> bytes, Dtype dtype, std::span<double> out) {
-  decode_into(bytes, dtype, out);
-}
+void decode(std::span<const std::byte> bytes, Dtype dtype, std::span<double> out) { decode_into(bytes, dtype, out); }
 
-void decode(std::span<const std::byte> bytes, Dtype dtype, std::span<float> out) {
-  decode_into(bytes, dtype, out);
-}
+void decode(std::span<const std::byte> bytes, Dtype dtype, std::span<float> out) { decode_into(bytes, dtype, out); }
 
 void encode(std::span<const double> values, Dtype dtype, std::span<std::byte> out) {
   require_sizes(out.size(), values.size(), dtype, "encode");
@@ -177,8 +164,7 @@ void encode(std::span<const double> values, Dtype dtype, std::span<std::byte> ou
 }
 
 bool all_finite(std::span<const std::byte> bytes, Dtype dtype) {
-  require_sizes(bytes.size(), bytes.size() * 8 / static_cast<std::size_t>(dtype_bits(dtype)), dtype,
-                "all_finite");
+  require_sizes(bytes.size(), bytes.size() * 8 / static_cast<std::size_t>(dtype_bits(dtype)), dtype, "all_finite");
   switch (dtype) {
     case Dtype::bf16:
       return exponents_below<std::uint16_t>(bytes, BFloat16::kInfinity);

@@ -49,8 +49,8 @@ class GgufWriter : public TensorSink {
 };
 
 /// A GGUF file, mapped. Integers of any width read as the nearest of GgufValue's types; numbers that need
-/// 64 bits are left out, lists of lists refused. Quantised tensors have values of float32, made where they are read, and are
-/// written as F16.
+/// 64 bits are left out, lists of lists refused. Quantised tensors have values of float32, made where they are read,
+/// and are written as F16.
 struct GgufFile {
   std::shared_ptr<const MappedFile> file;
   GgufMetadata metadata;

@@ -6,8 +6,9 @@
 
 #include "qcqa/checkpoint/float_codec.hpp"
 
-// Each function reads one block. In the small types ("_0", "_1") byte j of the nibbles holds elements j and j + half; in
-// the large ones ("_K") 256 elements share two float16 scales, which small integers refine for every 16 or 32 of them.
+// Each function reads one block. In the small types ("_0", "_1") byte j of the nibbles holds elements j and j + half;
+// in the large ones ("_K") 256 elements share two float16 scales, which small integers refine for every 16 or 32 of
+// them.
 
 namespace qcqa {
 namespace {
@@ -65,8 +66,7 @@ void decode_q2_k(const std::byte* block, float* out) {
     const unsigned shift = static_cast<unsigned>(part % 8 / 2 * 2);
     const unsigned small = byte_at(block, part);
     const float d = scale * static_cast<float>(small & 15U), m = minimum * static_cast<float>(small >> 4);
-    for (std::size_t j = 0; j < 16; ++j)
-      *out++ = d * static_cast<float>(byte_at(quants, first + j) >> shift & 3U) - m;
+    for (std::size_t j = 0; j < 16; ++j) *out++ = d * static_cast<float>(byte_at(quants, first + j) >> shift & 3U) - m;
   }
 }
 

@@ -199,13 +199,15 @@ class Reader {
     if (!count) return std::nullopt;
     if (!type) return checked_multiply(*count, static_cast<std::uint64_t>(dtype_bits(view.dtype)) / 8);
     if (view.shape.empty() || view.shape.back() % type->elements != 0) {
-      throw Error(ErrorKind::corrupt, where, "a row must fill whole blocks of " + std::to_string(type->elements) + " elements",
+      throw Error(ErrorKind::corrupt, where,
+                  "a row must fill whole blocks of " + std::to_string(type->elements) + " elements",
                   view.shape.empty() ? "a scalar" : std::to_string(view.shape.back()));
     }
     return checked_multiply<std::uint64_t>(*count / type->elements, type->bytes);
   }
 
-  void place(std::vector<TensorView>& tensors, const std::vector<const GgufBlockType*>& types, std::uint64_t data) const {
+  void place(std::vector<TensorView>& tensors, const std::vector<const GgufBlockType*>& types,
+             std::uint64_t data) const {
     std::uint64_t free_from = 0;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       TensorView& view = tensors[i];

@@ -16,9 +16,7 @@ class Adapter final : public nlohmann::json_sax<json> {
   Adapter(std::string where, JsonEvents& events) : where_(std::move(where)), events_(events) {}
 
   bool null() override { return pass({.kind = JsonScalar::Kind::null}); }
-  bool boolean(bool value) override {
-    return pass({.kind = JsonScalar::Kind::boolean, .natural = value ? 1u : 0u});
-  }
+  bool boolean(bool value) override { return pass({.kind = JsonScalar::Kind::boolean, .natural = value ? 1u : 0u}); }
   bool number_integer(number_integer_t value) override {
     if (value >= 0) return number_unsigned(static_cast<number_unsigned_t>(value));  // "-0"
     return pass({.kind = JsonScalar::Kind::negative});
@@ -29,9 +27,7 @@ class Adapter final : public nlohmann::json_sax<json> {
   bool number_float(number_float_t, const string_t& text) override {
     return pass({.kind = JsonScalar::Kind::fraction, .text = text});
   }
-  bool string(string_t& value) override {
-    return pass({.kind = JsonScalar::Kind::text, .text = value});
-  }
+  bool string(string_t& value) override { return pass({.kind = JsonScalar::Kind::text, .text = value}); }
   bool binary(binary_t&) override { return false; }  // does not occur in text
   bool start_object(std::size_t) override { return events_.open(true), true; }
   bool start_array(std::size_t) override { return events_.open(false), true; }
@@ -72,8 +68,7 @@ std::string JsonScalar::shown() const {
 
 void parse_json(std::string_view text, const std::string& where, JsonEvents& events) {
   if (text.starts_with("\xef\xbb\xbf")) {
-    throw Error(ErrorKind::corrupt, where, "must be valid UTF-8 JSON", "a byte order mark",
-                "Save it without one.");
+    throw Error(ErrorKind::corrupt, where, "must be valid UTF-8 JSON", "a byte order mark", "Save it without one.");
   }
   Adapter adapter(where, events);
   json::sax_parse(text.begin(), text.end(), &adapter);

@@ -12,8 +12,7 @@ namespace qcqa {
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   const FileHandle file = FileHandle::open_for_reading(path);
   struct stat status {};
-  if (::fstat(file.descriptor(), &status) != 0)
-    throw_system_error(path, "cannot be examined", errno);
+  if (::fstat(file.descriptor(), &status) != 0) throw_system_error(path, "cannot be examined", errno);
   if (!S_ISREG(status.st_mode)) {
     throw Error(ErrorKind::invalid_argument, path.string(), "must be a regular file",
                 S_ISDIR(status.st_mode) ? "a folder" : "a device or pipe");

@@ -82,8 +82,7 @@ class Machine {
 
   /// What lies below the last mark is out of reach, as in Python.
   Ref pop() {
-    if (stack_.size() <= (marks_.empty() ? 0 : marks_.back()))
-      refuse("a pickle must be balanced", "an empty stack");
+    if (stack_.size() <= (marks_.empty() ? 0 : marks_.back())) refuse("a pickle must be balanced", "an empty stack");
     const Ref top = stack_.back();
     stack_.pop_back();
     return top;
@@ -112,19 +111,15 @@ class Machine {
   }
 
   void push_integer(std::int64_t value) { push({.kind = Kind::integer, .integer = value}); }
-  void push_text(std::uint64_t length) {
-    push({.kind = Kind::text, .text = in_.take_text(length)});
-  }
+  void push_text(std::uint64_t length) { push({.kind = Kind::text, .text = in_.take_text(length)}); }
 
   void push_long() {
     const auto bytes = in_.take(in_.number<std::uint8_t>());
     if (bytes.size() > 8) {
-      return push({.kind = Kind::large,
-                   .text = {reinterpret_cast<const char*>(bytes.data()), bytes.size()}});
+      return push({.kind = Kind::large, .text = {reinterpret_cast<const char*>(bytes.data()), bytes.size()}});
     }
     std::uint64_t value = 0;
-    for (std::size_t i = 0; i < bytes.size(); ++i)
-      value |= static_cast<std::uint64_t>(bytes[i]) << (8 * i);
+    for (std::size_t i = 0; i < bytes.size(); ++i) value |= static_cast<std::uint64_t>(bytes[i]) << (8 * i);
     if (!bytes.empty() && bytes.size() < 8 && (bytes.back() & std::byte{0x80}) != std::byte{0}) {
       value |= ~std::uint64_t{0} << (8 * bytes.size());
     }
@@ -177,14 +172,12 @@ class Machine {
   }
 
   void append(PickleObject& to, const std::vector<Ref>& items) {
-    if (to.kind == Kind::dict && items.size() % 2 != 0)
-      refuse("a dict needs a value for every key", "an odd number");
+    if (to.kind == Kind::dict && items.size() % 2 != 0) refuse("a dict needs a value for every key", "an odd number");
     to.items.insert(to.items.end(), items.begin(), items.end());
   }
 
   bool container(std::uint8_t opcode) {
-    constexpr std::string_view kListRule = "only lists take elements",
-                               kDictRule = "only dicts take keys";
+    constexpr std::string_view kListRule = "only lists take elements", kDictRule = "only dicts take keys";
     switch (opcode) {
       case kMark:
         marks_.push_back(stack_.size());
@@ -232,8 +225,7 @@ class Machine {
 
   void recall(std::uint32_t key) {
     const auto found = memo_.find(key);
-    if (found == memo_.end())
-      refuse("a pickle must store what it recalls", "entry " + std::to_string(key));
+    if (found == memo_.end()) refuse("a pickle must store what it recalls", "entry " + std::to_string(key));
     stack_.push_back(found->second);
   }
 
@@ -278,8 +270,7 @@ class Machine {
       case kStackGlobal: {
         const PickleObject& name = objects_[pop()];
         const PickleObject& module = objects_[pop()];
-        if (name.kind != Kind::text || module.kind != Kind::text)
-          refuse("a global needs two names", "something else");
+        if (name.kind != Kind::text || module.kind != Kind::text) refuse("a global needs two names", "something else");
         return push_global(module.text, name.text);
       }
       case kReduce: {
@@ -302,8 +293,7 @@ class Machine {
     }
     char shown[8];
     std::snprintf(shown, sizeof shown, "0x%02x", opcode);
-    throw Error(ErrorKind::unsupported, where_,
-                "this reader builds tensors only, it never runs code",
+    throw Error(ErrorKind::unsupported, where_, "this reader builds tensors only, it never runs code",
                 std::string("pickle opcode ") + shown, "Save the checkpoint as safetensors.");
   }
 

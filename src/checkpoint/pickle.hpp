@@ -14,11 +14,10 @@ namespace qcqa {
 /// nor deep nesting costs stack when they are destroyed.
 struct PickleObject {
   enum class Kind { none, boolean, integer, large, real, text, tuple, list, dict, global, custom } kind{};
-  std::int64_t integer =
-      0;  ///< value of boolean and integer; for custom whatever the hooks put there
+  std::int64_t integer = 0;  ///< value of boolean and integer; for custom whatever the hooks put there
   /// Of text; of large (an integer that 64 bits cannot hold) its bytes; of a global its module. Points into the pickle.
   std::string_view text{};
-  std::string_view name{};  ///< the name of a global
+  std::string_view name{};             ///< the name of a global
   std::vector<std::uint32_t> items{};  ///< of tuple and list; key, value, key, value, ... of dict
 };
 
@@ -45,7 +44,6 @@ struct Pickle {
 /// Runs a pickle of protocol 2 to 5 as far as dicts, lists, tuples, strings, numbers and what the
 /// hooks make.
 /// @throws Error(corrupt, unsupported)
-[[nodiscard]] Pickle read_pickle(std::span<const std::byte> bytes, const std::string& where,
-                                 PickleHooks& hooks);
+[[nodiscard]] Pickle read_pickle(std::span<const std::byte> bytes, const std::string& where, PickleHooks& hooks);
 
 }  // namespace qcqa

@@ -18,8 +18,7 @@
 namespace qcqa {
 namespace {
 
-constexpr std::string_view kSaveAgain =
-    "Load it with torch and save its state dict as safetensors.";
+constexpr std::string_view kSaveAgain = "Load it with torch and save its state dict as safetensors.";
 
 /// A step, a version, a date, which some trainers keep beside the weights; transformers passes over them too.
 bool is_plain(const PickleObject& object) {
@@ -31,8 +30,7 @@ bool is_plain(const PickleObject& object) {
 /// Reads single tensors off the archive.
 class TensorMaker {
  public:
-  TensorMaker(const MappedFile& file, const TorchStorages& storages)
-      : file_(file), storages_(storages) {}
+  TensorMaker(const MappedFile& file, const TorchStorages& storages) : file_(file), storages_(storages) {}
 
   TensorView make(std::string_view name, const TorchTensor& tensor) const {
     const std::string where = file_.path().string() + ": tensor " + in_quotes(name);
@@ -44,8 +42,8 @@ class TensorMaker {
     const auto end = checked_add(tensor.offset, reach);
     if (!end || *end > tensor.storage.count) {
       throw Error(ErrorKind::corrupt, where, "a tensor must lie within its storage",
-                  std::to_string(reach) + " elements at " + std::to_string(tensor.offset) +
-                      " of " + std::to_string(tensor.storage.count));
+                  std::to_string(reach) + " elements at " + std::to_string(tensor.offset) + " of " +
+                      std::to_string(tensor.storage.count));
     }
     const auto size = checked_multiply(elements, element_bytes);
     if (!size || *size > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
@@ -115,9 +113,8 @@ class TensorMaker {
     const auto needed = checked_multiply(tensor.storage.elements, element_bytes);
     if (!needed || found->second.size() < *needed) {
       throw Error(ErrorKind::corrupt, where, "a storage must hold all its elements",
-                  std::to_string(found->second.size()) + " bytes for " +
-                      std::to_string(tensor.storage.elements) + " of " +
-                      std::string(dtype_name(tensor.storage.dtype)));
+                  std::to_string(found->second.size()) + " bytes for " + std::to_string(tensor.storage.elements) +
+                      " of " + std::string(dtype_name(tensor.storage.dtype)));
     }
     return found->second;
   }
@@ -135,8 +132,7 @@ std::vector<TensorView> read_pytorch(const MappedFile& file) {
   const auto [pickle, storages] = read_torch_container(file, torch);
   const PickleObject& root = pickle.objects[pickle.root];
   if (root.kind != PickleObject::Kind::dict) {
-    throw Error(ErrorKind::unsupported, where,
-                "the file must hold a dict of tensors (a state dict)", "another object",
+    throw Error(ErrorKind::unsupported, where, "the file must hold a dict of tensors (a state dict)", "another object",
                 kSaveAgain);
   }
 
@@ -151,14 +147,13 @@ std::vector<TensorView> read_pytorch(const MappedFile& file) {
     if (key.kind != PickleObject::Kind::text || tensor == nullptr) {
       // Leaving an entry out silently could lose weights: training checkpoints nest their state
       // dict, for one.
-      throw Error(ErrorKind::unsupported, where, "the dict must map names to tensors",
-                  key.kind == PickleObject::Kind::text ? in_quotes(key.text) + " which is no tensor"
-                                                       : "a key that is no name",
-                  kSaveAgain);
+      throw Error(
+          ErrorKind::unsupported, where, "the dict must map names to tensors",
+          key.kind == PickleObject::Kind::text ? in_quotes(key.text) + " which is no tensor" : "a key that is no name",
+          kSaveAgain);
     }
     if (!names.insert(key.text).second) {
-      throw Error(ErrorKind::corrupt, where, "every name must occur once",
-                  "a second " + in_quotes(key.text));
+      throw Error(ErrorKind::corrupt, where, "every name must occur once", "a second " + in_quotes(key.text));
     }
     views.push_back(maker.make(key.text, *tensor));
   }

@@ -15,8 +15,7 @@ constexpr std::string_view kMetadata = "__metadata__";
 
 std::string dtype_hint(std::string_view wrong) {
   std::vector<std::string_view> names;
-  for (int i = 0; i <= static_cast<int>(Dtype::u64); ++i)
-    names.push_back(dtype_name(static_cast<Dtype>(i)));
+  for (int i = 0; i <= static_cast<int>(Dtype::u64); ++i) names.push_back(dtype_name(static_cast<Dtype>(i)));
   return did_you_mean(wrong, names);
 }
 
@@ -50,8 +49,7 @@ class HeaderEvents final : public JsonEvents {
     if (depth_ == 0) refuse("the header must be a JSON object", value.shown());
     if (depth_ == 1) {
       if (in_metadata_ && value.kind == JsonScalar::Kind::null) return;  // as the reference implementation
-      refuse(in_metadata_ ? "__metadata__ must be an object of strings"
-                          : "a tensor must be described by an object",
+      refuse(in_metadata_ ? "__metadata__ must be an object of strings" : "a tensor must be described by an object",
              value.shown());
     }
     if (depth_ == 2) set_field(value);
@@ -61,14 +59,10 @@ class HeaderEvents final : public JsonEvents {
  private:
   enum class Field { other, dtype, shape, data_offsets };
 
-  [[nodiscard]] bool in_number_list() const {
-    return field_ == Field::shape || field_ == Field::data_offsets;
-  }
+  [[nodiscard]] bool in_number_list() const { return field_ == Field::shape || field_ == Field::data_offsets; }
 
-  [[noreturn]] void refuse(std::string_view rule, std::string_view found,
-                           std::string_view fix = {}) const {
-    const std::string where =
-        in_metadata_ || name_.empty() ? where_ : where_ + ": tensor " + in_quotes(name_);
+  [[noreturn]] void refuse(std::string_view rule, std::string_view found, std::string_view fix = {}) const {
+    const std::string where = in_metadata_ || name_.empty() ? where_ : where_ + ": tensor " + in_quotes(name_);
     throw Error(ErrorKind::corrupt, where, rule, found, fix);
   }
 
@@ -76,8 +70,7 @@ class HeaderEvents final : public JsonEvents {
     name_ = name;
     in_metadata_ = name == kMetadata;
     if (in_metadata_ ? seen_metadata_ : !names_.insert(name).second) {
-      refuse("every name must occur once",
-             in_metadata_ ? "two __metadata__ objects" : "a second tensor of this name",
+      refuse("every name must occur once", in_metadata_ ? "two __metadata__ objects" : "a second tensor of this name",
              "Write the file again; readers disagree on which one counts.");
     }
     seen_metadata_ = seen_metadata_ || in_metadata_;
@@ -85,8 +78,7 @@ class HeaderEvents final : public JsonEvents {
 
   void start_entry(bool is_object) {
     if (!is_object) {
-      refuse(in_metadata_ ? "__metadata__ must be an object of strings"
-                          : "a tensor must be described by an object",
+      refuse(in_metadata_ ? "__metadata__ must be an object of strings" : "a tensor must be described by an object",
              "an array");
     }
     if (in_metadata_) return;
@@ -110,10 +102,8 @@ class HeaderEvents final : public JsonEvents {
   }
 
   void start_field(bool is_object) {
-    if (in_metadata_)
-      refuse("__metadata__ must be an object of strings", is_object ? "an object" : "an array");
-    if (field_ == Field::dtype)
-      refuse("dtype must be a string", is_object ? "an object" : "an array");
+    if (in_metadata_) refuse("__metadata__ must be an object of strings", is_object ? "an object" : "an array");
+    if (field_ == Field::dtype) refuse("dtype must be a string", is_object ? "an object" : "an array");
     if (in_number_list() && is_object) refuse_list("an object");
   }
 
@@ -128,8 +118,7 @@ class HeaderEvents final : public JsonEvents {
     if (field_ != Field::dtype) return;
     if (value.kind != JsonScalar::Kind::text) refuse("dtype must be a string", value.shown());
     const auto dtype = dtype_from_name(value.text);
-    if (!dtype)
-      refuse("dtype must be one that safetensors defines", value.shown(), dtype_hint(value.text));
+    if (!dtype) refuse("dtype must be one that safetensors defines", value.shown(), dtype_hint(value.text));
     entries_.back().dtype = *dtype;
   }
 
@@ -155,16 +144,11 @@ class HeaderEvents final : public JsonEvents {
   }
 
   [[noreturn]] void refuse_list(std::string_view found) const {
-    refuse(field_ == Field::shape ? "shape must be an array"
-                                  : "data_offsets must be an array of two integers",
-           found);
+    refuse(field_ == Field::shape ? "shape must be an array" : "data_offsets must be an array of two integers", found);
   }
 
   void finish_entry() const {
-    const char* missing = !seen_dtype_     ? "dtype"
-                          : !seen_shape_   ? "shape"
-                          : !seen_offsets_ ? "data_offsets"
-                                           : nullptr;
+    const char* missing = !seen_dtype_ ? "dtype" : !seen_shape_ ? "shape" : !seen_offsets_ ? "data_offsets" : nullptr;
     if (missing != nullptr) {
       refuse("a tensor needs dtype, shape and data_offsets", "no " + std::string(missing));
     }
@@ -186,8 +170,7 @@ class HeaderEvents final : public JsonEvents {
 
 }  // namespace
 
-std::vector<SafetensorsEntry> parse_safetensors_header(std::string_view json,
-                                                       const std::string& where) {
+std::vector<SafetensorsEntry> parse_safetensors_header(std::string_view json, const std::string& where) {
   HeaderEvents events(where);
   parse_json(json, where, events);
   return events.take();

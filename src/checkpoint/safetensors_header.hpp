@@ -20,7 +20,6 @@ struct SafetensorsEntry {
 /// Parses the JSON of a header, in the order it was written.
 /// @throws Error(corrupt), one message per rule; duplicate tensor names are refused (most readers
 /// keep the last one)
-[[nodiscard]] std::vector<SafetensorsEntry> parse_safetensors_header(std::string_view json,
-                                                                     const std::string& where);
+[[nodiscard]] std::vector<SafetensorsEntry> parse_safetensors_header(std::string_view json, const std::string& where);
 
 }  // namespace qcqa

@@ -24,8 +24,7 @@ class IndexEvents final : public JsonEvents {
   void open(bool is_object) override {
     if (depth_ == 0 && !is_object) refuse("an index must be a JSON object", "an array");
     if (depth_ == 1 && in_map_ && !is_object) refuse("weight_map must be an object", "an array");
-    if (depth_ == 2 && in_map_)
-      refuse("weight_map must give a file name for " + in_quotes(tensor_), "no string");
+    if (depth_ == 2 && in_map_) refuse("weight_map must give a file name for " + in_quotes(tensor_), "no string");
     ++depth_;
   }
 
@@ -80,8 +79,7 @@ std::map<std::string, std::string> read_shard_index(const std::filesystem::path&
                 std::to_string(file.bytes().size()) + " bytes");
   }
   IndexEvents events(path.string());
-  parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()},
-             path.string(), events);
+  parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path.string(), events);
   return events.take();
 }
 

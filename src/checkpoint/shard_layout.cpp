@@ -18,8 +18,7 @@ namespace {
 
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // readers refuse longer ones
 
-[[noreturn]] void refuse(const TensorSpec& spec, std::string_view rule,
-                         std::string_view found = {}) {
+[[noreturn]] void refuse(const TensorSpec& spec, std::string_view rule, std::string_view found = {}) {
   throw Error(ErrorKind::invalid_argument, "tensor " + in_quotes(spec.name), rule, found);
 }
 
@@ -30,8 +29,7 @@ std::uint64_t byte_count(const TensorSpec& spec) {
     if (bits) bits = checked_multiply(*bits, static_cast<std::uint64_t>(extent));
   }
   if (!bits) refuse(spec, "the size of a tensor must fit in 64 bits");
-  if (*bits % 8 != 0)
-    refuse(spec, "a tensor must fill whole bytes", std::to_string(*bits) + " bits");
+  if (*bits % 8 != 0) refuse(spec, "a tensor must fill whole bytes", std::to_string(*bits) + " bits");
   return *bits / 8;
 }
 
@@ -50,17 +48,15 @@ std::vector<std::size_t> sorted_by_name(std::span<const TensorSpec> specs) {
   for (std::size_t i = 0; i < order.size(); ++i) {
     const TensorSpec& spec = specs[order[i]];
     if (spec.name == "__metadata__") refuse(spec, "this name is reserved by the format");
-    if (i > 0 && spec.name == specs[order[i - 1]].name)
-      refuse(spec, "a tensor must be declared once", "twice");
+    if (i > 0 && spec.name == specs[order[i - 1]].name) refuse(spec, "a tensor must be declared once", "twice");
   }
   return order;
 }
 
 /// Offsets and header of one shard whose tensors are chosen.
 void complete(ShardLayout& shard, std::span<const TensorSpec> specs) {
-  std::ranges::stable_sort(shard.places, std::greater<>(), [&](const ShardLayout::Place& p) {
-    return dtype_bits(specs[p.spec].dtype);
-  });
+  std::ranges::stable_sort(shard.places, std::greater<>(),
+                           [&](const ShardLayout::Place& p) { return dtype_bits(specs[p.spec].dtype); });
   std::string json = R"({"__metadata__":{"format":"pt"})";
   std::uint64_t data_end = 0;
   for (ShardLayout::Place& place : shard.places) {
@@ -78,19 +74,15 @@ void complete(ShardLayout& shard, std::span<const TensorSpec> specs) {
   json += "}";
   json.append((8 - json.size() % 8) % 8, ' ');
   if (json.size() > kMaxHeaderBytes) {
-    throw Error(ErrorKind::invalid_argument, shard.file_name,
-                "the header must not be longer than 100000000 bytes", std::to_string(json.size()),
-                "Use smaller shards.");
+    throw Error(ErrorKind::invalid_argument, shard.file_name, "the header must not be longer than 100000000 bytes",
+                std::to_string(json.size()), "Use smaller shards.");
   }
   shard.header.clear();
-  for (int byte = 0; byte < 8; ++byte)
-    shard.header.push_back(static_cast<char>(json.size() >> (8 * byte) & 0xff));
+  for (int byte = 0; byte < 8; ++byte) shard.header.push_back(static_cast<char>(json.size() >> (8 * byte) & 0xff));
   shard.header += json;
   const auto file_bytes = checked_add<std::uint64_t>(shard.header.size(), data_end);
-  if (!file_bytes ||
-      *file_bytes > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-    throw Error(ErrorKind::invalid_argument, shard.file_name,
-                "the size of a shard must fit in 63 bits");
+  if (!file_bytes || *file_bytes > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    throw Error(ErrorKind::invalid_argument, shard.file_name, "the size of a shard must fit in 63 bits");
   }
   for (ShardLayout::Place& place : shard.places) place.begin += shard.header.size();
   shard.file_bytes = *file_bytes;
@@ -110,8 +102,7 @@ void name_files(std::vector<ShardLayout>& shards) {
 
 }  // namespace
 
-std::vector<ShardLayout> lay_out_shards(std::span<const TensorSpec> specs,
-                                        const WriterOptions& options) {
+std::vector<ShardLayout> lay_out_shards(std::span<const TensorSpec> specs, const WriterOptions& options) {
   if (options.max_shard_bytes == 0) {
     throw Error(ErrorKind::invalid_argument, "max_shard_bytes", "must be at least 1", "0");
   }
@@ -150,8 +141,7 @@ ShardPlan plan_shards(std::span<const TensorSpec> specs, const WriterOptions& op
   const std::vector<ShardLayout> layouts = lay_out_shards(specs, options);
   ShardPlan plan;
   for (const ShardLayout& layout : layouts) {
-    ShardPlan::Shard shard{
-        .file_name = layout.file_name, .file_bytes = layout.file_bytes, .tensors = {}};
+    ShardPlan::Shard shard{.file_name = layout.file_name, .file_bytes = layout.file_bytes, .tensors = {}};
     for (const ShardLayout::Place& place : layout.places) {
       shard.tensors.push_back(place.spec);
       plan.tensor_bytes += place.byte_count;

@@ -27,13 +27,11 @@ struct ShardLayout {
 /// format does not ask for but readers that hand out views of the file are glad of. (With a single
 /// dtype this is plain name order.)
 /// @throws Error(invalid_argument) for duplicate or unwritable names and sizes that do not fit
-[[nodiscard]] std::vector<ShardLayout> lay_out_shards(std::span<const TensorSpec> specs,
-                                                      const WriterOptions& options);
+[[nodiscard]] std::vector<ShardLayout> lay_out_shards(std::span<const TensorSpec> specs, const WriterOptions& options);
 
 inline constexpr const char* kIndexFileName = "model.safetensors.index.json";
 
 /// The index of several shards; empty for a single one, which needs none.
-[[nodiscard]] std::string index_text(std::span<const TensorSpec> specs,
-                                     std::span<const ShardLayout> shards);
+[[nodiscard]] std::string index_text(std::span<const TensorSpec> specs, std::span<const ShardLayout> shards);
 
 }  // namespace qcqa

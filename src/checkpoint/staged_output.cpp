@@ -47,20 +47,18 @@ bool is_mount_point(const fs::path& folder) {
 
 void require_usable(const fs::path& target, Overwrite overwrite) {
   const std::string where = target.string();
-  if (!target.has_filename())
-    throw Error(ErrorKind::invalid_argument, where, "the output must be a named folder");
+  if (!target.has_filename()) throw Error(ErrorKind::invalid_argument, where, "the output must be a named folder");
   std::error_code error;
   const fs::file_status status = fs::status(target, error);
   if (!fs::exists(status)) return;
   if (fs::is_directory(status) && is_mount_point(target)) {
-    throw Error(ErrorKind::invalid_argument, where,
-                "the output must not be a mount point (it is renamed into place)", {},
-                "Give a folder inside it.");
+    throw Error(ErrorKind::invalid_argument, where, "the output must not be a mount point (it is renamed into place)",
+                {}, "Give a folder inside it.");
   }
   if (overwrite == Overwrite::replace) return;
   if (!fs::is_directory(status)) {
-    throw Error(ErrorKind::invalid_argument, where, "the output must be a new or empty folder",
-                "a file", "Choose another name.");
+    throw Error(ErrorKind::invalid_argument, where, "the output must be a new or empty folder", "a file",
+                "Choose another name.");
   }
   if (!fs::is_empty(target, error) || error) {
     throw Error(ErrorKind::invalid_argument, where, "the output must be a new or empty folder",
@@ -73,14 +71,13 @@ fs::path create_staging(const fs::path& target) {
   const fs::path parent = target.parent_path();
   std::error_code error;
   if (!fs::is_directory(parent, error)) {
-    throw Error(ErrorKind::io, parent.string(), "the folder that is to hold the output must exist",
-                {}, "Create it first.");
+    throw Error(ErrorKind::io, parent.string(), "the folder that is to hold the output must exist", {},
+                "Create it first.");
   }
   for (;;) {
     const fs::path staging = temporary_sibling(target);
     if (::mkdir(staging.c_str(), 0777) == 0) return staging;
-    if (errno != EEXIST)
-      throw_system_error(parent, "the folder that is to hold the output is not writable", errno);
+    if (errno != EEXIST) throw_system_error(parent, "the folder that is to hold the output is not writable", errno);
   }
 }
 
@@ -108,8 +105,7 @@ bool is_empty_folder(const fs::path& path) {
 
 }  // namespace
 
-StagedFolder::StagedFolder(fs::path target, Overwrite overwrite)
-    : target_(resolved(target)), overwrite_(overwrite) {
+StagedFolder::StagedFolder(fs::path target, Overwrite overwrite) : target_(resolved(target)), overwrite_(overwrite) {
   require_usable(target_, overwrite_);
   staging_ = create_staging(target_);
 }
@@ -123,11 +119,10 @@ StagedFolder::~StagedFolder() {
 void StagedFolder::commit() {
   flush_tree(staging_);
   std::error_code error;
-  const bool replaces = overwrite_ == Overwrite::replace &&
-                        fs::exists(fs::symlink_status(target_, error)) && !is_empty_folder(target_);
+  const bool replaces =
+      overwrite_ == Overwrite::replace && fs::exists(fs::symlink_status(target_, error)) && !is_empty_folder(target_);
   const fs::path aside = replaces ? temporary_sibling(target_) : fs::path();
-  if (replaces && std::rename(target_.c_str(), aside.c_str()) != 0)
-    throw_rename_error(target_, errno);
+  if (replaces && std::rename(target_.c_str(), aside.c_str()) != 0) throw_rename_error(target_, errno);
   if (std::rename(staging_.c_str(), target_.c_str()) != 0) {
     const int reason = errno;
     if (replaces) (void)std::rename(aside.c_str(), target_.c_str());
@@ -138,8 +133,8 @@ void StagedFolder::commit() {
   if (!replaces) return;
   fs::remove_all(aside, error);
   if (error) {
-    throw Error(ErrorKind::io, aside.string(), "the replaced folder cannot be removed",
-                error.message(), "The output is complete; remove this folder by hand.");
+    throw Error(ErrorKind::io, aside.string(), "the replaced folder cannot be removed", error.message(),
+                "The output is complete; remove this folder by hand.");
   }
 }
 
@@ -153,11 +148,9 @@ void require_folder_for(const fs::path& file) {
 void write_file_atomically(const fs::path& path, std::string_view content) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (fs::is_directory(status))
-    throw Error(ErrorKind::io, path.string(), "is a folder, not a file");
+  if (fs::is_directory(status)) throw Error(ErrorKind::io, path.string(), "is a folder, not a file");
   if (fs::exists(status) && !fs::is_regular_file(status)) {
-    FileHandle::open_for_writing(path).append(
-        content);  // a device or pipe (/dev/stdout) is written, not replaced
+    FileHandle::open_for_writing(path).append(content);  // a device or pipe (/dev/stdout) is written, not replaced
     return;
   }
   const fs::path target = resolved(path);
@@ -166,8 +159,7 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
   try {
     file.append(content);
     file.flush();
-    if (std::rename(temporary.c_str(), target.c_str()) != 0)
-      throw_system_error(path, "cannot be replaced", errno);
+    if (std::rename(temporary.c_str(), target.c_str()) != 0) throw_system_error(path, "cannot be replaced", errno);
   } catch (...) {
     (void)::unlink(temporary.c_str());
     throw;
@@ -178,8 +170,7 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
 std::string read_text_file(const fs::path& path, std::size_t max_bytes) {
   const FileHandle file = FileHandle::open_for_reading(path);
   struct stat status {};
-  if (::fstat(file.descriptor(), &status) != 0)
-    throw_system_error(path, "cannot be examined", errno);
+  if (::fstat(file.descriptor(), &status) != 0) throw_system_error(path, "cannot be examined", errno);
   if (S_ISDIR(status.st_mode)) throw Error(ErrorKind::io, path.string(), "is a folder, not a file");
   std::string text;
   std::array<char, 1 << 16> buffer;
@@ -189,8 +180,7 @@ std::string read_text_file(const fs::path& path, std::size_t max_bytes) {
     if (got < 0) throw_system_error(path, "cannot be read", errno);
     if (got == 0) return text;
     if (static_cast<std::size_t>(got) > max_bytes - text.size()) {
-      throw Error(ErrorKind::corrupt, path.string(),
-                  "must not be larger than " + std::to_string(max_bytes) + " bytes");
+      throw Error(ErrorKind::corrupt, path.string(), "must not be larger than " + std::to_string(max_bytes) + " bytes");
     }
     text.append(buffer.data(), static_cast<std::size_t>(got));
   }
@@ -199,16 +189,12 @@ std::string read_text_file(const fs::path& path, std::size_t max_bytes) {
 void require_free_space(const fs::path& folder, std::uintmax_t bytes) {
   fs::path existing = fs::absolute(folder).lexically_normal();
   std::error_code error;
-  while (!fs::exists(existing, error) && existing.has_relative_path())
-    existing = existing.parent_path();
+  while (!fs::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
   const fs::space_info space = fs::space(existing, error);
-  if (error)
-    throw Error(ErrorKind::io, existing.string(), "the free space cannot be read", error.message());
+  if (error) throw Error(ErrorKind::io, existing.string(), "the free space cannot be read", error.message());
   if (space.available >= bytes) return;
-  throw Error(ErrorKind::io, folder.string(),
-              std::to_string(bytes) + " bytes of disk space are needed",
-              std::to_string(space.available) + " bytes free",
-              "Free some space or choose another output folder.");
+  throw Error(ErrorKind::io, folder.string(), std::to_string(bytes) + " bytes of disk space are needed",
+              std::to_string(space.available) + " bytes free", "Free some space or choose another output folder.");
 }
 
 }  // namespace qcqa

@@ -98,7 +98,8 @@ std::span<const std::byte> TensorSlice::pages() const noexcept {
   if (empty()) return {};
   const auto place = [this](std::uint64_t element) {
     const double share = static_cast<double>(element) / static_cast<double>(tensor_->element_count());
-    return std::min(tensor_->stored.size(), static_cast<std::size_t>(share * static_cast<double>(tensor_->stored.size())));
+    return std::min(tensor_->stored.size(),
+                    static_cast<std::size_t>(share * static_cast<double>(tensor_->stored.size())));
   };
   const std::size_t begin = place(first_);
   return tensor_->stored.subspan(begin, place(first_ + count_) - begin);

@@ -43,8 +43,8 @@ constexpr std::array<GlobalRow, 19> kGlobals{{
 }};
 
 const GlobalRow* find_global(std::string_view module, std::string_view name) {
-  const auto* row = std::ranges::find_if(
-      kGlobals, [&](const GlobalRow& r) { return r.module == module && r.name == name; });
+  const auto* row =
+      std::ranges::find_if(kGlobals, [&](const GlobalRow& r) { return r.module == module && r.name == name; });
   return row == kGlobals.end() ? nullptr : row;
 }
 
@@ -96,15 +96,13 @@ PickleObject TorchObjects::call(const PickleObjects& objects, const PickleObject
   refuse("nothing of this type is made by a call", std::string(global.name));
 }
 
-PickleObject TorchObjects::add_tensor(const PickleObjects& objects,
-                                      const std::vector<std::uint32_t>& arguments) {
+PickleObject TorchObjects::add_tensor(const PickleObjects& objects, const std::vector<std::uint32_t>& arguments) {
   tensors_.push_back(rebuild_tensor(objects, arguments));
   return tensor_object(tensors_.size() - 1);
 }
 
 /// (function, type, its arguments, attributes): a tensor that carries Python attributes, which do not matter here.
-PickleObject TorchObjects::unwrap_tensor(const PickleObjects& objects,
-                                         const std::vector<std::uint32_t>& arguments) {
+PickleObject TorchObjects::unwrap_tensor(const PickleObjects& objects, const std::vector<std::uint32_t>& arguments) {
   constexpr std::string_view kRule = "a tensor with attributes is made by a function for tensors";
   if (arguments.size() < 3) refuse(kRule, "fewer arguments");
   const PickleObject& function = objects[arguments[0]];
@@ -119,27 +117,22 @@ PickleObject TorchObjects::persistent(const PickleObjects& objects, const Pickle
   // ("storage", class, key, device, element count[, part]); the device it was saved on does not
   // matter.
   constexpr std::string_view kRule = "a persistent id must describe a storage";
-  if (id.kind != Kind::tuple || id.items.size() < 5 || id.items.size() > 6)
-    refuse(kRule, "something else");
+  if (id.kind != Kind::tuple || id.items.size() < 5 || id.items.size() > 6) refuse(kRule, "something else");
   const auto item = [&](std::size_t i) -> const PickleObject& { return objects[id.items[i]]; };
-  const GlobalRow* row =
-      item(1).kind == Kind::global ? find_global(item(1).text, item(1).name) : nullptr;
-  if (item(0).kind != Kind::text || item(0).text != "storage" || row == nullptr ||
-      row->meaning != Global::storage || item(2).kind != Kind::text ||
-      item(4).kind != Kind::integer || item(4).integer < 0) {
+  const GlobalRow* row = item(1).kind == Kind::global ? find_global(item(1).text, item(1).name) : nullptr;
+  if (item(0).kind != Kind::text || item(0).text != "storage" || row == nullptr || row->meaning != Global::storage ||
+      item(2).kind != Kind::text || item(4).kind != Kind::integer || item(4).integer < 0) {
     refuse(kRule, "something else");
   }
   const auto elements = static_cast<std::uint64_t>(item(4).integer);
-  TorchStorage storage{
-      .key = item(2).text, .dtype = row->dtype, .elements = elements, .count = elements};
+  TorchStorage storage{.key = item(2).text, .dtype = row->dtype, .elements = elements, .count = elements};
   if (id.items.size() == 6) take_part(objects, item(5), storage);
   storages_.push_back(storage);
   return storage_object(storages_.size() - 1);
 }
 
 /// (key of the part, first element, elements), or None for the whole storage.
-void TorchObjects::take_part(const PickleObjects& objects, const PickleObject& part,
-                             TorchStorage& storage) const {
+void TorchObjects::take_part(const PickleObjects& objects, const PickleObject& part, TorchStorage& storage) const {
   if (part.kind == Kind::none) return;
   constexpr std::string_view kRule = "a part of a storage must lie within it";
   if (part.kind != Kind::tuple || part.items.size() != 3) refuse(kRule, "something else");
@@ -150,8 +143,8 @@ void TorchObjects::take_part(const PickleObjects& objects, const PickleObject& p
   storage.first = static_cast<std::uint64_t>(first.integer);
   storage.count = static_cast<std::uint64_t>(count.integer);
   if (storage.first > storage.elements || storage.count > storage.elements - storage.first) {
-    refuse(kRule, std::to_string(storage.count) + " elements at " + std::to_string(storage.first) +
-                      " of " + std::to_string(storage.elements));
+    refuse(kRule, std::to_string(storage.count) + " elements at " + std::to_string(storage.first) + " of " +
+                      std::to_string(storage.elements));
   }
 }
 
@@ -164,12 +157,10 @@ TorchTensor TorchObjects::rebuild_tensor(const PickleObjects& objects,
                                          const std::vector<std::uint32_t>& arguments) const {
   // (storage, offset, size, stride, requires_grad, backward_hooks[, metadata]); the last ones are
   // of no use here.
-  if (arguments.size() < 4)
-    refuse("a tensor needs storage, offset, size and stride", "fewer arguments");
+  if (arguments.size() < 4) refuse("a tensor needs storage, offset, size and stride", "fewer arguments");
   const PickleObject& storage = objects[arguments[0]];
   const PickleObject& offset = objects[arguments[1]];
-  if (storage.kind != Kind::custom || storage.integer < 0)
-    refuse("a tensor needs a storage", "something else");
+  if (storage.kind != Kind::custom || storage.integer < 0) refuse("a tensor needs a storage", "something else");
   if (offset.kind != Kind::integer || offset.integer < 0)
     refuse("a tensor needs a natural number as offset", "something else");
   TorchTensor result{.storage = storages_[static_cast<std::size_t>(storage.integer)],
@@ -183,12 +174,10 @@ TorchTensor TorchObjects::rebuild_tensor(const PickleObjects& objects,
   return result;
 }
 
-std::vector<std::int64_t> TorchObjects::extents(const PickleObjects& objects,
-                                                const PickleObject& list) const {
+std::vector<std::int64_t> TorchObjects::extents(const PickleObjects& objects, const PickleObject& list) const {
   constexpr std::string_view kRule = "size and stride must be tuples of natural numbers";
   if (list.kind != Kind::tuple) refuse(kRule, "something else");
-  if (list.items.size() > kMaxRank)
-    refuse("a tensor has at most 64 dimensions", std::to_string(list.items.size()));
+  if (list.items.size() > kMaxRank) refuse("a tensor has at most 64 dimensions", std::to_string(list.items.size()));
   std::vector<std::int64_t> values;
   for (const std::uint32_t ref : list.items) {
     const PickleObject& item = objects[ref];

@@ -32,8 +32,7 @@ class TorchObjects final : public PickleHooks {
   explicit TorchObjects(std::string where) : where_(std::move(where)) {}
 
   void check_global(std::string_view module, std::string_view name) override;
-  PickleObject call(const PickleObjects& objects, const PickleObject& global,
-                    const PickleObject& arguments) override;
+  PickleObject call(const PickleObjects& objects, const PickleObject& global, const PickleObject& arguments) override;
   PickleObject persistent(const PickleObjects& objects, const PickleObject& id) override;
 
   /// The tensor an object stands for, or nullptr.
@@ -49,8 +48,7 @@ class TorchObjects final : public PickleHooks {
   void take_part(const PickleObjects& objects, const PickleObject& part, TorchStorage& storage) const;
   [[nodiscard]] TorchTensor rebuild_tensor(const PickleObjects& objects,
                                            const std::vector<std::uint32_t>& arguments) const;
-  [[nodiscard]] std::vector<std::int64_t> extents(const PickleObjects& objects,
-                                                  const PickleObject& list) const;
+  [[nodiscard]] std::vector<std::int64_t> extents(const PickleObjects& objects, const PickleObject& list) const;
 
   std::string where_;
   std::vector<TorchStorage> storages_;

@@ -24,8 +24,8 @@ struct CheckpointWriter::State {
   TensorPlaces places;
 };
 
-CheckpointWriter::CheckpointWriter(const std::filesystem::path& folder,
-                                   std::vector<TensorSpec> specs, const WriterOptions& options)
+CheckpointWriter::CheckpointWriter(const std::filesystem::path& folder, std::vector<TensorSpec> specs,
+                                   const WriterOptions& options)
     : state_(std::make_unique<State>()) {
   State& state = *state_;
   state.folder = folder;
@@ -46,14 +46,11 @@ CheckpointWriter::CheckpointWriter(const std::filesystem::path& folder,
 
 CheckpointWriter::~CheckpointWriter() = default;
 
-void CheckpointWriter::write(std::string_view name, std::span<const std::byte> bytes,
-                             std::uint64_t offset) {
+void CheckpointWriter::write(std::string_view name, std::span<const std::byte> bytes, std::uint64_t offset) {
   state_->places.write(name, bytes, offset);
 }
 
-void CheckpointWriter::copy(std::string_view name, const TensorView& source) {
-  state_->places.copy(name, source);
-}
+void CheckpointWriter::copy(std::string_view name, const TensorView& source) { state_->places.copy(name, source); }
 
 void CheckpointWriter::finish() {
   State& state = *state_;

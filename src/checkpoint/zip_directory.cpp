@@ -16,8 +16,7 @@ namespace qcqa {
 namespace {
 
 constexpr std::size_t kEndBytes = 22, kLocatorBytes = 20, kMaxCommentBytes = 65535;
-constexpr std::uint32_t kEndMagic = 0x06054b50, kLocatorMagic = 0x07064b50,
-                        kEnd64Magic = 0x06064b50;
+constexpr std::uint32_t kEndMagic = 0x06054b50, kLocatorMagic = 0x07064b50, kEnd64Magic = 0x06064b50;
 constexpr std::uint32_t kCentralMagic = 0x02014b50, kLocalMagic = 0x04034b50;
 constexpr std::uint32_t kIn64 = 0xffffffff;  // "see the zip64 record"
 
@@ -33,8 +32,7 @@ struct Member {
 
 class Reader {
  public:
-  Reader(std::span<const std::byte> archive, const std::string& where)
-      : archive_(archive), where_(where) {}
+  Reader(std::span<const std::byte> archive, const std::string& where) : archive_(archive), where_(where) {}
 
   ZipDirectory read() {
     const DirectoryPlace place = find_directory();
@@ -51,15 +49,13 @@ class Reader {
 
  private:
   [[noreturn]] void refuse(std::string_view rule, std::string_view found) const {
-    throw Error(ErrorKind::corrupt, where_, rule, found,
-                "The file is damaged or incomplete: download it again.");
+    throw Error(ErrorKind::corrupt, where_, rule, found, "The file is damaged or incomplete: download it again.");
   }
 
   [[nodiscard]] std::span<const std::byte> slice(std::uint64_t offset, std::uint64_t bytes) const {
     if (offset > archive_.size() || bytes > archive_.size() - offset) {
-      refuse("a zip record must lie within the file",
-             std::to_string(bytes) + " bytes at " + std::to_string(offset) + " in a file of " +
-                 std::to_string(archive_.size()));
+      refuse("a zip record must lie within the file", std::to_string(bytes) + " bytes at " + std::to_string(offset) +
+                                                          " in a file of " + std::to_string(archive_.size()));
     }
     return archive_.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(bytes));
   }
@@ -67,8 +63,7 @@ class Reader {
   /// The end record is the last one whose comment reaches exactly to the end of the file.
   [[nodiscard]] std::size_t find_end_record() const {
     const std::size_t size = archive_.size();
-    for (std::size_t comment = 0; comment <= kMaxCommentBytes && comment + kEndBytes <= size;
-         ++comment) {
+    for (std::size_t comment = 0; comment <= kMaxCommentBytes && comment + kEndBytes <= size; ++comment) {
       const std::size_t at = size - kEndBytes - comment;
       std::uint32_t magic;
       std::uint16_t length;
@@ -113,8 +108,7 @@ class Reader {
   }
 
   void require_one_part(bool one) const {
-    if (!one)
-      throw Error(ErrorKind::unsupported, where_, "archives in several parts cannot be read");
+    if (!one) throw Error(ErrorKind::unsupported, where_, "archives in several parts cannot be read");
   }
 
   [[nodiscard]] Member read_member(ByteReader& directory) const {

@@ -14,7 +14,6 @@ using ZipDirectory = std::map<std::string, std::span<const std::byte>, std::less
 /// @param where  the archive's path, for error messages
 /// @throws Error(corrupt), Error(unsupported) for compressed or encrypted members and archives in
 /// several parts
-[[nodiscard]] ZipDirectory read_zip_directory(std::span<const std::byte> archive,
-                                              const std::string& where);
+[[nodiscard]] ZipDirectory read_zip_directory(std::span<const std::byte> archive, const std::string& where);
 
 }  // namespace qcqa

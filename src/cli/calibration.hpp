@@ -35,7 +35,9 @@ struct CalibrationFlags {
 struct Calibration {
   std::vector<std::vector<std::int32_t>> sequences;
 
-  [[nodiscard]] std::vector<std::span<const std::int32_t>> spans() const { return {sequences.begin(), sequences.end()}; }
+  [[nodiscard]] std::vector<std::span<const std::int32_t>> spans() const {
+    return {sequences.begin(), sequences.end()};
+  }
 };
 
 /// The token that made-up text begins with. @throws Error(unsupported) when there is none

@@ -5,8 +5,8 @@
 
 #include "cli/choice.hpp"
 #include "cli/commands.hpp"
-#include "cli/export_step.hpp"
 #include "cli/evaluate_step.hpp"
+#include "cli/export_step.hpp"
 #include "cli/flags.hpp"
 #include "cli/forward_setup.hpp"
 #include "cli/merge_choice.hpp"
@@ -84,7 +84,8 @@ int run(const ConvertCommand& command) {
   check_output(model, command.output);
   if (command.resume && !std::filesystem::exists(merge_state_folder(command.output))) {
     throw Error(ErrorKind::not_found, merge_state_folder(command.output).string(),
-                "--resume needs the layers that an interrupted conversion left", "none", "Convert again without --resume.");
+                "--resume needs the layers that an interrupted conversion left", "none",
+                "Convert again without --resume.");
   }
   prepare_forward(threads);
   Calibration calibration;

@@ -89,8 +89,7 @@ int run(const EvaluateCommand& command) {
   }
   if (command.sample.given()) {
     result.sample = sample(model, command.sample, command.text, options.forward, console);
-    if (reference)
-      result.reference_sample = sample(*reference, command.sample, command.text, options.forward, console);
+    if (reference) result.reference_sample = sample(*reference, command.sample, command.text, options.forward, console);
   }
   print_result(command, result);
   return result.evaluation ? check_increase(*result.evaluation, command.limit, console) : int{kOk};

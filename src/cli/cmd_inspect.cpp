@@ -39,7 +39,7 @@ nlohmann::ordered_json inspect_json(const Model& model) {
   for (const AttentionLayer& layer : model.layers()) heads.push_back(layer.kv_heads);
   return {{"schema_version", 1},
           {"path", facts.path},
-          {"format", model.gguf()                                                     ? "gguf"
+          {"format", model.gguf()                                                   ? "gguf"
                      : model.checkpoint().format() == CheckpointFormat::safetensors ? "safetensors"
                                                                                     : "pytorch"},
           {"files", model.checkpoint().files().size()},
@@ -71,21 +71,25 @@ std::string inspect_text(const Model& model) {
   const auto number = [](auto value) { return std::to_string(value); };
   table.add({"architecture", facts.family});
   table.add({"parameters", format_number("%.4g million", static_cast<double>(model.parameter_count()) / 1e6)});
-  table.add({"weights", human_bytes(static_cast<double>(model.checkpoint().total_bytes())) + " in " + number(model.checkpoint().files().size()) +
-                            " file(s), attention in " + stored_type(model, facts)});
+  table.add({"weights", human_bytes(static_cast<double>(model.checkpoint().total_bytes())) + " in " +
+                            number(model.checkpoint().files().size()) + " file(s), attention in " +
+                            stored_type(model, facts)});
   table.add({"layers", number(facts.layers)});
-  table.add({"heads per layer", number(facts.query_heads) + " query, " + number(facts.kv_heads) + " key/value, of " + number(facts.head_dim)});
+  table.add({"heads per layer", number(facts.query_heads) + " query, " + number(facts.kv_heads) + " key/value, of " +
+                                    number(facts.head_dim)});
   table.add({"hidden size", number(facts.hidden_size)});
   table.add({"KV cache", human_bytes(static_cast<double>(facts.kv_bytes_per_token)) + " per token"});
   for (const std::int64_t tokens : kContexts) {
-    table.add({"", human_bytes(static_cast<double>(tokens * facts.kv_bytes_per_token)) + " at " + number(tokens / 1024) + "k tokens"});
+    table.add({"", human_bytes(static_cast<double>(tokens * facts.kv_bytes_per_token)) + " at " +
+                       number(tokens / 1024) + "k tokens"});
   }
   std::string counts;
   for (const int groups : uniform_group_counts(model)) counts += (counts.empty() ? "" : ", ") + number(groups);
-  table.add({"can become", model.architecture().kv_heads.key.empty()
-                               ? "no --layout gqa: the " + facts.family + " class has no setting for the number of KV heads"
-                           : counts.empty() ? "no --layout gqa: there is one KV head only"
-                                            : "--layout gqa with " + counts + " KV heads per layer (equal groups)"});
+  table.add(
+      {"can become", model.architecture().kv_heads.key.empty()
+                         ? "no --layout gqa: the " + facts.family + " class has no setting for the number of KV heads"
+                     : counts.empty() ? "no --layout gqa: there is one KV head only"
+                                      : "--layout gqa with " + counts + " KV heads per layer (equal groups)"});
   table.add({"", "--layout expanded with any grouping (checks quality, saves nothing)"});
   table.add({"fingerprint", facts.fingerprint});
   const std::string text = table.str();

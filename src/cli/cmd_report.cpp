@@ -39,7 +39,8 @@ void add_report(CLI::App& app, Action& action) {
   auto command = std::make_shared<ReportCommand>();
   CLI::App* sub = app.add_subcommand("report", "Show a report as tables, or compare two");
   CLI::Option* file = sub->add_option("FILE", command->file, "Report written by search, run or convert");
-  CLI::Option* select = sub->add_option("--select", command->select, "Sections to show: " + section_list())->delimiter(',');
+  CLI::Option* select =
+      sub->add_option("--select", command->select, "Sections to show: " + section_list())->delimiter(',');
   CLI::Option* compare = sub->add_option("--compare", command->compare, "Another report to set beside FILE");
   CLI::Option* schema = sub->add_flag("--schema", command->schema, "Print the JSON Schema of reports instead");
   compare->excludes(select);

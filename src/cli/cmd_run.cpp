@@ -150,7 +150,8 @@ int run(const RunCommand& command) {
 void add_run(CLI::App& app, Action& action) {
   auto command = std::make_shared<RunCommand>();
   CLI::App* sub = app.add_subcommand("run", "Search, convert and, given a text, evaluate in one go");
-  sub->add_option("MODEL", command->model, "Model folder (config.json and safetensors or pytorch_model.bin) or GGUF file")
+  sub->add_option("MODEL", command->model,
+                  "Model folder (config.json and safetensors or pytorch_model.bin) or GGUF file")
       ->required();
   sub->add_option("--kv", command->kv, "Largest fraction of the KV cache to keep")->capture_default_str();
   sub->add_flag("--resume", command->resume, "Go on with an interrupted run of the same output");

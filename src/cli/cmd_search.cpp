@@ -32,8 +32,7 @@ Report search_checkpoint(const SearchCommand& command, SearchOptions options, Fi
   console.note(preamble(model, "search"));
   if (!command.target.empty()) apply_target(model, parse_target(command.target), options);
   if (command.calibration.given()) prepare_forward(options.threads);
-  const Calibration calibration =
-      collect_calibration(model, command.calibration, options.layer.seed, forward, console);
+  const Calibration calibration = collect_calibration(model, command.calibration, options.layer.seed, forward, console);
   return search_model(model, compute_costs(model, fitness, calibration, forward, device, console), options, device,
                       console, state);
 }
@@ -91,8 +90,8 @@ int run(const SearchCommand& command) {
 void add_search(CLI::App& app, Action& action) {
   auto command = std::make_shared<SearchCommand>();
   CLI::App* sub = app.add_subcommand("search", "Search which KV heads of each layer to share; write a report");
-  CLI::Option* model =
-      sub->add_option("MODEL", command->model, "Model folder (config.json and safetensors or pytorch_model.bin) or GGUF file");
+  CLI::Option* model = sub->add_option("MODEL", command->model,
+                                       "Model folder (config.json and safetensors or pytorch_model.bin) or GGUF file");
   CLI::Option* distances =
       sub->add_option("--distances", command->distances,
                       "Search this JSON file of head distances instead of a model: {\"num_heads\": N, "

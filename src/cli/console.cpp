@@ -61,7 +61,9 @@ ProgressFn Console::progress() {
   };
 }
 
-double Console::seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+double Console::seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
 
 void Console::show(const ProgressEvent& event) {
   using namespace std::chrono_literals;

@@ -39,11 +39,13 @@ void print_way_back(const Model& model, const ExportOptions& options, const std:
   if (type.empty()) return;
   if (options.format == Format::gguf) {
     const std::string name = quantisation_name(type);
-    std::printf("The input held %s weights. To quantise again: llama-quantize %s/%s %s/model-%s.gguf %s\n", type.c_str(),
-                output.c_str(), kGgufFile, output.c_str(), name.c_str(), name.c_str());
+    std::printf("The input held %s weights. To quantise again: llama-quantize %s/%s %s/model-%s.gguf %s\n",
+                type.c_str(), output.c_str(), kGgufFile, output.c_str(), name.c_str(), name.c_str());
   } else {
-    std::printf("The input held %s weights, the output holds their values; --format gguf writes a file that llama-quantize "
-                "quantises again.\n", type.c_str());
+    std::printf(
+        "The input held %s weights, the output holds their values; --format gguf writes a file that llama-quantize "
+        "quantises again.\n",
+        type.c_str());
   }
 }
 

@@ -33,7 +33,8 @@ struct FitnessFlags {
   [[nodiscard]] Fitness resolve(std::optional<MergeKind> merge = std::nullopt) const;
 };
 
-/// @throws Error(invalid_argument) when a calibration is given that neither merge nor fitness looks at, or none where the
+/// @throws Error(invalid_argument) when a calibration is given that neither merge nor fitness looks at, or none where
+/// the
 ///         fitness needs one
 void require_use_of(const CalibrationFlags& calibration, std::optional<MergeKind> merge, Fitness fitness);
 

@@ -40,7 +40,8 @@ std::vector<MergeRung> climb_ladder(const Model& model, const Plan& plan, const 
   const ProgressFn progress = console.progress();
   std::vector<MergeRung> rungs;
   const auto judge = [&](const std::string& name, const Model& candidate) {
-    rungs.push_back({name, evaluate(candidate, nullptr, some, {.forward = options.forward, .layers = {}}, progress).perplexity});
+    rungs.push_back(
+        {name, evaluate(candidate, nullptr, some, {.forward = options.forward, .layers = {}}, progress).perplexity});
   };
   judge("original", model);
   for (const MergeKind kind : {MergeKind::mean, MergeKind::aligned, MergeKind::subspace}) {
@@ -57,8 +58,10 @@ std::vector<MergeRung> climb_ladder(const Model& model, const Plan& plan, const 
   judge(std::string(merge_kind_name(options.kind)), merged.model());
   std::string text = "perplexity";
   for (const MergeRung& rung : rungs) {
-    text += (rung.name == "mean" ? "; merged: " : rungs.front().name == rung.name ? " " : " -> ") + rung.name + " " +
-            format_number("%.4g", rung.perplexity);
+    text += (rung.name == "mean"               ? "; merged: "
+             : rungs.front().name == rung.name ? " "
+                                               : " -> ") +
+            rung.name + " " + format_number("%.4g", rung.perplexity);
   }
   console.note(text);
   return rungs;

@@ -14,15 +14,20 @@ namespace qcqa::cli {
 namespace {
 
 constexpr const char* kFooter =
-    "Exit codes: 0 done; 1 a limit that was asked for was missed; 2 wrong usage or input; 3 reading or writing failed;\n"
+    "Exit codes: 0 done; 1 a limit that was asked for was missed; 2 wrong usage or input; 3 reading or writing "
+    "failed;\n"
     "4 a bug in qcqa; 130 interrupted.";
 
 int exit_code(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::io: return kIo;
-    case ErrorKind::interrupted: return kInterrupted;
-    case ErrorKind::internal: return kBug;
-    default: return kUsageOrInput;
+    case ErrorKind::io:
+      return kIo;
+    case ErrorKind::interrupted:
+      return kInterrupted;
+    case ErrorKind::internal:
+      return kBug;
+    default:
+      return kUsageOrInput;
   }
 }
 
@@ -35,8 +40,10 @@ int run(int argc, char** argv) {
   remember_command_line(argc, argv);
   install_interrupt_handler();
   CLI::App app(
-      "Make transformer checkpoints cheaper to serve: find which key/value heads can be shared (QCQA, arXiv 2406.10247)\n"
-      "and write a grouped-query checkpoint.", "qcqa");
+      "Make transformer checkpoints cheaper to serve: find which key/value heads can be shared (QCQA, arXiv "
+      "2406.10247)\n"
+      "and write a grouped-query checkpoint.",
+      "qcqa");
   app.set_version_flag("--version", "qcqa " + std::string(version()) + " (" + std::string(commit()) + ")");
   app.require_subcommand(1);
   app.footer(kFooter);

@@ -36,8 +36,8 @@ struct MergeFlags {
 /// Where the layers of an interrupted merge are kept.
 [[nodiscard]] std::filesystem::path merge_state_folder(const ExportFlags& output);
 
-/// Merges the plan's heads and says what that took: for `mean` the model itself, because writing it pools; else the model
-/// with merged tensors that lie in a folder beside `output` until the destructor removes it.
+/// Merges the plan's heads and says what that took: for `mean` the model itself, because writing it pools; else the
+/// model with merged tensors that lie in a folder beside `output` until the destructor removes it.
 class MergeStep {
  public:
   /// @param output  where the model will be written; an interrupted merge leaves a folder with the ending .merge-state

@@ -120,9 +120,10 @@ Report search_distances(const std::filesystem::path& file, SearchOptions options
 
 std::string preamble(const Model& model, const char* verb) {
   const AttentionLayer& layer = model.layers().front();
-  return "qcqa " + std::string(version()) + " " + verb + ": " + model.path().string() + ", " + model.architecture().family + ", " +
-         std::to_string(model.layers().size()) + " layers x " + std::to_string(layer.kv_heads) + " KV heads of " +
-         std::to_string(layer.head_dim) + ", " + std::string(dtype_name(layer.dtype)) + ", KV cache " +
+  return "qcqa " + std::string(version()) + " " + verb + ": " + model.path().string() + ", " +
+         model.architecture().family + ", " + std::to_string(model.layers().size()) + " layers x " +
+         std::to_string(layer.kv_heads) + " KV heads of " + std::to_string(layer.head_dim) + ", " +
+         std::string(dtype_name(layer.dtype)) + ", KV cache " +
          human_bytes(static_cast<double>(model.kv_bytes_per_token())) + " per token";
 }
 
@@ -140,10 +141,12 @@ std::string search_summary(const Report& report) {
     if (baseline.name == "mha" || baseline.name == "kdgqa") continue;
     const int limit = baseline.groups * report.model.layers;
     table.add({format_number("%.1f %%", 100 * baseline.kv_fraction),
-               human_bytes(static_cast<double>(limit * report.model.kv_bytes_per_head())), format_number("%.5g", baseline.cost),
-               least(report.search.uniform, limit), least(report.search.front, limit)});
+               human_bytes(static_cast<double>(limit * report.model.kv_bytes_per_head())),
+               format_number("%.5g", baseline.cost), least(report.search.uniform, limit),
+               least(report.search.front, limit)});
   }
-  return "Cost (" + report.fitness_name + ") of the best plan found (" + std::to_string(heads) + " KV heads before)\n" + table.str();
+  return "Cost (" + report.fitness_name + ") of the best plan found (" + std::to_string(heads) + " KV heads before)\n" +
+         table.str();
 }
 
 }  // namespace qcqa::cli

@@ -79,9 +79,8 @@ EvaluationText read_text(const Model& model, const TextFlags& flags, Console& co
   options.bos = parse_bos(flags.bos);
   options.windows.context = resolve_context(runnable, options.windows.context);
   if (flags.truncate) options.windows.long_documents = LongDocuments::truncate;
-  EvaluationText text{.corpus = flags.token_ids.empty()
-                                    ? tokenized(model, flags, options, runnable.vocabulary, console)
-                                    : read_token_ids(flags.token_ids, runnable.vocabulary, options),
+  EvaluationText text{.corpus = flags.token_ids.empty() ? tokenized(model, flags, options, runnable.vocabulary, console)
+                                                        : read_token_ids(flags.token_ids, runnable.vocabulary, options),
                       .windows = {},
                       .context = options.windows.context};
   for (const Window& window : text.corpus.windows) {

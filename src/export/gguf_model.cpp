@@ -139,7 +139,8 @@ class TensorList {
     }
     vector(prefix + "attn_q_norm.weight", part.query_norm);
     vector(prefix + "attn_k_norm.weight", part.key_norm);
-    tensors_.push_back(gather_columns(prefix + "attn_output.weight", heads, matrix_type(heads.layer->output->written_dtype())));
+    tensors_.push_back(
+        gather_columns(prefix + "attn_output.weight", heads, matrix_type(heads.layer->output->written_dtype())));
     vector(prefix + "attn_output.bias", part.output_bias);
     vector(prefix + "ffn_norm.weight", part.mlp_norm);
     rows(prefix + "ffn_gate.weight", part.gate);

@@ -12,8 +12,8 @@ namespace qcqa {
 /// Throws Error(unsupported) when the model cannot be written as GGUF, whatever the plan.
 void require_gguf(const Model& model);
 
-/// Throws Error(unsupported) when a GGUF file cannot hold the model's tokenizer. Apart from the above: it is no question
-/// of plans or layouts, so no choice among those gives it as a reason.
+/// Throws Error(unsupported) when a GGUF file cannot hold the model's tokenizer. Apart from the above: it is no
+/// question of plans or layouts, so no choice among those gives it as a reason.
 void require_gguf_tokenizer(const Model& model);
 
 }  // namespace qcqa

@@ -57,7 +57,8 @@ GgufTokenizer gguf_tokenizer(const Model& model, std::int64_t rows) {
     for (const auto& entry : model.gguf()->metadata) {
       if (entry.first.starts_with("tokenizer.")) result.keys.push_back(entry);
     }
-    if (!has_vocabulary(*model.gguf())) result.notes.emplace_back("the GGUF file has no vocabulary, as the one that it is made from");
+    if (!has_vocabulary(*model.gguf()))
+      result.notes.emplace_back("the GGUF file has no vocabulary, as the one that it is made from");
     return result;
   }
   if (!has_tokenizer(model.path())) {

@@ -123,7 +123,8 @@ void copy_common_keys(const Model& model, std::optional<Dtype> dtype, nlohmann::
 std::string same_result(const ExportSummary& summary) {
   if (summary.same_up_to == 0) return "computes the same";
   const std::string tokens = std::to_string(summary.same_up_to);
-  return "computes the same for texts of up to " + tokens + " tokens (it has no sliding window, so its length is set to " + tokens + ")";
+  return "computes the same for texts of up to " + tokens +
+         " tokens (it has no sliding window, so its length is set to " + tokens + ")";
 }
 
 std::string padding_note(const ExportSummary& summary, std::int64_t parameters) {

@@ -117,8 +117,10 @@ class TensorList {
     };
     rows("gate_proj", part.gate, part.gate_bias);
     rows("up_proj", part.up, part.up_bias);
-    tensors_.push_back(pad_columns(prefix + "down_proj.weight", *part.down, width, type_of(part.down->written_dtype())));
-    if (has_mlp_bias()) vector(prefix + "down_proj.bias", part.down_bias, hidden, 0, type_of(part.down->written_dtype()));
+    tensors_.push_back(
+        pad_columns(prefix + "down_proj.weight", *part.down, width, type_of(part.down->written_dtype())));
+    if (has_mlp_bias())
+      vector(prefix + "down_proj.bias", part.down_bias, hidden, 0, type_of(part.down->written_dtype()));
   }
 
   const LlamaParts& parts_;

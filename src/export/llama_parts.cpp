@@ -105,7 +105,8 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what, const Lla
   parts.rotary_factors = rotary_factors(spec.rotary, parts.rotary_theta);
   parts.max_positions = spec.max_positions;
   for (const int window : spec.windows) {
-    if (window > 0 && (parts.max_positions == 0 || window < parts.max_positions)) parts.max_positions = parts.window = window;
+    if (window > 0 && (parts.max_positions == 0 || window < parts.max_positions))
+      parts.max_positions = parts.window = window;
   }
   parts.embedding = &model.checkpoint().at(model.architecture().embedding + ".weight");
   parts.final_norm = &model.checkpoint().at(names.final_norm + ".weight");

@@ -21,13 +21,20 @@ std::string labels_of(const Grouping& grouping) {
 
 std::string how_merged(MergeKind kind) {
   switch (kind) {
-    case MergeKind::mean: return "It is their\nmean; nothing was trained.";
-    case MergeKind::first: return "It is the\ngroup's first; nothing was trained.";
-    case MergeKind::weighted: return "It is their\nmean weighted by norms; nothing was trained.";
-    case MergeKind::aligned: return "Their bases\nwere aligned before they were averaged; nothing was trained.";
-    case MergeKind::subspace: return "It spans the\nbest shared subspace; what differs was folded into queries and output. Nothing was trained.";
+    case MergeKind::mean:
+      return "It is their\nmean; nothing was trained.";
+    case MergeKind::first:
+      return "It is the\ngroup's first; nothing was trained.";
+    case MergeKind::weighted:
+      return "It is their\nmean weighted by norms; nothing was trained.";
+    case MergeKind::aligned:
+      return "Their bases\nwere aligned before they were averaged; nothing was trained.";
+    case MergeKind::subspace:
+      return "It spans the\nbest shared subspace; what differs was folded into queries and output. Nothing was "
+             "trained.";
     case MergeKind::reconstruct:
-      return "Each layer\nwas then fitted to the original's activations, one after another; `qcqa-report.json` says how near they "
+      return "Each layer\nwas then fitted to the original's activations, one after another; `qcqa-report.json` says "
+             "how near they "
              "came,\nand whether all were then distilled together.";
   }
   return {};
@@ -48,9 +55,9 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
   std::string card = "---\nlibrary_name: " + std::string(options.format == Format::gguf ? "gguf" : "transformers") +
                      "\nbase_model: " + name + "\ntags:\n- qcqa\n- grouped-query-attention\n---\n\n";
   card += "# " + name + (compact ? ", with fewer key/value heads\n\n" : ", with merged key/value heads (expanded)\n\n");
-  card += "Made from `" + name + "` (" + model.architecture().family + ") by qcqa " + std::string(version()) + " (commit " +
-          std::string(commit()) + "): the key and value heads of each group became one. " + how_merged(options.merge) +
-          "\nExpect a loss of quality, and measure it before use.\n\n";
+  card += "Made from `" + name + "` (" + model.architecture().family + ") by qcqa " + std::string(version()) +
+          " (commit " + std::string(commit()) + "): the key and value heads of each group became one. " +
+          how_merged(options.merge) + "\nExpect a loss of quality, and measure it before use.\n\n";
   card += "| | before | after |\n|---|---|---|\n";
   card += "| KV heads, all layers | " + std::to_string(summary.heads_before) + " | " +
           std::to_string(summary.heads_after) + " |\n";
@@ -64,8 +71,8 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
     card += "`" + std::string(kGgufFile) + "` is for llama.cpp (" + summary.written_as + ", which " +
             same_result(summary) + ").\n\n";
   } else if (!summary.written_as.empty()) {
-    card +=
-        "It is written as `" + summary.written_as + "`, which " + same_result(summary) + " and knows a head size of its own.\n\n";
+    card += "It is written as `" + summary.written_as + "`, which " + same_result(summary) +
+            " and knows a head size of its own.\n\n";
   }
   if (!compact) {
     card +=
@@ -75,8 +82,9 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
   }
   card += "## How it was made\n\n";
   if (!options.command.empty()) card += "```\n" + options.command + "\n```\n\n";
-  card += "- grouping: " + plan.origin + "\n- groups: " + groups_per_layer(plan) + "\n- merge: " +
-          std::string(merge_kind_name(options.merge)) + "\n- source fingerprint: " + model.fingerprint() + "\n\n";
+  card += "- grouping: " + plan.origin + "\n- groups: " + groups_per_layer(plan) +
+          "\n- merge: " + std::string(merge_kind_name(options.merge)) +
+          "\n- source fingerprint: " + model.fingerprint() + "\n\n";
   card += "`qcqa-report.json` holds the whole search. Group of each key/value head:\n\n| layer | groups |\n|---|---|\n";
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
     card += "| " + std::to_string(i) + " | " + labels_of(plan.layers[i]) + " |\n";

@@ -82,7 +82,8 @@ class Sorter {
     const std::string name = entry.path().filename().string();
     std::error_code ignored;
     if (name.starts_with('.') || name == "__pycache__" || std::ranges::find(kReplaced, name) != kReplaced.end()) return;
-    if (entry.is_directory(ignored)) return name == kMoreTemplates ? take_templates(entry.path()) : leave_out(name + "/");
+    if (entry.is_directory(ignored))
+      return name == kMoreTemplates ? take_templates(entry.path()) : leave_out(name + "/");
     if (!entry.is_regular_file(ignored))
       return leave_out(entry.is_symlink(ignored) ? name + " (a link to nothing)" : name);
     if (std::ranges::any_of(kOfTheOldWeights, [&](const Pattern& pattern) { return pattern.fits(name); })) {

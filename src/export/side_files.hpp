@@ -10,8 +10,8 @@ namespace qcqa {
 
 /// The files of a model's folder beside its weights, config.json and README (which are written anew) and hidden files.
 struct SideFiles {
-  /// What belongs to the model whatever its weights are: tokenizer and its templates, generation settings, licence, remote
-  /// code, ... Relative to the folder.
+  /// What belongs to the model whatever its weights are: tokenizer and its templates, generation settings, licence,
+  /// remote code, ... Relative to the folder.
   std::vector<std::filesystem::path> copied;
   /// What belongs to the old weights or to nobody: other formats of them, what describes them, folders.
   std::vector<std::string> left_out;

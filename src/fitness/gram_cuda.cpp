@@ -11,11 +11,16 @@ namespace {
 
 at::ScalarType scalar_type(Dtype dtype) {
   switch (dtype) {
-    case Dtype::f16: return at::kHalf;
-    case Dtype::bf16: return at::kBFloat16;
-    case Dtype::f32: return at::kFloat;
-    case Dtype::f64: return at::kDouble;
-    default: throw Error(ErrorKind::internal, "gram_on_cuda", "attention weights are floating point");
+    case Dtype::f16:
+      return at::kHalf;
+    case Dtype::bf16:
+      return at::kBFloat16;
+    case Dtype::f32:
+      return at::kFloat;
+    case Dtype::f64:
+      return at::kDouble;
+    default:
+      throw Error(ErrorKind::internal, "gram_on_cuda", "attention weights are floating point");
   }
 }
 

@@ -10,8 +10,8 @@
 #include "qcqa/checkpoint/float_codec.hpp"
 
 // The kernel converts a panel of kColumns elements of every row to float64 in cache, then multiplies it with itself in
-// register tiles (upper triangle only). It must keep up with the page cache: while a panel is multiplied the next one is
-// prefetched, and partial sums stay in vector form until the end.
+// register tiles (upper triangle only). It must keep up with the page cache: while a panel is multiplied the next one
+// is prefetched, and partial sums stay in vector form until the end.
 
 namespace qcqa {
 namespace {
@@ -91,7 +91,8 @@ template <int kWidth, int kTileJ>
                                                  std::size_t padded_rows) {
   using Vector = typename VectorOf<kWidth>::Type;
   const auto sum_at = [&](int i, int j) {
-    return reinterpret_cast<Vector*>(sums + (static_cast<std::size_t>(i) * padded_rows + static_cast<std::size_t>(j)) * kWidth);
+    return reinterpret_cast<Vector*>(sums + (static_cast<std::size_t>(i) * padded_rows + static_cast<std::size_t>(j)) *
+                                                kWidth);
   };
   Vector c[kTile][kTileJ];
   for (int i = 0; i < kTile; ++i) {
@@ -125,7 +126,8 @@ template <int kWidth, int kTileJ>
     for (std::size_t i = 0; i < padded; i += kTile) {
       for (std::size_t row = i; row < i + kTile; ++row) prefetch_row(job, row, column + kColumns);
       for (std::size_t j = i; j < padded; j += kTileJ) {
-        multiply_tile<kWidth, kTileJ>(panel + i * kColumns, panel + j * kColumns, sums.data() + (i * padded + j) * kWidth, padded);
+        multiply_tile<kWidth, kTileJ>(panel + i * kColumns, panel + j * kColumns,
+                                      sums.data() + (i * padded + j) * kWidth, padded);
       }
     }
   }
@@ -142,14 +144,17 @@ template <int kWidth, int kTileJ>
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))) std::vector<double> gram_avx512(const Job& job) { return gram<8, 4>(job); }
+__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,fma"))) std::vector<double> gram_avx512(const Job& job) {
+  return gram<8, 4>(job);
+}
 __attribute__((target("avx2,fma,f16c"))) std::vector<double> gram_avx2(const Job& job) { return gram<4, 2>(job); }
 #endif
 std::vector<double> gram_baseline(const Job& job) { return gram<2, 2>(job); }
 
 }  // namespace
 
-std::vector<double> gram_of_rows(std::span<const std::byte* const> rows, Dtype dtype, std::size_t begin, std::size_t end) {
+std::vector<double> gram_of_rows(std::span<const std::byte* const> rows, Dtype dtype, std::size_t begin,
+                                 std::size_t end) {
   const Job job{rows, dtype, static_cast<std::size_t>(dtype_bits(dtype) / 8), begin, end};
 #if defined(__x86_64__) && defined(__GNUC__)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&

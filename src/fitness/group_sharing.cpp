@@ -87,7 +87,8 @@ CostParts sharing_cost(const HeadBlocks& blocks, std::span<const std::uint8_t> m
   if (kind == MergeKind::subspace) {
     values = least_error_of_rows(group.value, group.value_weight);
     if (!blocks.key_norm) {
-      keys = least_error_of_planes(group.plane, group.plane_weight) + least_error_of_rows(group.rest, group.rest_weight);
+      keys =
+          least_error_of_planes(group.plane, group.plane_weight) + least_error_of_rows(group.rest, group.rest_weight);
     }
   }
   if (kind != MergeKind::subspace || blocks.key_norm) {

@@ -19,9 +19,9 @@ struct GroupSharing {
 /// @param members  KV heads, ascending, not empty
 [[nodiscard]] GroupSharing share_heads(const HeadBlocks& blocks, std::span<const std::uint8_t> members, MergeKind kind);
 
-/// What the group loses by it: for values, the mean square of what the output projection gets wrong, summed over query heads
-/// (each by itself, before the softmax weights); for keys, the mean square error of the scores (before scaling) as a
-/// share of their mean square, times the mean square of the values' output, so that both are in one unit.
+/// What the group loses by it: for values, the mean square of what the output projection gets wrong, summed over query
+/// heads (each by itself, before the softmax weights); for keys, the mean square error of the scores (before scaling)
+/// as a share of their mean square, times the mean square of the values' output, so that both are in one unit.
 [[nodiscard]] CostParts sharing_cost(const HeadBlocks& blocks, std::span<const std::uint8_t> members, MergeKind kind);
 
 }  // namespace qcqa

@@ -50,8 +50,8 @@ HeadBlocks compute_head_blocks(const AttentionWeights& weights, const KeyFreedom
   blocks.value = inner_products(weights.value, second_moment);
   blocks.value_weight = sum_over_queries(at::matmul(weights.output.transpose(1, 2), weights.output), n);
 
-  const at::Tensor keys = complex_planes(weights.key, planes).transpose(0, 1);        // planes, n, inputs
-  const at::Tensor queries = complex_planes(weights.query, planes);                   // n_q, planes, inputs
+  const at::Tensor keys = complex_planes(weights.key, planes).transpose(0, 1);  // planes, n, inputs
+  const at::Tensor queries = complex_planes(weights.query, planes);             // n_q, planes, inputs
   const at::Tensor moment = second_moment.defined() ? second_moment.to(at::kComplexDouble) : second_moment;
   blocks.plane = at::matmul(times_moment(keys, moment), keys.conj().transpose(1, 2));
   blocks.plane_weight =
@@ -60,8 +60,8 @@ HeadBlocks compute_head_blocks(const AttentionWeights& weights, const KeyFreedom
   const at::Tensor free_keys = weights.key.narrow(1, freedom.rotary_dim, rest);
   const at::Tensor free_queries = weights.query.narrow(1, freedom.rotary_dim, rest);
   blocks.rest = inner_products(free_keys, second_moment);
-  blocks.rest_weight = sum_over_queries(
-      at::matmul(times_moment(free_queries, second_moment), free_queries.transpose(1, 2)), n);
+  blocks.rest_weight =
+      sum_over_queries(at::matmul(times_moment(free_queries, second_moment), free_queries.transpose(1, 2)), n);
   const double output = energy(blocks.value, blocks.value_weight);
   const double score = energy(blocks.rest, blocks.rest_weight) +
                        (at::real(blocks.plane.diagonal(0, 1, 2)) * blocks.plane_weight).sum().item<double>();

@@ -8,8 +8,8 @@ namespace qcqa {
 
 /// What a family's attention allows to be changed between keys and queries without changing the model.
 struct KeyFreedom {
-  int rotary_dim = 0;      ///< dimensions [0, rotary_dim) are planes (i, i + rotary_dim / 2): a complex number each. The
-                           ///< others are not rotated: any invertible matrix
+  int rotary_dim = 0;  ///< dimensions [0, rotary_dim) are planes (i, i + rotary_dim / 2): a complex number each. The
+                       ///< others are not rotated: any invertible matrix
   bool head_norm = false;  ///< keys are normalised head by head: a positive factor per head, no more
 };
 
@@ -19,19 +19,20 @@ struct KeyFreedom {
 /// n KV heads, d = head_dim, r = d - rotary_dim.
 struct HeadBlocks {
   int heads = 0, head_dim = 0, planes = 0;
-  bool key_norm = false;     ///< see KeyFreedom::head_norm
+  bool key_norm = false;       ///< see KeyFreedom::head_norm
   double score_to_output = 0;  ///< mean square of all heads' outputs over that of all their scores
-  at::Tensor value;          ///< (n d, n d): V_i C V_j^T
-  at::Tensor value_weight;   ///< (n, d, d): sum over the query heads of i of O_q^T O_q
-  at::Tensor plane;          ///< (planes, n, n) complex: k_i C k_j^H, where k = row p + i * row (p + planes)
-  at::Tensor plane_weight;   ///< (planes, n): energy of the queries' plane, sum over query heads of q C q^H
-  at::Tensor rest;           ///< (n r, n r): as `value` for the key rows that are not rotated
-  at::Tensor rest_weight;    ///< (n, r, r): sum over query heads of Q_q C Q_q^T
+  at::Tensor value;            ///< (n d, n d): V_i C V_j^T
+  at::Tensor value_weight;     ///< (n, d, d): sum over the query heads of i of O_q^T O_q
+  at::Tensor plane;            ///< (planes, n, n) complex: k_i C k_j^H, where k = row p + i * row (p + planes)
+  at::Tensor plane_weight;     ///< (planes, n): energy of the queries' plane, sum over query heads of q C q^H
+  at::Tensor rest;             ///< (n r, n r): as `value` for the key rows that are not rotated
+  at::Tensor rest_weight;      ///< (n, r, r): sum over query heads of Q_q C Q_q^T
 
   [[nodiscard]] int rest_dim() const noexcept { return head_dim - 2 * planes; }
 };
 
-/// @param second_moment  (inputs, inputs) mean of x x^T over tokens, x the input of the attention (with a 1 below it where
+/// @param second_moment  (inputs, inputs) mean of x x^T over tokens, x the input of the attention (with a 1 below it
+/// where
 ///                       there are biases); undefined: the identity
 [[nodiscard]] HeadBlocks compute_head_blocks(const AttentionWeights& weights, const KeyFreedom& freedom,
                                              const at::Tensor& second_moment);

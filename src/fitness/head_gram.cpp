@@ -64,8 +64,8 @@ void require_finite_gram(const std::vector<HeadRows>& heads, const std::vector<d
     if (std::isfinite(gram[head * (heads.size() + 1)])) continue;
     require_finite(heads[head].weight.tensor());
     if (!heads[head].bias.empty()) require_finite(heads[head].bias.tensor());
-    throw Error(ErrorKind::unsupported, heads[head].weight.tensor().name, "squares of the weights must fit into float64",
-                "an overflow");
+    throw Error(ErrorKind::unsupported, heads[head].weight.tensor().name,
+                "squares of the weights must fit into float64", "an overflow");
   }
 }
 

@@ -90,9 +90,12 @@ SharedRows aligned_rows(const at::Tensor& gram, std::int64_t heads) {
   if (d == 0) return {gram.new_zeros({0, 0}), gram.new_zeros({heads, 0, 0})};
   const at::Tensor blocks = gram.view({heads, d, heads, d});
   at::Tensor rotations = at::eye(d, gram.options()).repeat({heads, 1, 1});
-  const auto combination = [&] { return (rotations / static_cast<double>(heads)).transpose(0, 1).reshape({d, heads * d}); };
+  const auto combination = [&] {
+    return (rotations / static_cast<double>(heads)).transpose(0, 1).reshape({d, heads * d});
+  };
   // First all to the first head, then each to the mean of all.
-  for (std::int64_t i = 1; i < heads; ++i) rotations.select(0, i).copy_(nearest_rotation(blocks.select(0, 0).select(1, i)));
+  for (std::int64_t i = 1; i < heads; ++i)
+    rotations.select(0, i).copy_(nearest_rotation(blocks.select(0, 0).select(1, i)));
   double before = square_length(combination(), gram);
   for (int turn = 0; turn < kTurns; ++turn) {
     for (std::int64_t i = 0; i < heads; ++i) {
@@ -119,7 +122,8 @@ SharedPlanes aligned_planes(const at::Tensor& gram) {
       phases.select(1, i).copy_(unit(towards).conj());
     }
   }
-  const at::Tensor square = at::real(at::matmul(at::matmul(phases.unsqueeze(1), gram), phases.conj().unsqueeze(2))).view({-1, 1});
+  const at::Tensor square =
+      at::real(at::matmul(at::matmul(phases.unsqueeze(1), gram), phases.conj().unsqueeze(2))).view({-1, 1});
   const at::Tensor member_square = at::real(gram.diagonal(0, 1, 2)).mean(1, true);
   const at::Tensor length = (member_square / square.clamp_min(kTiny)).sqrt();
   return {.combination = phases * length, .coefficients = phases.conj().resolve_conj()};
@@ -139,20 +143,21 @@ SharedPlanes pooled_planes(const at::Tensor& shares, std::int64_t planes) {
 double error_of(const SharedRows& shared, const at::Tensor& gram, const at::Tensor& weight) {
   const std::int64_t m = weight.size(0);
   const std::int64_t d = weight.size(1);
-  const at::Tensor cross = at::mm(shared.combination, gram);                          // d, m d
-  const at::Tensor square = at::mm(cross, shared.combination.t());                    // d, d
+  const at::Tensor cross = at::mm(shared.combination, gram);        // d, m d
+  const at::Tensor square = at::mm(cross, shared.combination.t());  // d, d
   double error = 0;
   for (std::int64_t i = 0; i < m; ++i) {
     const at::Tensor b = shared.coefficients[i];
     const at::Tensor mixed = at::mm(b, cross.narrow(1, i * d, d));
-    const at::Tensor rest = gram.narrow(0, i * d, d).narrow(1, i * d, d) - mixed - mixed.t() + at::mm(at::mm(b, square), b.t());
+    const at::Tensor rest =
+        gram.narrow(0, i * d, d).narrow(1, i * d, d) - mixed - mixed.t() + at::mm(at::mm(b, square), b.t());
     error += sum_of(rest * weight[i]);
   }
   return std::max(error, 0.0);
 }
 
 double error_of(const SharedPlanes& shared, const at::Tensor& gram, const at::Tensor& weight) {
-  const at::Tensor cross = at::matmul(shared.combination.unsqueeze(1), gram).squeeze(1);       // <shared, k_i>
+  const at::Tensor cross = at::matmul(shared.combination.unsqueeze(1), gram).squeeze(1);  // <shared, k_i>
   const at::Tensor square = at::real((cross * shared.combination.conj()).sum(1, true));
   const at::Tensor own = at::real(gram.diagonal(0, 1, 2));
   const at::Tensor rest =

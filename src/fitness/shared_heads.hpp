@@ -22,8 +22,8 @@ struct SharedPlanes {
 };
 
 /// The best shared rows of m heads: the top-d right singular space of the stacked L_i^T Y_i C^(1/2) with
-/// weight_i = L_i L_i^T, from inner products alone (Eckart & Young 1936). They are orthogonal under C and as long as the
-/// heads' rows are on average.
+/// weight_i = L_i L_i^T, from inner products alone (Eckart & Young 1936). They are orthogonal under C and as long as
+/// the heads' rows are on average.
 /// @param gram    (m d, m d): Y_i C Y_j^T
 /// @param weight  (m, d, d), positive semidefinite
 [[nodiscard]] SharedRows best_shared_rows(const at::Tensor& gram, const at::Tensor& weight);
@@ -32,8 +32,8 @@ struct SharedPlanes {
 /// @param gram  (planes, m, m) complex  @param weight  (planes, m)
 [[nodiscard]] SharedPlanes best_shared_planes(const at::Tensor& gram, const at::Tensor& weight);
 
-/// Mean of the heads after each was turned to agree best with the others (generalised Procrustes analysis, Gower 1975: by
-/// turns, to convergence), as long as the heads' rows are on average.
+/// Mean of the heads after each was turned to agree best with the others (generalised Procrustes analysis, Gower 1975:
+/// by turns, to convergence), as long as the heads' rows are on average.
 [[nodiscard]] SharedRows aligned_rows(const at::Tensor& gram, std::int64_t heads);
 [[nodiscard]] SharedPlanes aligned_planes(const at::Tensor& gram);
 

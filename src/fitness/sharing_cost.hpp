@@ -9,9 +9,9 @@
 
 namespace qcqa {
 
-/// What an aligned or subspace merge of a group loses, as sharing_cost(): computed from inner products that are taken once,
-/// so that a search never touches the weights again. In layers of few heads every group is priced at once; in others
-/// pairs() are, which steer the search, and larger groups when somebody asks.
+/// What an aligned or subspace merge of a group loses, as sharing_cost(): computed from inner products that are taken
+/// once, so that a search never touches the weights again. In layers of few heads every group is priced at once; in
+/// others pairs() are, which steer the search, and larger groups when somebody asks.
 class SharingCost final : public GroupCost {
  public:
   /// @param scale  factor on all costs, > 0: brings layers to one unit

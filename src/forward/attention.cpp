@@ -134,15 +134,16 @@ at::Tensor heads_of(const at::Tensor& packed, std::int64_t row, std::int64_t cou
 /// The same of rows that begin `stride` after one another.
 at::Tensor heads_of_run(const at::Tensor& packed, const Run& run, int head_dim) {
   const std::int64_t length = run.first.keys;
-  if (run.count == 1 || run.key_stride == length) return heads_of(packed, run.first.key_row, run.count, length, head_dim);
+  if (run.count == 1 || run.key_stride == length)
+    return heads_of(packed, run.first.key_row, run.count, length, head_dim);
   return packed.narrow(0, run.first.key_row, (run.count - 1) * run.key_stride + length)
       .unfold(0, length, run.key_stride)  // count, width, length
       .transpose(1, 2)
       .unflatten(2, at::IntArrayRef({packed.size(1) / head_dim, head_dim}));
 }
 
-/// One KV head, the bucket's `index`-th, and its query heads, for sequences of one shape. Keys and values stay where they
-/// are.
+/// One KV head, the bucket's `index`-th, and its query heads, for sequences of one shape. Keys and values stay where
+/// they are.
 /// @param queries, out  (count, queries, heads, head_dim)
 /// @param keys, values  (count, keys, heads, head_dim)
 void attend_kv_head(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Bucket& bucket,

@@ -119,7 +119,8 @@ void pick(const at::Tensor& logits, double temperature, std::span<std::mt19937_6
   const at::Tensor probabilities = at::softmax(logits / temperature, -1).contiguous();
   const std::int64_t vocabulary = logits.size(1);
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    tokens[i] = draw(probabilities.data_ptr<float>() + static_cast<std::int64_t>(i) * vocabulary, vocabulary, *random[i]);
+    tokens[i] =
+        draw(probabilities.data_ptr<float>() + static_cast<std::int64_t>(i) * vocabulary, vocabulary, *random[i]);
   }
 }
 

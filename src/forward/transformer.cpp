@@ -105,7 +105,7 @@ void Transformer::require_finite_hidden(const at::Tensor& hidden, int layer) con
   throw Error(ErrorKind::unsupported, model_->path().string() + ": layer " + std::to_string(layer),
               "what a layer computes must be finite", "not a number, from weights that all are",
               runtime_.type == at::kFloat ? "Its weights are too large for float32: take another checkpoint."
-                                           : "Use --compute f32.");
+                                          : "Use --compute f32.");
 }
 
 at::Tensor Transformer::final_norm(const at::Tensor& hidden) const { return apply_norm(hidden, final_norm_, spec_); }

@@ -32,7 +32,8 @@ class TensorCollector {
   void add(const std::string& name, const at::Tensor& values) {
     const TensorView* view = model_->checkpoint().find(name);
     if (!view || !values.defined()) return;
-    tensors_.push_back(tensor_bytes(name, values.detach().to(at::kCPU).to(at::kDouble).view(view->shape), view->written_dtype()));
+    tensors_.push_back(
+        tensor_bytes(name, values.detach().to(at::kCPU).to(at::kDouble).view(view->shape), view->written_dtype()));
   }
   void add_linear(const std::string& name, const Linear& linear) {
     add(name + ".weight", linear.weight);

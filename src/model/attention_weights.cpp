@@ -90,8 +90,8 @@ std::vector<TensorBytes> attention_tensors(const Model& model, const AttentionLa
   for (const Projection& projection : architecture.projections) {
     const at::Tensor rows = projection_rows(projection, weights);
     const std::string weight = architecture.tensor_name(layer.layer, projection.tensor, ".weight");
-    tensors.push_back(tensor_bytes(weight, rows.narrow(1, 0, layer.hidden_size),
-                                   model.checkpoint().at(weight).written_dtype()));
+    tensors.push_back(
+        tensor_bytes(weight, rows.narrow(1, 0, layer.hidden_size), model.checkpoint().at(weight).written_dtype()));
     const std::string bias = architecture.tensor_name(layer.layer, projection.tensor, ".bias");
     if (const TensorView* view = model.checkpoint().find(bias)) {
       tensors.push_back(tensor_bytes(bias, rows.select(1, layer.hidden_size), view->written_dtype()));

@@ -9,8 +9,8 @@
 
 namespace qcqa {
 
-/// The weights of one layer's attention as float64 tensors, head by head. Biases of queries, keys and values are one more
-/// input column (zeros where only others have a bias), so that what is linear in the input covers them.
+/// The weights of one layer's attention as float64 tensors, head by head. Biases of queries, keys and values are one
+/// more input column (zeros where only others have a bias), so that what is linear in the input covers them.
 struct AttentionWeights {
   at::Tensor query;   ///< (query_heads, head_dim, inputs), inputs = hidden_size or hidden_size + 1
   at::Tensor key;     ///< (kv_heads, head_dim, inputs)

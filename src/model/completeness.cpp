@@ -98,8 +98,7 @@ bool is_causal_lm(const ModelConfig& config) {
 void require_plausible_layers(const Checkpoint& checkpoint, const ModelConfig& config) {
   const std::size_t tensors = checkpoint.tensors().size();
   if (static_cast<std::size_t>(config.shape().layers) <= tensors) return;
-  throw Error(ErrorKind::corrupt, config.file().string(),
-              "must state no more layers than the checkpoint has tensors",
+  throw Error(ErrorKind::corrupt, config.file().string(), "must state no more layers than the checkpoint has tensors",
               std::to_string(config.shape().layers) + " layers, " + std::to_string(tensors) + " tensors",
               "Give the config.json that belongs to it.");
 }

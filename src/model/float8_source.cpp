@@ -59,7 +59,8 @@ Block block_of(const TensorView& weight, const TensorView& scales, std::span<con
   const std::int64_t rows = weight.shape[0], columns = weight.shape[1];
   const std::int64_t count = scales.element_count();
   if (count == 1) return {std::max<std::int64_t>(rows, 1), std::max<std::int64_t>(columns, 1)};
-  if (count == rows && scales.shape.front() == rows && scales.shape.size() <= 2) return {1, std::max<std::int64_t>(columns, 1)};
+  if (count == rows && scales.shape.front() == rows && scales.shape.size() <= 2)
+    return {1, std::max<std::int64_t>(columns, 1)};
   if (scales.shape.size() == 2 && scales.shape[0] > 0 && scales.shape[1] > 0) {
     // The last block of a row or column may be smaller than the others where a size is stated.
     const auto parts = [](std::int64_t whole, std::int64_t part) { return (whole + part - 1) / part; };
@@ -73,7 +74,8 @@ Block block_of(const TensorView& weight, const TensorView& scales, std::span<con
       return {rows / scales.shape[0], columns / scales.shape[1]};
   }
   throw Error(ErrorKind::corrupt, scales.file.string() + ": " + scales.name,
-              "scales must be one for all, one per row or one per block of the " + shape_text(weight.shape) + " of " + weight.name,
+              "scales must be one for all, one per row or one per block of the " + shape_text(weight.shape) + " of " +
+                  weight.name,
               shape_text(scales.shape));
 }
 
@@ -124,10 +126,11 @@ Float8Source read_float8_source(const Checkpoint& checkpoint, const ordered_json
       if (!scales) scales = checkpoint.find(tensor.name + std::string(suffix));
     }
     if (!scales && states_quantisation(config)) {
-      throw Error(ErrorKind::not_found, tensor.file.string() + ": " + tensor.name,
-                  "8-bit floats must have scales where config.json states a quantisation",
-                  "no " + tensor.name + std::string(kScales.front()) + " and no " + tensor.name + std::string(kScales.back()),
-                  "Download the checkpoint again.");
+      throw Error(
+          ErrorKind::not_found, tensor.file.string() + ": " + tensor.name,
+          "8-bit floats must have scales where config.json states a quantisation",
+          "no " + tensor.name + std::string(kScales.front()) + " and no " + tensor.name + std::string(kScales.back()),
+          "Download the checkpoint again.");
     }
     Block block{std::max<std::int64_t>(tensor.shape[0], 1), std::max<std::int64_t>(tensor.shape[1], 1)};
     if (scales) {
@@ -135,7 +138,8 @@ Float8Source read_float8_source(const Checkpoint& checkpoint, const ordered_json
       block = block_of(tensor, *scales, stated);
       (in_attention ? dropped : kept_as_stored).insert(scales->name);
     }
-    view.derived = std::make_shared<const Float8Values>(tensor, scales ? *scales : TensorView{}, block.rows, block.columns);
+    view.derived =
+        std::make_shared<const Float8Values>(tensor, scales ? *scales : TensorView{}, block.rows, block.columns);
     view.dtype = Dtype::f32;
     view.narrow = Dtype::bf16;
     const std::string module = module_of(tensor.name);

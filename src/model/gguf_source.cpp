@@ -20,7 +20,8 @@ using nlohmann::ordered_json;
 /// An architecture of llama.cpp and the class of transformers whose models it holds.
 struct ArchitectureRow {
   std::string_view name, model_type, model_class;
-  bool rotary_neighbours;  ///< dimensions that are turned together are neighbours, where the class has them half a head apart
+  bool rotary_neighbours;  ///< dimensions that are turned together are neighbours, where the class has them half a head
+                           ///< apart
   bool head_norms;
 };
 constexpr std::array<ArchitectureRow, 3> kArchitectures = {{{"llama", "llama", "LlamaForCausalLM", true, false},
@@ -88,8 +89,8 @@ class SourceReader {
     const std::string name = text("general.architecture");
     const auto* row = std::ranges::find(kArchitectures, std::string_view(name), &ArchitectureRow::name);
     if (row == kArchitectures.end()) {
-      throw Error(ErrorKind::unsupported, where_, "the architecture of a GGUF file must be llama, qwen2 or qwen3", in_quotes(name),
-                  "Give the Hugging Face folder that it was made from.");
+      throw Error(ErrorKind::unsupported, where_, "the architecture of a GGUF file must be llama, qwen2 or qwen3",
+                  in_quotes(name), "Give the Hugging Face folder that it was made from.");
     }
     row_ = row;
     prefix_ = name + ".";
@@ -130,8 +131,8 @@ class SourceReader {
     const auto* list = find<std::vector<std::int32_t>>(key);
     if (!list || list->empty()) return std::nullopt;
     if (std::ranges::any_of(*list, [&](std::int32_t n) { return n != list->front(); })) {
-      throw Error(ErrorKind::unsupported, where_, in_quotes(key) + " must be the same in all layers", "different numbers",
-                  "Give the Hugging Face folder that it was made from.");
+      throw Error(ErrorKind::unsupported, where_, in_quotes(key) + " must be the same in all layers",
+                  "different numbers", "Give the Hugging Face folder that it was made from.");
     }
     return list->front();
   }
@@ -222,7 +223,8 @@ class SourceReader {
     const TensorView* queries = tensor("blk.0.attn_q.weight");
     const Dtype dtype = queries ? queries->written_dtype() : Dtype::f16;
     config_["torch_dtype"] = dtype == Dtype::f32 ? "float32" : dtype == Dtype::bf16 ? "bfloat16" : "float16";
-    for (const auto& [key, id] : {NameRow{"bos_token_id", "bos"}, {"eos_token_id", "eos"}, {"pad_token_id", "padding"}}) {
+    for (const auto& [key, id] :
+         {NameRow{"bos_token_id", "bos"}, {"eos_token_id", "eos"}, {"pad_token_id", "padding"}}) {
       const auto* number = find<std::uint32_t>("tokenizer.ggml." + std::string(id) + "_token_id");
       if (number) config_[std::string(key)] = *number;
     }
@@ -241,8 +243,8 @@ class SourceReader {
       require(!scaled, "one rotary scaling", in_quotes(kind) + " beside " + std::string(kRotaryFactors));
       read_rotary_factors(*factors, theta);
     } else if (scaled) {
-      require((kind == "linear" || kind == "yarn") && factor > 0, "the rotary scaling must be linear or yarn, with a factor",
-              in_quotes(kind));
+      require((kind == "linear" || kind == "yarn") && factor > 0,
+              "the rotary scaling must be linear or yarn, with a factor", in_quotes(kind));
       require(!real("rope.scaling.attn_factor") || *real("rope.scaling.attn_factor") == 1, "no attention factor",
               "rope.scaling.attn_factor");
       config_["rope_scaling"] = {{"rope_type", kind}, {"factor", factor}};
@@ -253,7 +255,8 @@ class SourceReader {
   /// Files of Llama 3.1 and later hold what its scaling divides every frequency by, not how that came about. Of a few
   /// likely settings, the one that gives these numbers was it.
   void read_rotary_factors(const TensorView& tensor, double theta) {
-    require(tensor.element_count() == head_dim_ / 2, "rotary factors must be one per plane of a head", std::string(kRotaryFactors));
+    require(tensor.element_count() == head_dim_ / 2, "rotary factors must be one per plane of a head",
+            std::string(kRotaryFactors));
     std::vector<double> factors(static_cast<std::size_t>(head_dim_ / 2));
     tensor.all().read(factors);
     if (std::ranges::all_of(factors, [](double f) { return f == 1; })) return;
@@ -270,9 +273,11 @@ class SourceReader {
     require(false, "the factors of the rotary frequencies must be those of Llama 3", std::string(kRotaryFactors));
   }
 
-  [[nodiscard]] bool is_llama3_scaling(const std::vector<double>& factors, double theta, double factor, double positions) const {
+  [[nodiscard]] bool is_llama3_scaling(const std::vector<double>& factors, double theta, double factor,
+                                       double positions) const {
     for (std::size_t i = 0; i < factors.size(); ++i) {
-      const double wave = 2 * std::numbers::pi * std::pow(theta, 2.0 * static_cast<double>(i) / static_cast<double>(head_dim_));
+      const double wave =
+          2 * std::numbers::pi * std::pow(theta, 2.0 * static_cast<double>(i) / static_cast<double>(head_dim_));
       const double smooth = std::clamp((positions / wave - 1) / 3, 0.0, 1.0);
       const double expected = 1 / ((1 - smooth) / factor + smooth);
       if (std::abs(factors[i] / expected - 1) > 1e-3) return false;
@@ -291,11 +296,12 @@ class SourceReader {
     };
     const std::string_view ours = layer.empty() ? find_in(kModelNames) : find_in(kLayerNames);
     require(!ours.empty(), "every tensor must be one of the architecture's", in_quotes(view.name));
-    out.name = (layer.empty() ? std::string() : "model.layers." + std::string(layer) + ".") + std::string(ours) + std::string(suffix);
+    out.name = (layer.empty() ? std::string() : "model.layers." + std::string(layer) + ".") + std::string(ours) +
+               std::string(suffix);
     const bool heads = stem == "attn_q" || stem == "attn_k";
     if (heads && row_->rotary_neighbours) {
-      require(!view.shape.empty() && view.shape.front() > 0 && view.shape.front() % head_dim_ == 0, "rows must be those of whole heads",
-              in_quotes(view.name));
+      require(!view.shape.empty() && view.shape.front() > 0 && view.shape.front() % head_dim_ == 0,
+              "rows must be those of whole heads", in_quotes(view.name));
       out.derived = std::make_shared<const HalvesOfHeads>(view, static_cast<std::uint64_t>(head_dim_));
     }
     return out;

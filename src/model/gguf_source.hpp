@@ -19,7 +19,8 @@ struct GgufSource {
   std::vector<std::string> notes;
 };
 
-/// @throws Error(unsupported) for an architecture, or a detail of one, that has no class here; Error(corrupt) for missing
+/// @throws Error(unsupported) for an architecture, or a detail of one, that has no class here; Error(corrupt) for
+/// missing
 ///         keys
 [[nodiscard]] GgufSource read_gguf_source(const GgufFile& file);
 

@@ -34,9 +34,13 @@ void require_attention_dtype(const TensorView& tensor) {
   }
 }
 
-AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& architecture, const ModelShape& shape, int index) {
-  AttentionLayer layer{.layer = index, .query_heads = shape.query_heads, .kv_heads = shape.kv_heads,
-                       .head_dim = shape.head_dim, .hidden_size = shape.hidden_size};
+AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& architecture, const ModelShape& shape,
+                          int index) {
+  AttentionLayer layer{.layer = index,
+                       .query_heads = shape.query_heads,
+                       .kv_heads = shape.kv_heads,
+                       .head_dim = shape.head_dim,
+                       .hidden_size = shape.hidden_size};
   layer.query.resize(static_cast<std::size_t>(shape.query_heads));
   layer.key.resize(static_cast<std::size_t>(shape.kv_heads));
   layer.value.resize(static_cast<std::size_t>(shape.kv_heads));
@@ -52,7 +56,9 @@ AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& arch
       require_shape(*bias, {rows});
     }
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      auto& heads = slots[i].role == HeadRole::query ? layer.query : slots[i].role == HeadRole::key ? layer.key : layer.value;
+      auto& heads = slots[i].role == HeadRole::query ? layer.query
+                    : slots[i].role == HeadRole::key ? layer.key
+                                                     : layer.value;
       HeadRows& head = heads[static_cast<std::size_t>(slots[i].head)];
       const std::int64_t first = static_cast<std::int64_t>(i) * shape.head_dim;
       head.weight = weight.rows(first, shape.head_dim);
@@ -88,8 +94,8 @@ std::optional<fs::path> only_gguf_in(const fs::path& folder) {
   std::ranges::sort(found);
   std::string names;
   for (const fs::path& file : found) names += (names.empty() ? "" : ", ") + file.filename().string();
-  throw Error(ErrorKind::invalid_argument, folder.string(), "must hold config.json and weights, or one GGUF file", names,
-              "Give the path of one of these files.");
+  throw Error(ErrorKind::invalid_argument, folder.string(), "must hold config.json and weights, or one GGUF file",
+              names, "Give the path of one of these files.");
 }
 
 }  // namespace
@@ -99,12 +105,14 @@ Model Model::open(const fs::path& path) {
   if (fs::is_regular_file(path, ignored) && (is_gguf(path) || path.extension() == ".gguf")) return open_gguf(path, {});
   if (!fs::is_directory(path, ignored)) {
     const bool exists = fs::exists(path, ignored);
-    throw Error(exists ? ErrorKind::invalid_argument : ErrorKind::not_found, path.string(),
-                "a model is a folder with config.json and weights, or a GGUF file", exists ? "another file" : "nothing there",
-                exists ? "Give the folder that it lies in." : "Give the path of a downloaded Hugging Face model folder.");
+    throw Error(
+        exists ? ErrorKind::invalid_argument : ErrorKind::not_found, path.string(),
+        "a model is a folder with config.json and weights, or a GGUF file", exists ? "another file" : "nothing there",
+        exists ? "Give the folder that it lies in." : "Give the path of a downloaded Hugging Face model folder.");
   }
   if (!fs::exists(path / "config.json", ignored)) {
-    if (const auto file = only_gguf_in(path)) return open_gguf(*file, {"the folder's model is " + file->filename().string()});
+    if (const auto file = only_gguf_in(path))
+      return open_gguf(*file, {"the folder's model is " + file->filename().string()});
     refuse_folder(path, FolderLacks::config);
   }
   ModelConfig config = ModelConfig::read(path);
@@ -122,13 +130,18 @@ Model Model::open_gguf(const fs::path& file, std::vector<std::string> notes) {
 
 Model::Model(fs::path path, ModelConfig config, const Checkpoint& stored, std::shared_ptr<const GgufFile> gguf,
              std::vector<std::string> notes)
-    : path_(std::move(path)), config_(std::move(config)), checkpoint_(stored), gguf_(std::move(gguf)), notes_(std::move(notes)) {
+    : path_(std::move(path)),
+      config_(std::move(config)),
+      checkpoint_(stored),
+      gguf_(std::move(gguf)),
+      notes_(std::move(notes)) {
   notes_.insert(notes_.end(), stored.notes().begin(), stored.notes().end());
   require_plausible_layers(stored, config_);
   const std::vector<ClassTensor> tensors = class_tensors(config_);
   checkpoint_ = with_class_names(stored, config_, tensors, notes_);
   if (has_float8(checkpoint_)) {
-    Float8Source source = read_float8_source(checkpoint_, config_.json(), attention_weights_of(architecture(), config_.shape().layers));
+    Float8Source source =
+        read_float8_source(checkpoint_, config_.json(), attention_weights_of(architecture(), config_.shape().layers));
     checkpoint_ = std::move(source.checkpoint);
     config_ = ModelConfig(config_.file(), std::move(source.config));
     notes_.insert(notes_.end(), source.notes.begin(), source.notes.end());
@@ -141,7 +154,8 @@ void Model::bind_layers() {
   layers_.clear();
   const ModelShape& shape = config_.shape();
   layers_.reserve(static_cast<std::size_t>(shape.layers));
-  for (int i = 0; i < shape.layers; ++i) layers_.push_back(bind_layer(checkpoint_, architecture(), shape.of_layer(i), i));
+  for (int i = 0; i < shape.layers; ++i)
+    layers_.push_back(bind_layer(checkpoint_, architecture(), shape.of_layer(i), i));
 }
 
 Model Model::with(const Checkpoint& replacements) const {

@@ -12,7 +12,8 @@ void add_samples(Fnv1a& hash, std::span<const HeadRows> heads) {
   std::vector<std::byte> buffer;
   const TensorSlice& first = heads.front().weight;
   const TensorSlice& last = heads.back().weight;
-  const std::size_t elements = std::min(kSample / (static_cast<std::size_t>(dtype_bits(first.dtype())) / 8), first.size());
+  const std::size_t elements =
+      std::min(kSample / (static_cast<std::size_t>(dtype_bits(first.dtype())) / 8), first.size());
   hash.add(first.part(0, elements).bytes(buffer));
   hash.add(last.part(last.size() - elements, elements).bytes(buffer));
 }

@@ -27,7 +27,8 @@ bool Plan::is_uniform() const {
 }
 
 bool Plan::has_one_group_count() const {
-  return std::ranges::all_of(layers, [this](const Grouping& grouping) { return grouping.groups() == layers.front().groups(); });
+  return std::ranges::all_of(layers,
+                             [this](const Grouping& grouping) { return grouping.groups() == layers.front().groups(); });
 }
 
 bool Plan::is_identity() const {
@@ -49,8 +50,9 @@ Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double ma
   if (shape == PlanShape::any) std::ranges::for_each(search.front, consider);
   std::ranges::for_each(search.uniform, consider);
   if (!best) {
-    const std::string found = smallest ? "the smallest is " + percent(static_cast<double>(smallest->kv_heads) / model_kv_heads)
-                                       : std::string("no plan of that kind in the report");
+    const std::string found =
+        smallest ? "the smallest is " + percent(static_cast<double>(smallest->kv_heads) / model_kv_heads)
+                 : std::string("no plan of that kind in the report");
     throw Error(ErrorKind::invalid_argument, "--kv " + percent(max_fraction),
                 shape == PlanShape::uniform ? "no plan with equal groups and one group count is that small"
                                             : "no plan is that small",
@@ -62,8 +64,8 @@ Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double ma
 Plan plan_for_point(const SearchResult& search, int index) {
   if (index < 0 || static_cast<std::size_t>(index) >= search.front.size()) {
     throw Error(ErrorKind::invalid_argument, "--point",
-                "must be a point of the report's front, 0 to " + std::to_string(search.front.size() - 1), std::to_string(index),
-                "See `qcqa report FILE`.");
+                "must be a point of the report's front, 0 to " + std::to_string(search.front.size() - 1),
+                std::to_string(index), "See `qcqa report FILE`.");
   }
   const ModelPoint& point = search.front[static_cast<std::size_t>(index)];
   return {point.layers, point.cost, "point " + std::to_string(index) + " of the search's front"};
@@ -77,10 +79,12 @@ Plan plan_for_groups(const SearchResult& search, int groups, Cardinality cardina
     if (!entry) {
       const bool divides = groups >= 1 && groups <= layer.heads && layer.heads % groups == 0;
       throw Error(ErrorKind::invalid_argument, "--groups " + std::to_string(groups),
-                  "layer " + std::to_string(layer.layer) + " with " + std::to_string(layer.heads) + " KV heads has no such grouping",
+                  "layer " + std::to_string(layer.layer) + " with " + std::to_string(layer.heads) +
+                      " KV heads has no such grouping",
                   std::string(cardinality_name(cardinality)) + " groups",
-                  divides || cardinality == Cardinality::arbitrary ? "Use 1 to " + std::to_string(layer.heads) + " groups."
-                                                                   : "Use a divisor of the head count, or --cardinality arbitrary.");
+                  divides || cardinality == Cardinality::arbitrary
+                      ? "Use 1 to " + std::to_string(layer.heads) + " groups."
+                      : "Use a divisor of the head count, or --cardinality arbitrary.");
     }
     plan.layers.push_back(entry->grouping);
     plan.cost += entry->cost;

@@ -38,9 +38,11 @@ std::string compare_tables(const Report& a, std::string_view name_a, const Repor
   text += "B: " + std::string(name_b) + " (" + b.model.path + ", " + b.fitness_name + ")\n";
   if (a.model.fingerprint != b.model.fingerprint) text += "These are reports about different models.\n";
   if (a.fitness_name != b.fitness_name) text += "Their costs are of different kinds: compare shapes, not values.\n";
-  text += "\nFront, cost as a share of one group per layer (MQA)\n" + compare_points(a.search.front, a, b.search.front, b);
+  text +=
+      "\nFront, cost as a share of one group per layer (MQA)\n" + compare_points(a.search.front, a, b.search.front, b);
   text += "\nUniform plans\n" + compare_points(a.search.uniform, a, b.search.uniform, b);
-  text += "\nhypervolume A " + format_number("%.6f", a.hypervolume) + ", B " + format_number("%.6f", b.hypervolume) + "\n";
+  text +=
+      "\nhypervolume A " + format_number("%.6f", a.hypervolume) + ", B " + format_number("%.6f", b.hypervolume) + "\n";
   return text;
 }
 

@@ -86,8 +86,8 @@ void require_same_model(const Report& report, const Model& model, std::string_vi
     return;
   }
   throw Error(ErrorKind::invalid_argument, where, "the report must be about the model " + model.path().string(),
-              "a report about " + report.model.path + " (fingerprint " + report.model.fingerprint + ", this model has " +
-                  other.fingerprint + ")",
+              "a report about " + report.model.path + " (fingerprint " + report.model.fingerprint +
+                  ", this model has " + other.fingerprint + ")",
               "Search this model first.");
 }
 

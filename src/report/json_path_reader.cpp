@@ -21,7 +21,9 @@ bool JsonPathReader::has(std::string_view key) const {
   return value_.contains(key);
 }
 
-JsonPathReader JsonPathReader::at(std::size_t index) const { return {value_.at(index), where_, path_ + "/" + std::to_string(index)}; }
+JsonPathReader JsonPathReader::at(std::size_t index) const {
+  return {value_.at(index), where_, path_ + "/" + std::to_string(index)};
+}
 
 std::size_t JsonPathReader::size() const {
   if (!value_.is_array()) fail("must be an array", value_.type_name());
@@ -34,7 +36,8 @@ std::string JsonPathReader::text() const {
 }
 
 std::int64_t JsonPathReader::integer(std::int64_t low, std::int64_t high) const {
-  const bool fits = value_.is_number_integer() && (!value_.is_number_unsigned() || value_.get<std::uint64_t>() <= INT64_MAX);
+  const bool fits =
+      value_.is_number_integer() && (!value_.is_number_unsigned() || value_.get<std::uint64_t>() <= INT64_MAX);
   if (!fits || value_.get<std::int64_t>() < low || value_.get<std::int64_t>() > high) {
     fail("must be an integer from " + std::to_string(low) + " to " + std::to_string(high), value_.dump());
   }

@@ -12,14 +12,17 @@ namespace {
 
 constexpr std::int64_t kMaxCount = 1 << 24;
 
-int count(const JsonPathReader& reader, std::int64_t high = kMaxCount) { return static_cast<int>(reader.integer(1, high)); }
+int count(const JsonPathReader& reader, std::int64_t high = kMaxCount) {
+  return static_cast<int>(reader.integer(1, high));
+}
 
 Grouping read_labels(const JsonPathReader& reader, int heads) {
   if (reader.size() != static_cast<std::size_t>(heads)) {
     reader.fail("must have one label per KV head, " + std::to_string(heads), std::to_string(reader.size()));
   }
   std::vector<int> labels;
-  for (std::size_t i = 0; i < reader.size(); ++i) labels.push_back(static_cast<int>(reader.at(i).integer(0, heads - 1)));
+  for (std::size_t i = 0; i < reader.size(); ++i)
+    labels.push_back(static_cast<int>(reader.at(i).integer(0, heads - 1)));
   return Grouping::from_labels(labels);
 }
 
@@ -63,7 +66,8 @@ LayerGrouping read_grouping(const JsonPathReader& reader, int heads) {
   read_bound(reader, entry.cost, entry.lower_bound, entry.proven);
   entry.source = reader.at("source").text();
   if (reader.at("groups").integer(1, heads) != entry.grouping.groups()) {
-    reader.at("groups").fail("must be the number of different labels", std::to_string(entry.grouping.groups()) + " labels");
+    reader.at("groups").fail("must be the number of different labels",
+                             std::to_string(entry.grouping.groups()) + " labels");
   }
   if (entry.cardinality != Cardinality::arbitrary && !entry.grouping.has_equal_groups()) {
     reader.at("labels").fail("groups of an equal or contiguous grouping must be of one size");
@@ -92,13 +96,16 @@ ModelPoint read_point(const JsonPathReader& reader, const ReportModel& model) {
   read_bound(reader, point.cost, point.lower_bound, point.proven);
   point.cardinality = read_cardinality(reader.at("cardinality"));
   const JsonPathReader labels = reader.at("labels");
-  if (labels.size() != static_cast<std::size_t>(model.layers)) labels.fail("must have one entry per layer", std::to_string(labels.size()));
+  if (labels.size() != static_cast<std::size_t>(model.layers))
+    labels.fail("must have one entry per layer", std::to_string(labels.size()));
   for (std::size_t i = 0; i < labels.size(); ++i) {
     point.layers.push_back(read_labels(labels.at(i), model.kv_heads));
     point.kv_heads += point.layers.back().groups();
   }
   const std::int64_t stated = reader.at("kv_heads").integer(1, kMaxCount);
-  if (stated != point.kv_heads) reader.at("kv_heads").fail("must be the sum of the group counts, " + std::to_string(point.kv_heads), std::to_string(stated));
+  if (stated != point.kv_heads)
+    reader.at("kv_heads")
+        .fail("must be the sum of the group counts, " + std::to_string(point.kv_heads), std::to_string(stated));
   return point;
 }
 
@@ -121,8 +128,10 @@ std::vector<Baseline> read_baselines(const JsonPathReader& reader, const ReportM
 Plan read_plan(const JsonPathReader& reader, const ReportModel& model) {
   Plan plan{{}, reader.at("cost").non_negative(), reader.at("origin").text()};
   const JsonPathReader layers = reader.at("layers");
-  if (layers.size() != static_cast<std::size_t>(model.layers)) layers.fail("must have one entry per layer", std::to_string(layers.size()));
-  for (std::size_t i = 0; i < layers.size(); ++i) plan.layers.push_back(read_labels(layers.at(i).at("labels"), model.kv_heads));
+  if (layers.size() != static_cast<std::size_t>(model.layers))
+    layers.fail("must have one entry per layer", std::to_string(layers.size()));
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    plan.layers.push_back(read_labels(layers.at(i).at("labels"), model.kv_heads));
   return plan;
 }
 

@@ -29,10 +29,13 @@ std::string list_groups(const ModelPoint& point) {
 std::string model_section(const Report& report) {
   const ReportModel& model = report.model;
   std::string text = model.path + "\n";
-  text += "  " + model.family + ", " + std::to_string(model.layers) + " layers, " + std::to_string(model.query_heads) + " query and " +
-          std::to_string(model.kv_heads) + " KV heads of " + std::to_string(model.head_dim) + " in each, " + model.dtype + "\n";
-  text += "  KV cache " + human_bytes(static_cast<double>(model.kv_bytes_per_token)) + " per token, fingerprint " + model.fingerprint + "\n";
-  text += "  fitness " + report.fitness_name + " (" + report.fitness_unit + "), qcqa " + report.tool_version + " (" + report.tool_commit + ")\n";
+  text += "  " + model.family + ", " + std::to_string(model.layers) + " layers, " + std::to_string(model.query_heads) +
+          " query and " + std::to_string(model.kv_heads) + " KV heads of " + std::to_string(model.head_dim) +
+          " in each, " + model.dtype + "\n";
+  text += "  KV cache " + human_bytes(static_cast<double>(model.kv_bytes_per_token)) + " per token, fingerprint " +
+          model.fingerprint + "\n";
+  text += "  fitness " + report.fitness_name + " (" + report.fitness_unit + "), qcqa " + report.tool_version + " (" +
+          report.tool_commit + ")\n";
   return text;
 }
 
@@ -70,7 +73,9 @@ std::string front_section(const Report& report) {
     if (i % step == 0 || i + 1 == front.size()) add_point(table, std::to_string(i), front[i], report);
   }
   std::string text = "Front: best plan at each KV size, " + front_kind(report) + "\n" + table.str();
-  if (step > 1) text += "  (every " + std::to_string(step) + "th of " + std::to_string(front.size()) + " points; all are in the JSON)\n";
+  if (step > 1)
+    text += "  (every " + std::to_string(step) + "th of " + std::to_string(front.size()) +
+            " points; all are in the JSON)\n";
   return text + "  hypervolume " + number(report.hypervolume) + " of at most 1, against all heads at the cost of MQA\n";
 }
 
@@ -97,7 +102,8 @@ std::string layers_section(const Report& report) {
   for (int groups = heads / 2; groups >= 1; groups /= 2) counts.push_back(groups);
   std::vector<std::string> header{"layer", "MQA cost"};
   for (const int groups : counts) {
-    for (const char* kind : {"any", "equal", "contig."}) header.push_back(std::string(kind) + " " + std::to_string(groups));
+    for (const char* kind : {"any", "equal", "contig."})
+      header.push_back(std::string(kind) + " " + std::to_string(groups));
   }
   TextTable table(header);
   for (const LayerFront& layer : report.search.layers) {
@@ -105,12 +111,14 @@ std::string layers_section(const Report& report) {
     for (const int groups : counts) {
       for (const Cardinality cardinality : {Cardinality::arbitrary, Cardinality::equal, Cardinality::contiguous}) {
         const LayerGrouping* entry = layer.find(cardinality, groups);
-        row.push_back(entry && layer.one_group_cost > 0 ? format_number("%.3f", entry->cost / layer.one_group_cost) : "-");
+        row.push_back(entry && layer.one_group_cost > 0 ? format_number("%.3f", entry->cost / layer.one_group_cost)
+                                                        : "-");
       }
     }
     table.add(row);
   }
-  return "Layers: cost of the best grouping as a share of the layer's MQA cost, by kind and number of groups\n" + table.str();
+  return "Layers: cost of the best grouping as a share of the layer's MQA cost, by kind and number of groups\n" +
+         table.str();
 }
 
 // Per kind: how many groupings are proven, and the widest gap of the others.
@@ -202,7 +210,8 @@ std::string report_tables(const Report& report, const std::vector<std::string>& 
     if (std::ranges::find(names, wanted) != names.end()) continue;
     std::string known;
     for (const std::string_view name : names) known.append(known.empty() ? "" : ", ").append(name);
-    throw Error(ErrorKind::invalid_argument, "--select", "a report has the sections " + known, wanted, did_you_mean(wanted, names));
+    throw Error(ErrorKind::invalid_argument, "--select", "a report has the sections " + known, wanted,
+                did_you_mean(wanted, names));
   }
   std::string text;
   for (const Section& section : kSections) {

@@ -18,7 +18,8 @@ Device parse_device(std::string_view text) {
   if (valid && text.size() > kCuda.size()) {
     const auto number = text.substr(kCuda.size() + 1);
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), device.index);
-    valid = text[kCuda.size()] == ':' && error == std::errc() && end == number.data() + number.size() && device.index >= 0;
+    valid =
+        text[kCuda.size()] == ':' && error == std::errc() && end == number.data() + number.size() && device.index >= 0;
   }
   if (!valid) {
     throw Error(ErrorKind::invalid_argument, "--device", "must be auto, cpu, cuda or cuda:N", std::string(text));

@@ -3,8 +3,7 @@
 namespace qcqa {
 namespace {
 
-std::string one_line(std::string_view where, std::string_view rule, std::string_view found,
-                     std::string_view fix) {
+std::string one_line(std::string_view where, std::string_view rule, std::string_view found, std::string_view fix) {
   std::string text;
   if (!where.empty()) text.append(where).append(": ");
   text.append(rule);

@@ -28,8 +28,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t li
   return std::min(row.back(), limit + 1);
 }
 
-std::optional<std::string_view> nearest_name(std::string_view wanted,
-                                             std::span<const std::string_view> candidates) {
+std::optional<std::string_view> nearest_name(std::string_view wanted, std::span<const std::string_view> candidates) {
   std::size_t limit = std::max<std::size_t>(2, wanted.size() / 3);
   std::optional<std::string_view> best;
   for (const std::string_view candidate : candidates) {

@@ -15,11 +15,10 @@ namespace qcqa {
 
 /// The candidate most like `wanted`, for "did you mean" hints; nothing when none is close (a third
 /// of the characters, at least two, may differ). The first of several equally close ones.
-[[nodiscard]] std::optional<std::string_view> nearest_name(
-    std::string_view wanted, std::span<const std::string_view> candidates);
+[[nodiscard]] std::optional<std::string_view> nearest_name(std::string_view wanted,
+                                                           std::span<const std::string_view> candidates);
 
 /// The sentence `Did you mean "x"?`, or nothing to say.
-[[nodiscard]] std::string did_you_mean(std::string_view wanted,
-                                       std::span<const std::string_view> candidates);
+[[nodiscard]] std::string did_you_mean(std::string_view wanted, std::span<const std::string_view> candidates);
 
 }  // namespace qcqa

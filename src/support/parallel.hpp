@@ -5,8 +5,8 @@
 
 namespace qcqa {
 
-/// body(i) for every i in [0, count), on all OpenMP threads, one at a time each as they come free. No exception may leave
-/// a parallel region: one of those thrown comes out after the loop.
+/// body(i) for every i in [0, count), on all OpenMP threads, one at a time each as they come free. No exception may
+/// leave a parallel region: one of those thrown comes out after the loop.
 template <typename Body>
 void parallel_for(std::size_t count, const Body& body) {
   std::exception_ptr failure;

@@ -29,8 +29,8 @@ struct AddedToken {
   [[nodiscard]] static AddedToken read(const JsonView& entry);
 };
 
-/// Gives added tokens their ids, as the tokenizers package does: a token of the vocabulary keeps its id, every other one
-/// takes the next free id in the order of adding, whatever id a file names. So ids have no gaps.
+/// Gives added tokens their ids, as the tokenizers package does: a token of the vocabulary keeps its id, every other
+/// one takes the next free id in the order of adding, whatever id a file names. So ids have no gaps.
 class AddedVocabulary {
  public:
   /// @param count  entries of the vocabulary; ids go on from there

@@ -123,8 +123,17 @@ Decoder make_metaspace(const JsonView& description) {
 /// What BERT's published code takes back after joining words with spaces.
 std::string without_spaced_marks(std::string_view token) {
   static const std::array<std::pair<std::string_view, std::string_view>, 11> kRules = {{
-      {" .", "."}, {" ?", "?"}, {" !", "!"}, {" ,", ","}, {" ' ", "'"}, {" n't", "n't"},
-      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+      {" .", "."},
+      {" ?", "?"},
+      {" !", "!"},
+      {" ,", ","},
+      {" ' ", "'"},
+      {" n't", "n't"},
+      {" 'm", "'m"},
+      {" do not", " don't"},
+      {" 's", "'s"},
+      {" 've", "'ve"},
+      {" 're", "'re"},
   }};
   std::string result(token);
   for (const auto& [what, by] : kRules) {

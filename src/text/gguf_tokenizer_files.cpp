@@ -49,7 +49,8 @@ class Reader {
     } else if (model == "llama") {
       read_sentencepiece();
     } else {
-      throw Error(ErrorKind::unsupported, where_, "the tokenizer must be of the kind gpt2 or llama", in_quotes(model), kUseTokenIds);
+      throw Error(ErrorKind::unsupported, where_, "the tokenizer must be of the kind gpt2 or llama", in_quotes(model),
+                  kUseTokenIds);
     }
     add_tokens();
     add_template();
@@ -82,7 +83,8 @@ class Reader {
       if (invalid_utf8_at(token)) corrupt("every token must be UTF-8", "another one");
     }
     if (const auto* kinds = find<std::vector<std::int32_t>>("tokenizer.ggml.token_type")) {
-      if (kinds->size() != tokens_.size()) corrupt("every token must have a type", std::to_string(kinds->size()) + " types");
+      if (kinds->size() != tokens_.size())
+        corrupt("every token must have a type", std::to_string(kinds->size()) + " types");
       for (const std::int32_t kind : *kinds) {
         if (kind < 1 || kind > 6) corrupt("a token's type is from 1 to 6", std::to_string(kind));
         kinds_.push_back(static_cast<PieceKind>(kind));
@@ -107,7 +109,8 @@ class Reader {
     if (!pairs) corrupt("needs tokenizer.ggml.merges", "none");
     for (const std::string& pair : *pairs) {
       const std::size_t space = pair.find(' ', 1);
-      if (space == std::string::npos || invalid_utf8_at(pair)) corrupt("a merge is two tokens with a space between", "another");
+      if (space == std::string::npos || invalid_utf8_at(pair))
+        corrupt("a merge is two tokens with a space between", "another");
       merges.push_back({pair.substr(0, space), pair.substr(space + 1)});
     }
     files_.tokenizer["model"] = {{"type", "BPE"},
@@ -130,7 +133,8 @@ class Reader {
   void read_sentencepiece() {
     adds_bos_ = true;
     const auto* scores = find<std::vector<float>>("tokenizer.ggml.scores");
-    if (!scores || scores->size() != tokens_.size()) corrupt("every token must have a score", scores ? "fewer" : "none");
+    if (!scores || scores->size() != tokens_.size())
+      corrupt("every token must have a score", scores ? "fewer" : "none");
     SentencePieceModel pieces;
     pieces.where = where_;
     pieces.algorithm = SentencePieceModel::Algorithm::bpe;
@@ -198,8 +202,8 @@ class Reader {
                                           {"special_tokens", std::move(specials)}};
   }
 
-  /// Naming a token makes it one that is looked for before anything else. Configurations carry ids of other vocabularies
-  /// by mistake, which must not do that to an ordinary word.
+  /// Naming a token makes it one that is looked for before anything else. Configurations carry ids of other
+  /// vocabularies by mistake, which must not do that to an ordinary word.
   [[nodiscard]] bool may_be_special(std::size_t id) const {
     const std::string& token = tokens_[id];
     return kinds_[id] != PieceKind::normal || (token.size() > 2 && token.front() == '<' && token.back() == '>');

@@ -16,7 +16,8 @@ struct GgufTokenizerFiles {
 [[nodiscard]] bool has_vocabulary(const GgufFile& file);
 
 /// Texts get the ids that llama.cpp gives them, but for its treatment of spaces around added tokens.
-/// @throws Error(not_found) without a vocabulary, Error(unsupported) for a kind of tokenizer or split that is not known,
+/// @throws Error(not_found) without a vocabulary, Error(unsupported) for a kind of tokenizer or split that is not
+/// known,
 ///         Error(corrupt)
 [[nodiscard]] GgufTokenizerFiles gguf_tokenizer_files(const GgufFile& file);
 

@@ -45,6 +45,7 @@ class JsonView {
 };
 
 /// The fix that every refusal of a tokenizer suggests.
-inline constexpr std::string_view kUseTokenIds = "For `qcqa evaluate`, tokenize with another tool and pass the ids with --token-ids FILE.";
+inline constexpr std::string_view kUseTokenIds =
+    "For `qcqa evaluate`, tokenize with another tool and pass the ids with --token-ids FILE.";
 
 }  // namespace qcqa

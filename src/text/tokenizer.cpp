@@ -46,11 +46,10 @@ Tokenizer Tokenizer::open(const std::filesystem::path& model_folder, TokenizerKi
     description.after = frame.after;
     description.notes.clear();
   }
-  Tokenizer tokenizer(description.source, sentencepiece ? make_sentencepiece(*description.pieces)
-                                                        : make_json_tokenizer(description));
+  Tokenizer tokenizer(description.source,
+                      sentencepiece ? make_sentencepiece(*description.pieces) : make_json_tokenizer(description));
   tokenizer.notes_ = description.notes;
-  tokenizer.special_ =
-      find_special_tokens(model_folder, description, tokenizer.vocabulary_size(), tokenizer.notes_);
+  tokenizer.special_ = find_special_tokens(model_folder, description, tokenizer.vocabulary_size(), tokenizer.notes_);
   return tokenizer;
 }
 

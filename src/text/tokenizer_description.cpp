@@ -127,11 +127,12 @@ class Builder {
   void take_pieces() {
     result_.source = folder_ / "tokenizer.model";
     if (!own().is_known) {
-      throw Error(ErrorKind::unsupported, folder_.string(),
-                  "tokenizer_config.json must name a class whose steps qcqa has, or the folder hold a tokenizer.json",
-                  settings_.config.value("tokenizer_class", "another class"),
-                  std::string("Save the tokenizer with transformers (save_pretrained), which writes a tokenizer.json. Or: ")
-                      .append(kUseTokenIds));
+      throw Error(
+          ErrorKind::unsupported, folder_.string(),
+          "tokenizer_config.json must name a class whose steps qcqa has, or the folder hold a tokenizer.json",
+          settings_.config.value("tokenizer_class", "another class"),
+          std::string("Save the tokenizer with transformers (save_pretrained), which writes a tokenizer.json. Or: ")
+              .append(kUseTokenIds));
     }
     result_.pieces = read_sentencepiece_model(result_.source);
     const SentencePieceModel& pieces = *result_.pieces;

@@ -25,13 +25,13 @@ void append_utf8(std::string& text, char32_t code_point);
 // than those may get other ids under a normalizer or a Punctuation step. Split expressions agree on every character of
 // planes 0 and 1.
 
-[[nodiscard]] bool is_white_space(char32_t code_point) noexcept;  ///< property White_Space
-[[nodiscard]] bool is_word(char32_t code_point) noexcept;         ///< `\w` of UTS #18, annex C
-[[nodiscard]] bool is_numeric(char32_t code_point) noexcept;      ///< categories Nd, Nl, No
-[[nodiscard]] bool is_punctuation(char32_t code_point) noexcept;  ///< categories P*, and all of ASCII's punctuation
-[[nodiscard]] bool is_mark(char32_t code_point) noexcept;         ///< categories M*
+[[nodiscard]] bool is_white_space(char32_t code_point) noexcept;      ///< property White_Space
+[[nodiscard]] bool is_word(char32_t code_point) noexcept;             ///< `\w` of UTS #18, annex C
+[[nodiscard]] bool is_numeric(char32_t code_point) noexcept;          ///< categories Nd, Nl, No
+[[nodiscard]] bool is_punctuation(char32_t code_point) noexcept;      ///< categories P*, and all of ASCII's punctuation
+[[nodiscard]] bool is_mark(char32_t code_point) noexcept;             ///< categories M*
 [[nodiscard]] bool is_nonspacing_mark(char32_t code_point) noexcept;  ///< category Mn
-[[nodiscard]] bool is_other(char32_t code_point) noexcept;        ///< categories C*, but what is not assigned
+[[nodiscard]] bool is_other(char32_t code_point) noexcept;            ///< categories C*, but what is not assigned
 /// The end of the extended grapheme cluster (UAX #29) that begins at `at` < text.size().
 [[nodiscard]] std::size_t grapheme_end(std::string_view text, std::size_t at) noexcept;
 

@@ -15,9 +15,9 @@ using testing::safetensors_bytes;
 using testing::TemporaryFolder;
 
 std::string file_with(std::string_view name, char value = 'x') {
-  return safetensors_bytes(std::string("{\"").append(name).append(
-                               R"(":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})"),
-                           std::string_view(&value, 1));
+  return safetensors_bytes(
+      std::string("{\"").append(name).append(R"(":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})"),
+      std::string_view(&value, 1));
 }
 
 std::string index_of(std::string_view map) {
@@ -96,9 +96,7 @@ TEST(Checkpoint, PrefersSafetensorsToPytorch) {
 TEST(Checkpoint, OpensAnIndexFile) {
   const TemporaryFolder folder;
   folder.write("part.safetensors", file_with("w"));
-  EXPECT_EQ(Checkpoint::open(folder.write("x.index.json", index_of(R"({"w":"part.safetensors"})")))
-                .tensors()
-                .size(),
+  EXPECT_EQ(Checkpoint::open(folder.write("x.index.json", index_of(R"({"w":"part.safetensors"})"))).tensors().size(),
             1u);
 }
 
@@ -163,8 +161,7 @@ TEST(Checkpoint, CopiesKeepTheMapsAlive) {
 
 TEST(Checkpoint, ReportsAMissingPath) {
   const TemporaryFolder folder;
-  expect_error(ErrorKind::not_found, "no such file or folder",
-               [&] { (void)Checkpoint::open(folder / "nothing"); });
+  expect_error(ErrorKind::not_found, "no such file or folder", [&] { (void)Checkpoint::open(folder / "nothing"); });
 }
 
 TEST(Checkpoint, SaysWhatIsAcceptedInAnEmptyFolder) {
@@ -178,27 +175,23 @@ TEST(Checkpoint, SaysWhatIsAcceptedInAnEmptyFolder) {
 TEST(Checkpoint, SaysThatAFolderHoldsOnlyGguf) {
   const TemporaryFolder folder;
   folder.write("m.gguf", "GGUF");
-  expect_error(ErrorKind::unsupported, "only GGUF (m.gguf)",
-               [&] { (void)Checkpoint::open(folder.path()); });
+  expect_error(ErrorKind::unsupported, "only GGUF (m.gguf)", [&] { (void)Checkpoint::open(folder.path()); });
   expect_error(ErrorKind::corrupt, "must not end in the middle of a record",
                [&] { (void)Checkpoint::open(folder / "m.gguf"); });
 }
 
 TEST(Checkpoint, NamesTheNearestTensor) {
   const TemporaryFolder folder;
-  const Checkpoint checkpoint =
-      Checkpoint::open(folder.write("a.safetensors", file_with("lm_head.weight")));
+  const Checkpoint checkpoint = Checkpoint::open(folder.write("a.safetensors", file_with("lm_head.weight")));
   EXPECT_EQ(checkpoint.find("lm_haed.weight"), nullptr);
-  expect_error(ErrorKind::not_found,
-               "no tensor \"lm_haed.weight\" in the checkpoint. Did you mean \"lm_head.weight\"?",
+  expect_error(ErrorKind::not_found, "no tensor \"lm_haed.weight\" in the checkpoint. Did you mean \"lm_head.weight\"?",
                [&] { (void)checkpoint.at("lm_haed.weight"); });
 }
 
 TEST(ShardIndex, ListsAllMissingShardsAtOnce) {
   const TemporaryFolder folder;
   folder.write("2.safetensors", file_with("b"));
-  folder.write(kIndex,
-               index_of(R"({"a":"1.safetensors","b":"2.safetensors","c":"3.safetensors"})"));
+  folder.write(kIndex, index_of(R"({"a":"1.safetensors","b":"2.safetensors","c":"3.safetensors"})"));
   expect_error(ErrorKind::not_found, "2 of 3 missing: 1.safetensors, 3.safetensors",
                [&] { (void)Checkpoint::open(folder.path()); });
 }
@@ -234,8 +227,7 @@ TEST(ShardIndex, RejectsMalformedDocuments) {
 TEST(ShardIndex, RecognisesGitLfsPointers) {
   const TemporaryFolder folder;
   folder.write(kIndex, "version https://git-lfs.github.com/spec/v1\n");
-  expect_error(ErrorKind::not_found, "git lfs pull",
-               [&] { (void)Checkpoint::open(folder.path()); });
+  expect_error(ErrorKind::not_found, "git lfs pull", [&] { (void)Checkpoint::open(folder.path()); });
 }
 
 }  // namespace

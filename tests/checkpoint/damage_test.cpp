@@ -73,10 +73,10 @@ enum class Container { zip32, zip64, legacy };
 
 std::string small_pytorch_file(Container container) {
   using namespace testing;
-  const std::string entries =
-      p_text("w") + p_tensor(p_storage("FloatStorage", "0", 4), 0, {2, 2}, {2, 1}) + "q\x07" +
-      p_text("v") + "h\x07" + p_text("t") + p_tensor(p_storage("FloatStorage", "0", 4), 0, {2, 2}, {1, 2}) +
-      p_text("b") + p_tensor(p_storage("HalfStorage", "1", 3), 1, {2}, {1});
+  const std::string entries = p_text("w") + p_tensor(p_storage("FloatStorage", "0", 4), 0, {2, 2}, {2, 1}) + "q\x07" +
+                              p_text("v") + "h\x07" + p_text("t") +
+                              p_tensor(p_storage("FloatStorage", "0", 4), 0, {2, 2}, {1, 2}) + p_text("b") +
+                              p_tensor(p_storage("HalfStorage", "1", 3), 1, {2}, {1});
   if (container == Container::legacy) {
     return legacy_pytorch_bytes(p_state_dict(entries), {{"0", 4, "0123456789abcdef"}, {"1", 3, "xxyyzz"}});
   }
@@ -108,8 +108,7 @@ TEST_P(DamagedPytorch, NoByteValueCrashes) {
   const TemporaryFolder folder;
   const std::string whole = small_pytorch_file(GetParam());
   for (std::size_t i = 0; i < whole.size(); ++i) {
-    for (const char value :
-         {'\0', '\xff', '.', '(', 't', 'R', 'Q', 'h', 'q', 'b', 's', 'u', '\x85', 'N'}) {
+    for (const char value : {'\0', '\xff', '.', '(', 't', 'R', 'Q', 'h', 'q', 'b', 's', 'u', '\x85', 'N'}) {
       std::string changed = whole;
       changed[i] = value;
       (void)opens(folder.write("a.bin", changed));

@@ -34,8 +34,7 @@ TEST(Dtype, BitsFollowTheName) {
 
 TEST(Dtype, OnlyFourMayHoldAttention) {
   int count = 0;
-  for (int i = 0; i <= static_cast<int>(Dtype::u64); ++i)
-    count += is_attention_dtype(static_cast<Dtype>(i)) ? 1 : 0;
+  for (int i = 0; i <= static_cast<int>(Dtype::u64); ++i) count += is_attention_dtype(static_cast<Dtype>(i)) ? 1 : 0;
   EXPECT_EQ(count, 4);
   EXPECT_TRUE(is_attention_dtype(Dtype::bf16));
   EXPECT_FALSE(is_attention_dtype(Dtype::f8_e4m3));

@@ -39,7 +39,8 @@ TEST(Float8Values, BytesAreTheNumbersOfTheirFormat) {
 TEST(Float8Values, EveryBlockHasItsScale) {
   const std::vector<std::byte> ones(3 * 5, std::byte{0x38});
   const std::array<float, 6> scales = {1, 2, 3, 4, 5, 6};
-  const Float8Values values(view_of(ones, Dtype::f8_e4m3, {3, 5}), view_of(std::as_bytes(std::span(scales)), Dtype::f32, {2, 3}), 2, 2);
+  const Float8Values values(view_of(ones, Dtype::f8_e4m3, {3, 5}),
+                            view_of(std::as_bytes(std::span(scales)), Dtype::f32, {2, 3}), 2, 2);
   EXPECT_EQ(values_of(values, 0, 15), (std::vector<float>{1, 1, 2, 2, 3, 1, 1, 2, 2, 3, 4, 4, 5, 5, 6}));
   EXPECT_EQ(values_of(values, 4, 8), (std::vector<float>{3, 1, 1, 2, 2, 3, 4, 4}));
 }

@@ -29,9 +29,8 @@ double reference_value(std::uint16_t bits, Dtype dtype) {
   const int mantissa = bits & ((1 << mantissa_bits) - 1);
   const int exponent = (bits & 0x7fff) >> mantissa_bits;
   const int special = 0x7fff >> mantissa_bits;
-  double value = exponent == 0
-                     ? std::ldexp(mantissa, 1 - bias - mantissa_bits)
-                     : std::ldexp(mantissa + (1 << mantissa_bits), exponent - bias - mantissa_bits);
+  double value = exponent == 0 ? std::ldexp(mantissa, 1 - bias - mantissa_bits)
+                               : std::ldexp(mantissa + (1 << mantissa_bits), exponent - bias - mantissa_bits);
   if (exponent == special) value = mantissa == 0 ? kInfinity : std::nan("");
   return bits & 0x8000 ? -value : value;
 }
@@ -61,8 +60,7 @@ TEST_P(HalfCodec, DecodesEveryPatternExactly) {
     if (std::isnan(wanted)) {
       EXPECT_TRUE(std::isnan(doubles[i]) && std::isnan(floats[i])) << i;
     } else {
-      EXPECT_EQ(std::bit_cast<std::uint64_t>(doubles[i]), std::bit_cast<std::uint64_t>(wanted))
-          << i;
+      EXPECT_EQ(std::bit_cast<std::uint64_t>(doubles[i]), std::bit_cast<std::uint64_t>(wanted)) << i;
       EXPECT_EQ(static_cast<double>(floats[i]), wanted) << i;
     }
   }
@@ -75,8 +73,7 @@ TEST_P(HalfCodec, RoundTripsEveryPattern) {
   const auto quiet_bit = static_cast<std::uint16_t>(1 << (layout_of(GetParam()).mantissa_bits - 1));
   for (std::size_t i = 0; i < back.size(); ++i) {
     const auto pattern = static_cast<std::uint16_t>(i);
-    const std::uint16_t wanted =
-        std::isnan(values[i]) ? pattern | quiet_bit : pattern;  // signalling NaNs become quiet
+    const std::uint16_t wanted = std::isnan(values[i]) ? pattern | quiet_bit : pattern;  // signalling NaNs become quiet
     ASSERT_EQ(back[i], wanted) << i;
   }
 }
@@ -86,8 +83,7 @@ TEST_P(HalfCodec, RoundsTiesToEvenBetweenAllNeighbours) {
   const int infinity = 0x7fff >> mantissa_bits << mantissa_bits;
   for (int i = 0; i + 1 < infinity; ++i) {
     const auto below = static_cast<std::uint16_t>(i), above = static_cast<std::uint16_t>(i + 1);
-    const double tie =
-        (reference_value(below, GetParam()) + reference_value(above, GetParam())) / 2;
+    const double tie = (reference_value(below, GetParam()) + reference_value(above, GetParam())) / 2;
     ASSERT_EQ(encode_one(tie, GetParam()), i % 2 == 0 ? below : above) << i;
     ASSERT_EQ(encode_one(-tie, GetParam()), (i % 2 == 0 ? below : above) | 0x8000) << i;
     // One double away from the tie: a detour through float would lose this and round the wrong way.
@@ -142,8 +138,7 @@ TEST(FloatCodec, RoundTripsF32AndF64) {
     encode(values, dtype, bytes);
     decode(bytes, dtype, std::span<double>(back));
     for (std::size_t i = 0; i < values.size(); ++i) {
-      EXPECT_EQ(back[i], dtype == Dtype::f64 ? values[i]
-                                             : static_cast<double>(static_cast<float>(values[i])));
+      EXPECT_EQ(back[i], dtype == Dtype::f64 ? values[i] : static_cast<double>(static_cast<float>(values[i])));
     }
   }
 }
@@ -195,8 +190,7 @@ TEST(FloatCodec, RefusesDisagreeingSizes) {
   std::vector<double> out(2);
   expect_error(ErrorKind::invalid_argument, "5 bytes for 2 elements of BF16",
                [&] { decode(bytes, Dtype::bf16, std::span<double>(out)); });
-  expect_error(ErrorKind::invalid_argument, "5 bytes",
-               [&] { (void)all_finite(bytes, Dtype::f16); });
+  expect_error(ErrorKind::invalid_argument, "5 bytes", [&] { (void)all_finite(bytes, Dtype::f16); });
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ std::vector<std::byte> block_of(std::initializer_list<unsigned> bytes, std::size
   return block;
 }
 
-std::vector<float> values_of(std::span<const std::byte> blocks, const GgufBlockType& type, std::uint64_t first, std::size_t count) {
+std::vector<float> values_of(std::span<const std::byte> blocks, const GgufBlockType& type, std::uint64_t first,
+                             std::size_t count) {
   std::vector<float> values(count);
   GgufBlockValues(blocks, type).make(first, std::as_writable_bytes(std::span(values)));
   return values;
@@ -37,8 +38,8 @@ TEST(GgufBlocks, SmallTypesAreScaledIntegers) {
   auto q8 = block_of({kOneAndAHalf[0], kOneAndAHalf[1], 2, 0xff}, 34);
   EXPECT_EQ(values_of(q8, type_named("Q8_0"), 0, 3), (std::vector<float>{3, -1.5F, 0}));
   auto q4 = block_of({kOneAndAHalf[0], kOneAndAHalf[1], 0xf9}, 18);
-  EXPECT_EQ(values_of(q4, type_named("Q4_0"), 0, 1).front(), 1.5F);     // 9 - 8
-  EXPECT_EQ(values_of(q4, type_named("Q4_0"), 16, 1).front(), 10.5F);   // 15 - 8
+  EXPECT_EQ(values_of(q4, type_named("Q4_0"), 0, 1).front(), 1.5F);    // 9 - 8
+  EXPECT_EQ(values_of(q4, type_named("Q4_0"), 16, 1).front(), 10.5F);  // 15 - 8
 }
 
 TEST(GgufBlocks, ReadingMayBeginAnywhere) {

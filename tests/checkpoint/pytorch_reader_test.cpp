@@ -25,8 +25,7 @@ void expect_pickle_refused(ErrorKind kind, std::string_view pickle, std::string_
 
 /// A state dict of one tensor over a float storage of two elements.
 std::string one_tensor(int offset, const std::vector<int>& size, const std::vector<int>& stride) {
-  return p_state_dict(p_text("w") +
-                      p_tensor(p_storage("FloatStorage", "0", 2), offset, size, stride));
+  return p_state_dict(p_text("w") + p_tensor(p_storage("FloatStorage", "0", 2), offset, size, stride));
 }
 
 std::string text_of(const TensorView& view) {
@@ -35,9 +34,8 @@ std::string text_of(const TensorView& view) {
 
 TEST(PytorchReader, ReadsTensorsInPlace) {
   const TemporaryFolder folder;
-  const std::string pickle =
-      p_state_dict(p_text("b") + p_tensor(p_storage("FloatStorage", "0", 2), 0, {2, 1}, {1, 1}) +
-                   p_text("a") + p_tensor(p_storage("BFloat16Storage", "1", 4), 1, {3}, {1}));
+  const std::string pickle = p_state_dict(p_text("b") + p_tensor(p_storage("FloatStorage", "0", 2), 0, {2, 1}, {1, 1}) +
+                                          p_text("a") + p_tensor(p_storage("BFloat16Storage", "1", 4), 1, {3}, {1}));
   const std::string bytes = pytorch_bytes(pickle, {"floats!!", "bfloat16"});
   const Checkpoint checkpoint = open_bytes(folder, bytes);
   EXPECT_EQ(checkpoint.format(), CheckpointFormat::pytorch);
@@ -51,25 +49,22 @@ TEST(PytorchReader, ReadsTensorsInPlace) {
 }
 
 TEST(PytorchReader, KnowsEveryStorageType) {
-  const std::pair<const char*, Dtype> types[] = {
-      {"FloatStorage", Dtype::f32},   {"HalfStorage", Dtype::f16}, {"BFloat16Storage", Dtype::bf16},
-      {"DoubleStorage", Dtype::f64},  {"LongStorage", Dtype::i64}, {"IntStorage", Dtype::i32},
-      {"ShortStorage", Dtype::i16},   {"CharStorage", Dtype::i8},  {"ByteStorage", Dtype::u8},
-      {"BoolStorage", Dtype::boolean}};
+  const std::pair<const char*, Dtype> types[] = {{"FloatStorage", Dtype::f32},     {"HalfStorage", Dtype::f16},
+                                                 {"BFloat16Storage", Dtype::bf16}, {"DoubleStorage", Dtype::f64},
+                                                 {"LongStorage", Dtype::i64},      {"IntStorage", Dtype::i32},
+                                                 {"ShortStorage", Dtype::i16},     {"CharStorage", Dtype::i8},
+                                                 {"ByteStorage", Dtype::u8},       {"BoolStorage", Dtype::boolean}};
   for (const auto& [name, dtype] : types) {
     const TemporaryFolder folder;
-    const std::string pickle =
-        p_state_dict(p_text("w") + p_tensor(p_storage(name, "0", 1), 0, {}, {}));
+    const std::string pickle = p_state_dict(p_text("w") + p_tensor(p_storage(name, "0", 1), 0, {}, {}));
     EXPECT_EQ(open_bytes(folder, pytorch_bytes(pickle, {"12345678"})).at("w").dtype, dtype) << name;
   }
 }
 
 TEST(PytorchReader, ReadsZip64) {
   const TemporaryFolder folder;
-  EXPECT_EQ(
-      text_of(
-          open_bytes(folder, pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}, true)).at("w")),
-      "12345678");
+  EXPECT_EQ(text_of(open_bytes(folder, pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}, true)).at("w")),
+            "12345678");
 }
 
 TEST(PytorchReader, LetsTiedTensorsShareAStorage) {
@@ -77,28 +72,25 @@ TEST(PytorchReader, LetsTiedTensorsShareAStorage) {
   // Memo as torch writes it: the tensor is stored once and recalled.
   const std::string tensor = p_tensor(p_storage("FloatStorage", "0", 2), 0, {2}, {1});
   const Checkpoint checkpoint = open_bytes(
-      folder, pytorch_bytes(p_state_dict(p_text("a") + tensor + "q\x05" + p_text("b") + "h\x05"),
-                            {"12345678"}));
+      folder, pytorch_bytes(p_state_dict(p_text("a") + tensor + "q\x05" + p_text("b") + "h\x05"), {"12345678"}));
   EXPECT_EQ(checkpoint.at("a").stored.data(), checkpoint.at("b").stored.data());
 }
 
 TEST(PytorchReader, ReadsParametersPlainDictsAndAttributes) {
   const TemporaryFolder folder;
   const std::string tensor = p_tensor(p_storage("FloatStorage", "0", 2), 0, {2}, {1});
-  const std::string parameter = p_global("torch._utils", "_rebuild_parameter") + "(" + tensor +
-                                "\x88" + p_ordered_dict() + "tR";
+  const std::string parameter =
+      p_global("torch._utils", "_rebuild_parameter") + "(" + tensor + "\x88" + p_ordered_dict() + "tR";
   const std::string attributes = "}" + p_text("_metadata") + p_ordered_dict() + "sb";
   EXPECT_EQ(
-      open_bytes(folder, pytorch_bytes("\x80\x02}" + p_text("w") + parameter + "s.", {"12345678"}))
+      open_bytes(folder, pytorch_bytes("\x80\x02}" + p_text("w") + parameter + "s.", {"12345678"})).tensors().size(),
+      1u);
+  EXPECT_EQ(
+      open_bytes(folder, pytorch_bytes("\x80\x02" + p_ordered_dict() + p_text("w") + tensor + "s" + attributes + ".",
+                                       {"12345678"}))
           .tensors()
           .size(),
       1u);
-  EXPECT_EQ(open_bytes(folder, pytorch_bytes("\x80\x02" + p_ordered_dict() + p_text("w") + tensor +
-                                                 "s" + attributes + ".",
-                                             {"12345678"}))
-                .tensors()
-                .size(),
-            1u);
 }
 
 TEST(PytorchReader, ReadsProtocolFour) {
@@ -109,12 +101,11 @@ TEST(PytorchReader, ReadsProtocolFour) {
   const auto global = [&](std::string_view module, std::string_view name) {
     return short_text(module) + short_text(name) + "\x93\x94";
   };
-  const std::string storage = "(" + short_text("storage") + global("torch", "FloatStorage") +
-                              short_text("0") + short_text("cpu") + "K\x02t\x94Q";
-  const std::string tensor = global("torch._utils", "_rebuild_tensor_v2") + "(" + storage + "K" +
-                             le(0, 1) + "K\x01K\x02\x86\x94" + "M\x02" + le(0, 1) +
-                             "K\x01\x86\x94\x89" + global("collections", "OrderedDict") +
-                             ")R\x94t\x94R\x94";
+  const std::string storage = "(" + short_text("storage") + global("torch", "FloatStorage") + short_text("0") +
+                              short_text("cpu") + "K\x02t\x94Q";
+  const std::string tensor = global("torch._utils", "_rebuild_tensor_v2") + "(" + storage + "K" + le(0, 1) +
+                             "K\x01K\x02\x86\x94" + "M\x02" + le(0, 1) + "K\x01\x86\x94\x89" +
+                             global("collections", "OrderedDict") + ")R\x94t\x94R\x94";
   const std::string body = "}\x94(" + short_text("w") + tensor + "u.";
   const Checkpoint checkpoint =
       open_bytes(folder, pytorch_bytes("\x80\x04\x95" + le(body.size(), 8) + body, {"12345678"}));
@@ -123,8 +114,7 @@ TEST(PytorchReader, ReadsProtocolFour) {
 
 TEST(PytorchReader, ReadsShardsThroughAnIndex) {
   const TemporaryFolder folder;
-  folder.write("pytorch_model-00001-of-00001.bin",
-               pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}));
+  folder.write("pytorch_model-00001-of-00001.bin", pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}));
   folder.write("pytorch_model.bin.index.json",
                R"({"metadata":{},"weight_map":{"w":"pytorch_model-00001-of-00001.bin"}})");
   EXPECT_EQ(Checkpoint::open(folder.path()).tensors().size(), 1u);
@@ -132,20 +122,15 @@ TEST(PytorchReader, ReadsShardsThroughAnIndex) {
 
 TEST(PytorchReader, IgnoresStridesOfSingleAndEmptyDimensions) {
   const TemporaryFolder folder;
-  EXPECT_NO_THROW(
-      (void)open_bytes(folder, pytorch_bytes(one_tensor(0, {1, 2}, {77, 1}), {"12345678"})));
-  EXPECT_NO_THROW(
-      (void)open_bytes(folder, pytorch_bytes(one_tensor(0, {0, 2}, {9, 9}), {"12345678"})));
+  EXPECT_NO_THROW((void)open_bytes(folder, pytorch_bytes(one_tensor(0, {1, 2}, {77, 1}), {"12345678"})));
+  EXPECT_NO_THROW((void)open_bytes(folder, pytorch_bytes(one_tensor(0, {0, 2}, {9, 9}), {"12345678"})));
 }
 
 TEST(PytorchReader, NeverRunsCode) {
-  expect_pickle_refused(ErrorKind::unsupported,
-                        "\x80\x02" + p_global("os", "system") + "(" + p_text("true") + "tR.",
+  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02" + p_global("os", "system") + "(" + p_text("true") + "tR.",
                         "this reader builds tensors only, it never runs code; found os.system");
-  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02}" + p_global("torch", "load") + "0.",
-                        "found torch.load");
-  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02i",
-                        "never runs code; found pickle opcode 0x69");
+  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02}" + p_global("torch", "load") + "0.", "found torch.load");
+  expect_pickle_refused(ErrorKind::unsupported, "\x80\x02i", "never runs code; found pickle opcode 0x69");
   expect_pickle_refused(ErrorKind::corrupt, "\x80\x02" + p_global("torch", "FloatStorage") + ")R.",
                         "nothing of this type is made by a call");
   expect_pickle_refused(ErrorKind::corrupt, "\x80\x02" + p_global("torch", "Tensor") + ")R.",
@@ -171,9 +156,9 @@ TEST(PytorchReader, ReadsTensorsThatAreNotContiguous) {
     EXPECT_EQ(floats_of(all), parts);
     return parts;
   };
-  EXPECT_EQ(read(1, {2, 3}, {1, 2}), (std::vector<float>{1, 3, 5, 2, 4, 6}));              // transposed
-  EXPECT_EQ(read(2, {3, 2}, {0, 1}), (std::vector<float>{2, 3, 2, 3, 2, 3}));              // expanded
-  EXPECT_EQ(read(0, {2, 1, 2}, {4, 1 << 30, 1}), (std::vector<float>{0, 1, 4, 5}));        // some columns
+  EXPECT_EQ(read(1, {2, 3}, {1, 2}), (std::vector<float>{1, 3, 5, 2, 4, 6}));        // transposed
+  EXPECT_EQ(read(2, {3, 2}, {0, 1}), (std::vector<float>{2, 3, 2, 3, 2, 3}));        // expanded
+  EXPECT_EQ(read(0, {2, 1, 2}, {4, 1 << 30, 1}), (std::vector<float>{0, 1, 4, 5}));  // some columns
   EXPECT_EQ(read(7, {2}, {0}), (std::vector<float>{7, 7}));
   EXPECT_TRUE(read(0, {2, 0}, {3, 5}).empty());
 }
@@ -189,26 +174,22 @@ TEST(PytorchReader, RejectsTensorBeyondItsStorage) {
 }
 
 TEST(PytorchReader, RejectsSizeThatOverflows) {
-  expect_pickle_refused(ErrorKind::corrupt, one_tensor(0, {1 << 30, 1 << 30, 1 << 30}, {1, 1, 1}),
-                        "fit in 64 bits");
+  expect_pickle_refused(ErrorKind::corrupt, one_tensor(0, {1 << 30, 1 << 30, 1 << 30}, {1, 1, 1}), "fit in 64 bits");
 }
 
 TEST(PytorchReader, RejectsStorageThatIsTooShortOrMissing) {
   const auto with_storage = [](const std::string& storage) {
     return p_state_dict(p_text("w") + p_tensor(storage, 0, {2}, {1}));
   };
-  expect_pickle_refused(ErrorKind::corrupt, with_storage(p_storage("FloatStorage", "0", 3)),
-                        "8 bytes for 3 of F32");
-  expect_pickle_refused(ErrorKind::corrupt, with_storage(p_storage("FloatStorage", "7", 2)),
-                        "no storage \"7\"");
+  expect_pickle_refused(ErrorKind::corrupt, with_storage(p_storage("FloatStorage", "0", 3)), "8 bytes for 3 of F32");
+  expect_pickle_refused(ErrorKind::corrupt, with_storage(p_storage("FloatStorage", "7", 2)), "no storage \"7\"");
   expect_pickle_refused(ErrorKind::corrupt, with_storage(p_int(1)), "a tensor needs a storage");
   expect_pickle_refused(ErrorKind::corrupt, with_storage("(tQ"), "must describe a storage");
 }
 
 TEST(PytorchReader, RejectsEntriesThatAreNoTensors) {
   expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_int(3) + p_ordered_dict()), "a key that is no name");
-  expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_text("model") + p_ordered_dict()),
-                        "\"model\"");
+  expect_pickle_refused(ErrorKind::unsupported, p_state_dict(p_text("model") + p_ordered_dict()), "\"model\"");
   expect_pickle_refused(ErrorKind::unsupported, "\x80\x02].", "dict of tensors");
 }
 
@@ -221,8 +202,7 @@ TEST(PytorchReader, PassesOverNumbersAndTexts) {
 
 TEST(PytorchReader, RejectsDuplicateNames) {
   const std::string entry = p_text("w") + p_tensor(p_storage("FloatStorage", "0", 2), 0, {2}, {1});
-  expect_pickle_refused(ErrorKind::corrupt, p_state_dict(entry + entry),
-                        "every name must occur once");
+  expect_pickle_refused(ErrorKind::corrupt, p_state_dict(entry + entry), "every name must occur once");
 }
 
 TEST(PytorchReader, RejectsUnbalancedPickles) {
@@ -233,8 +213,7 @@ TEST(PytorchReader, RejectsUnbalancedPickles) {
   expect_pickle_refused(ErrorKind::corrupt, "\x80\x02h\x01.", "must store what it recalls");
   expect_pickle_refused(ErrorKind::corrupt, "\x80\x02NNNs.", "only dicts take keys");
   expect_pickle_refused(ErrorKind::corrupt, "\x80\x02}", "must not end in the middle");
-  expect_pickle_refused(ErrorKind::corrupt, "\x80\x02X" + le(0xffffffff, 4),
-                        "must not end in the middle");
+  expect_pickle_refused(ErrorKind::corrupt, "\x80\x02X" + le(0xffffffff, 4), "must not end in the middle");
   expect_pickle_refused(ErrorKind::corrupt,
                         "\x80\x02"
                         "cno line feed",
@@ -253,18 +232,13 @@ TEST(PytorchReader, SurvivesDeepNesting) {
 
 TEST(PytorchReader, ReadsIntegersOfEveryWidth) {
   const TemporaryFolder folder;
-  const std::string tensor = p_global("torch._utils", "_rebuild_tensor_v2") + "(" +
-                             p_storage("FloatStorage", "0", 2) + "\x8a" + le(0, 1) +
-                             "\x8a\x01\x02\x85" + "\x8a\x03" + le(1, 3) + "\x85tR";
-  EXPECT_EQ(open_bytes(folder, pytorch_bytes(p_state_dict(p_text("w") + tensor), {"12345678"}))
-                .at("w")
-                .element_count(),
+  const std::string tensor = p_global("torch._utils", "_rebuild_tensor_v2") + "(" + p_storage("FloatStorage", "0", 2) +
+                             "\x8a" + le(0, 1) + "\x8a\x01\x02\x85" + "\x8a\x03" + le(1, 3) + "\x85tR";
+  EXPECT_EQ(open_bytes(folder, pytorch_bytes(p_state_dict(p_text("w") + tensor), {"12345678"})).at("w").element_count(),
             2);
   const std::string negative = p_global("torch._utils", "_rebuild_tensor_v2") + "(" +
-                               p_storage("FloatStorage", "0", 2) + "\x8a\x01\xff" + p_ints({2}) +
-                               p_ints({1}) + "tR";
-  expect_pickle_refused(ErrorKind::corrupt, p_state_dict(p_text("w") + negative),
-                        "natural number as offset");
+                               p_storage("FloatStorage", "0", 2) + "\x8a\x01\xff" + p_ints({2}) + p_ints({1}) + "tR";
+  expect_pickle_refused(ErrorKind::corrupt, p_state_dict(p_text("w") + negative), "natural number as offset");
 }
 
 TEST(PytorchReader, ReadsTensorsWithAttributes) {
@@ -289,9 +263,9 @@ std::string old_tensor(std::string_view storage, int offset, int size) {
 
 TEST(LegacyPytorchReader, ReadsTensorsInPlace) {
   const TemporaryFolder folder;
-  const std::string pickle = p_state_dict(
-      p_text("b") + p_tensor(p_storage("FloatStorage", "94", 2), 0, {2, 1}, {1, 1}) + p_text("a") +
-      old_tensor(p_storage("HalfStorage", "17", 4), 1, 3));
+  const std::string pickle =
+      p_state_dict(p_text("b") + p_tensor(p_storage("FloatStorage", "94", 2), 0, {2, 1}, {1, 1}) + p_text("a") +
+                   old_tensor(p_storage("HalfStorage", "17", 4), 1, 3));
   const std::string bytes = legacy_pytorch_bytes(pickle, {{"17", 4, "halfhalf"}, {"94", 2, "floats!!"}});
   const Checkpoint checkpoint = open_bytes(folder, bytes);
   ASSERT_EQ(checkpoint.tensors().size(), 2u);
@@ -335,11 +309,9 @@ TEST(LegacyPytorchReader, RejectsDamagedFiles) {
 TEST(PytorchReader, NamesOtherFiles) {
   expect_refused(ErrorKind::corrupt, "\x80\x02\x8a\x0al\xfc\x9c", "must not end in the middle");
   expect_refused(ErrorKind::unsupported, "\x80\x02}.", "must be one that torch.save wrote");
-  expect_refused(ErrorKind::corrupt, "something else",
-                 "must be a zip archive or a pickle; found other content");
+  expect_refused(ErrorKind::corrupt, "something else", "must be a zip archive or a pickle; found other content");
   expect_refused(ErrorKind::corrupt, "", "an empty file");
-  expect_refused(ErrorKind::not_found, "version https://git-lfs.github.com/spec/v1\n",
-                 "git lfs pull");
+  expect_refused(ErrorKind::not_found, "version https://git-lfs.github.com/spec/v1\n", "git lfs pull");
 }
 
 TEST(PytorchReader, RecognisesTheContentWhateverTheName) {
@@ -349,10 +321,8 @@ TEST(PytorchReader, RecognisesTheContentWhateverTheName) {
 }
 
 TEST(ZipDirectory, RejectsCompressedAndEncryptedMembers) {
-  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x", 8}}),
-                 "\"a/data.pkl\" compressed");
-  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x", 0, 1}}),
-                 "\"a/data.pkl\" encrypted");
+  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x", 8}}), "\"a/data.pkl\" compressed");
+  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x", 0, 1}}), "\"a/data.pkl\" encrypted");
 }
 
 TEST(ZipDirectory, RejectsMissingAndAmbiguousPickles) {
@@ -364,8 +334,7 @@ TEST(ZipDirectory, RejectsMissingAndAmbiguousPickles) {
 }
 
 TEST(ZipDirectory, RejectsBigEndianFiles) {
-  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x"}, {"a/byteorder", "big"}}),
-                 "little-endian");
+  expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x"}, {"a/byteorder", "big"}}), "little-endian");
 }
 
 }  // namespace

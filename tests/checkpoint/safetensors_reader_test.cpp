@@ -20,8 +20,7 @@ Checkpoint open_bytes(const TemporaryFolder& folder, std::string_view bytes) {
 
 void expect_refused(std::string_view header, std::string_view data, std::string_view part) {
   const TemporaryFolder folder;
-  expect_error(ErrorKind::corrupt, part,
-               [&] { (void)open_bytes(folder, safetensors_bytes(header, data)); });
+  expect_error(ErrorKind::corrupt, part, [&] { (void)open_bytes(folder, safetensors_bytes(header, data)); });
 }
 
 void expect_refused_file(std::string_view bytes, std::string_view part) {
@@ -29,18 +28,15 @@ void expect_refused_file(std::string_view bytes, std::string_view part) {
   expect_error(ErrorKind::corrupt, part, [&] { (void)open_bytes(folder, bytes); });
 }
 
-std::string one_tensor(std::string_view fields) {
-  return std::string(R"({"w":{)").append(fields).append("}}");
-}
+std::string one_tensor(std::string_view fields) { return std::string(R"({"w":{)").append(fields).append("}}"); }
 
 TEST(SafetensorsReader, ReadsTensorsInPlace) {
   const TemporaryFolder folder;
   const Checkpoint checkpoint = open_bytes(
       folder,
-      safetensors_bytes(
-          R"({"__metadata__":{"format":"pt"},"b":{"dtype":"U8","shape":[3],"data_offsets":[4,7]},)"
-          R"("a":{"dtype":"I16","shape":[2,1],"data_offsets":[0,4]}})",
-          "\x01\x02\x03\x04xyz"));
+      safetensors_bytes(R"({"__metadata__":{"format":"pt"},"b":{"dtype":"U8","shape":[3],"data_offsets":[4,7]},)"
+                        R"("a":{"dtype":"I16","shape":[2,1],"data_offsets":[0,4]}})",
+                        "\x01\x02\x03\x04xyz"));
   ASSERT_EQ(checkpoint.tensors().size(), 2u);
   EXPECT_EQ(checkpoint.tensors()[0].name, "a");
   EXPECT_EQ(checkpoint.tensors()[0].shape, (std::vector<std::int64_t>{2, 1}));
@@ -53,10 +49,10 @@ TEST(SafetensorsReader, ReadsTensorsInPlace) {
 
 TEST(SafetensorsReader, AcceptsScalarsAndEmptyTensors) {
   const TemporaryFolder folder;
-  const Checkpoint checkpoint = open_bytes(
-      folder, safetensors_bytes(R"({"s":{"dtype":"F32","shape":[],"data_offsets":[0,4]},)"
-                                R"("z":{"dtype":"F32","shape":[0,7],"data_offsets":[4,4]}})",
-                                "1234"));
+  const Checkpoint checkpoint =
+      open_bytes(folder, safetensors_bytes(R"({"s":{"dtype":"F32","shape":[],"data_offsets":[0,4]},)"
+                                           R"("z":{"dtype":"F32","shape":[0,7],"data_offsets":[4,4]}})",
+                                           "1234"));
   EXPECT_EQ(checkpoint.at("s").element_count(), 1);
   EXPECT_EQ(checkpoint.at("z").element_count(), 0);
 }
@@ -73,7 +69,8 @@ TEST(SafetensorsReader, AcceptsWhitespaceAroundTheHeader) {
 
 TEST(SafetensorsReader, NamesOtherContent) {
   expect_refused_file("<!doctype html><html>", "found a text, such as a page that says why not");
-  expect_refused_file(std::string("PK\x03\x04") + std::string(20, '\xff'), "found a zip archive, as PyTorch writes. Rename it");
+  expect_refused_file(std::string("PK\x03\x04") + std::string(20, '\xff'),
+                      "found a zip archive, as PyTorch writes. Rename it");
 }
 
 // As the reference implementation; some writers have nothing to say there.
@@ -84,8 +81,8 @@ TEST(SafetensorsReader, AcceptsMetadataOfNull) {
 
 TEST(SafetensorsReader, IgnoresUnknownFields) {
   const TemporaryFolder folder;
-  const std::string header = one_tensor(
-      R"("dtype":"U8","extra":{"shape":[1,{"dtype":3}]},"shape":[1],"more":null,"data_offsets":[0,1])");
+  const std::string header =
+      one_tensor(R"("dtype":"U8","extra":{"shape":[1,{"dtype":3}]},"shape":[1],"more":null,"data_offsets":[0,1])");
   EXPECT_EQ(open_bytes(folder, safetensors_bytes(header, "x")).tensors().size(), 1u);
 }
 
@@ -106,8 +103,7 @@ TEST(SafetensorsReader, RejectsHeaderLengthAboveTheLimit) {
 
 TEST(SafetensorsReader, RejectsHeaderBeyondTheFile) {
   const TemporaryFolder folder;
-  expect_error(ErrorKind::corrupt, "must lie within the file",
-               [&] { (void)open_bytes(folder, le64(3) + "{}"); });
+  expect_error(ErrorKind::corrupt, "must lie within the file", [&] { (void)open_bytes(folder, le64(3) + "{}"); });
 }
 
 TEST(SafetensorsReader, RecognisesGitLfsPointers) {
@@ -118,16 +114,11 @@ TEST(SafetensorsReader, RecognisesGitLfsPointers) {
 }
 
 TEST(SafetensorsReader, RejectsInvalidJson) { expect_refused("{\"w\":", "", "valid UTF-8 JSON"); }
-TEST(SafetensorsReader, RejectsTextAfterTheHeader) {
-  expect_refused("{}}", "", "valid UTF-8 JSON");
-}
+TEST(SafetensorsReader, RejectsTextAfterTheHeader) { expect_refused("{}}", "", "valid UTF-8 JSON"); }
 TEST(SafetensorsReader, RejectsInvalidUtf8) {
-  expect_refused("{\"\xff\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", "",
-                 "valid UTF-8 JSON");
+  expect_refused("{\"\xff\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", "", "valid UTF-8 JSON");
 }
-TEST(SafetensorsReader, RejectsByteOrderMark) {
-  expect_refused("\xef\xbb\xbf{}", "", "byte order mark");
-}
+TEST(SafetensorsReader, RejectsByteOrderMark) { expect_refused("\xef\xbb\xbf{}", "", "byte order mark"); }
 TEST(SafetensorsReader, RejectsEmptyHeader) { expect_refused("", "", "valid UTF-8 JSON"); }
 
 TEST(SafetensorsReader, SurvivesDeepNesting) {
@@ -169,41 +160,34 @@ TEST(SafetensorsReader, RejectsMissingFields) {
 }
 
 TEST(SafetensorsReader, RejectsRepeatedFields) {
-  expect_refused(one_tensor(R"("dtype":"U8","dtype":"U8","shape":[0],"data_offsets":[0,0])"), "",
-                 "a second \"dtype\"");
+  expect_refused(one_tensor(R"("dtype":"U8","dtype":"U8","shape":[0],"data_offsets":[0,0])"), "", "a second \"dtype\"");
 }
 
 TEST(SafetensorsReader, RejectsUnknownDtypeWithHint) {
-  expect_refused(one_tensor(R"("dtype":"bf16","shape":[0],"data_offsets":[0,0])"), "",
-                 "found \"bf16\"");
-  expect_refused(one_tensor(R"("dtype":"BF61","shape":[0],"data_offsets":[0,0])"), "",
-                 "Did you mean");
-  expect_refused(one_tensor(R"("dtype":5,"shape":[0],"data_offsets":[0,0])"), "",
-                 "dtype must be a string");
+  expect_refused(one_tensor(R"("dtype":"bf16","shape":[0],"data_offsets":[0,0])"), "", "found \"bf16\"");
+  expect_refused(one_tensor(R"("dtype":"BF61","shape":[0],"data_offsets":[0,0])"), "", "Did you mean");
+  expect_refused(one_tensor(R"("dtype":5,"shape":[0],"data_offsets":[0,0])"), "", "dtype must be a string");
 }
 
 TEST(SafetensorsReader, RejectsShapesThatAreNotNaturalNumbers) {
-  for (const char* shape :
-       {"[-1]", "[1.0]", "[\"1\"]", "[null]", "[[1]]", "[9223372036854775808]", "[1e3]"}) {
-    expect_refused(
-        one_tensor(std::string(R"("dtype":"U8","shape":)") + shape + R"(,"data_offsets":[0,0])"),
-        "", "shape must hold integers");
+  for (const char* shape : {"[-1]", "[1.0]", "[\"1\"]", "[null]", "[[1]]", "[9223372036854775808]", "[1e3]"}) {
+    expect_refused(one_tensor(std::string(R"("dtype":"U8","shape":)") + shape + R"(,"data_offsets":[0,0])"), "",
+                   "shape must hold integers");
   }
   for (const char* shape : {"1", "{}", "\"x\"", "null"}) {
-    expect_refused(
-        one_tensor(std::string(R"("dtype":"U8","shape":)") + shape + R"(,"data_offsets":[0,0])"),
-        "", "shape must be an array");
+    expect_refused(one_tensor(std::string(R"("dtype":"U8","shape":)") + shape + R"(,"data_offsets":[0,0])"), "",
+                   "shape must be an array");
   }
 }
 
 TEST(SafetensorsReader, RejectsOffsetsThatAreNotTwoNaturalNumbers) {
   for (const char* offsets : {"[]", "[0]", "[0,0,0]", "{}", "0"}) {
-    expect_refused(one_tensor(std::string(R"("dtype":"U8","shape":[0],"data_offsets":)") + offsets),
-                   "", "array of two integers");
+    expect_refused(one_tensor(std::string(R"("dtype":"U8","shape":[0],"data_offsets":)") + offsets), "",
+                   "array of two integers");
   }
   for (const char* offsets : {"[-1,0]", "[0,1.5]", "[0,18446744073709551616]"}) {
-    expect_refused(one_tensor(std::string(R"("dtype":"U8","shape":[0],"data_offsets":)") + offsets),
-                   "", "data_offsets must hold integers");
+    expect_refused(one_tensor(std::string(R"("dtype":"U8","shape":[0],"data_offsets":)") + offsets), "",
+                   "data_offsets must hold integers");
   }
 }
 
@@ -221,46 +205,38 @@ TEST(SafetensorsReader, RejectsHoleBetweenTensors) {
 TEST(SafetensorsReader, RejectsHoleBeforeTheFirst) {
   expect_refused(two_tensors("[1,3]", "[3,5]"), "12345", "without holes");
 }
-TEST(SafetensorsReader, RejectsOverlap) {
-  expect_refused(two_tensors("[0,2]", "[1,3]"), "123", "must not overlap");
-}
+TEST(SafetensorsReader, RejectsOverlap) { expect_refused(two_tensors("[0,2]", "[1,3]"), "123", "must not overlap"); }
 TEST(SafetensorsReader, RejectsBackwardsOffsets) {
   expect_refused(two_tensors("[0,2]", "[2,1]"), "12", "run backwards");
 }
 
 TEST(SafetensorsReader, RejectsSizeThatOverflows) {
-  expect_refused(
-      one_tensor(R"("dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0])"), "",
-      "fit in 64 bits");
-  expect_refused(one_tensor(R"("dtype":"F32","shape":[2305843009213693952],"data_offsets":[0,0])"),
-                 "", "fit in 64 bits");
+  expect_refused(one_tensor(R"("dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0])"), "",
+                 "fit in 64 bits");
+  expect_refused(one_tensor(R"("dtype":"F32","shape":[2305843009213693952],"data_offsets":[0,0])"), "",
+                 "fit in 64 bits");
 }
 
 TEST(SafetensorsReader, RejectsPartsOfBytes) {
-  expect_refused(one_tensor(R"("dtype":"F4","shape":[3],"data_offsets":[0,1])"), "x",
-                 "fill whole bytes");
+  expect_refused(one_tensor(R"("dtype":"F4","shape":[3],"data_offsets":[0,1])"), "x", "fill whole bytes");
 }
 
 TEST(SafetensorsReader, AcceptsSubByteTypesThatFillBytes) {
   const TemporaryFolder folder;
   EXPECT_NO_THROW((void)open_bytes(
-      folder, safetensors_bytes(one_tensor(R"("dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3])"),
-                                "xyz")));
+      folder, safetensors_bytes(one_tensor(R"("dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3])"), "xyz")));
 }
 
 TEST(SafetensorsReader, RejectsSizeThatDisagreesWithTheShape) {
-  expect_refused(one_tensor(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"), "1234",
-                 "found 4 bytes instead of 8");
+  expect_refused(one_tensor(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"), "1234", "found 4 bytes instead of 8");
 }
 
 TEST(SafetensorsReader, RejectsTruncatedData) {
-  expect_refused(one_tensor(R"("dtype":"U8","shape":[4],"data_offsets":[0,4])"), "123",
-                 "must hold all its tensors");
+  expect_refused(one_tensor(R"("dtype":"U8","shape":[4],"data_offsets":[0,4])"), "123", "must hold all its tensors");
 }
 
 TEST(SafetensorsReader, RejectsTrailingBytes) {
-  expect_refused(one_tensor(R"("dtype":"U8","shape":[4],"data_offsets":[0,4])"), "12345",
-                 "no bytes may follow");
+  expect_refused(one_tensor(R"("dtype":"U8","shape":[4],"data_offsets":[0,4])"), "12345", "no bytes may follow");
 }
 
 TEST(SafetensorsReader, NamesFileAndTensorInTheMessage) {

@@ -14,8 +14,7 @@ using testing::expect_error;
 using testing::TemporaryFolder;
 
 std::size_t entries(const fs::path& folder) {
-  return static_cast<std::size_t>(
-      std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+  return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
 }
 
 TEST(StagedFolder, AppearsOnCommitOnly) {
@@ -62,8 +61,7 @@ TEST(StagedFolder, RefusesAFolderWithFilesInIt) {
 TEST(StagedFolder, RefusesAFile) {
   const TemporaryFolder parent;
   parent.write("out", "x");
-  expect_error(ErrorKind::invalid_argument, "found a file",
-               [&] { StagedFolder(parent / "out", Overwrite::refuse); });
+  expect_error(ErrorKind::invalid_argument, "found a file", [&] { StagedFolder(parent / "out", Overwrite::refuse); });
 }
 
 TEST(StagedFolder, ReplacesWhenAsked) {
@@ -104,13 +102,11 @@ TEST(StagedFolder, FollowsALinkToTheFolderItReplaces) {
 
 TEST(StagedFolder, NeedsAnExistingParent) {
   const TemporaryFolder parent;
-  expect_error(ErrorKind::io, "must exist",
-               [&] { StagedFolder(parent / "no/out", Overwrite::refuse); });
+  expect_error(ErrorKind::io, "must exist", [&] { StagedFolder(parent / "no/out", Overwrite::refuse); });
 }
 
 TEST(StagedFolder, RefusesTheRoot) {
-  expect_error(ErrorKind::invalid_argument, "named folder",
-               [] { StagedFolder("/", Overwrite::replace); });
+  expect_error(ErrorKind::invalid_argument, "named folder", [] { StagedFolder("/", Overwrite::replace); });
 }
 
 TEST(StagedFolder, PermissionsFollowTheUmask) {
@@ -165,8 +161,7 @@ TEST(WriteFileAtomically, RefusesAFolder) {
 
 TEST(ReadTextFile, ReportsMissingFilesAndFolders) {
   const TemporaryFolder folder;
-  expect_error(ErrorKind::not_found, "no such file",
-               [&] { (void)read_text_file(folder / "none"); });
+  expect_error(ErrorKind::not_found, "no such file", [&] { (void)read_text_file(folder / "none"); });
   expect_error(ErrorKind::io, "is a folder", [&] { (void)read_text_file(folder.path()); });
 }
 
@@ -174,8 +169,7 @@ TEST(ReadTextFile, KeepsToItsLimit) {
   const TemporaryFolder folder;
   folder.write("a", "12345");
   EXPECT_EQ(read_text_file(folder / "a", 5), "12345");
-  expect_error(ErrorKind::corrupt, "larger than 4 bytes",
-               [&] { (void)read_text_file(folder / "a", 4); });
+  expect_error(ErrorKind::corrupt, "larger than 4 bytes", [&] { (void)read_text_file(folder / "a", 4); });
 }
 
 TEST(RequireFreeSpace, LooksAtTheNearestExistingFolder) {

@@ -21,9 +21,7 @@ using testing::expect_error;
 using testing::safetensors_bytes;
 using testing::TemporaryFolder;
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
+std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 std::string text_of(const TensorView& view) {
   return {reinterpret_cast<const char*>(view.stored.data()), view.stored.size()};
@@ -37,9 +35,8 @@ TEST(CheckpointWriter, WritesASingleFileByteForByte) {
   writer.write("b", bytes_of("bbbb"));
   writer.write("a", bytes_of("aaaa"));
   writer.finish();
-  std::string header =
-      R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},)"
-      R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})";
+  std::string header = R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},)"
+                       R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})";
   header.append((8 - header.size() % 8) % 8, ' ');
   EXPECT_EQ(read_text_file(folder / "model.safetensors"), safetensors_bytes(header, "aaaabbbb"));
   EXPECT_FALSE(std::filesystem::exists(folder / "model.safetensors.index.json"));
@@ -47,8 +44,7 @@ TEST(CheckpointWriter, WritesASingleFileByteForByte) {
 
 TEST(CheckpointWriter, PutsWiderElementsFirstSoThatAllAreAligned) {
   const TemporaryFolder folder;
-  CheckpointWriter writer(folder.path(),
-                          {u8("a", 3), {"b", Dtype::f16, {1}}, {"c", Dtype::f64, {1}}});
+  CheckpointWriter writer(folder.path(), {u8("a", 3), {"b", Dtype::f16, {1}}, {"c", Dtype::f64, {1}}});
   writer.write("a", bytes_of("aaa"));
   writer.write("b", bytes_of("bb"));
   writer.write("c", bytes_of("cccccccc"));
@@ -80,14 +76,12 @@ TEST(CheckpointWriter, SplitsIntoShardsWithAnIndex) {
 
   const ShardPlan plan = plan_shards(specs, options);
   std::uint64_t on_disk = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
-    on_disk += entry.file_size();
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) on_disk += entry.file_size();
   EXPECT_EQ(plan.total_file_bytes, on_disk);
   EXPECT_EQ(plan.tensor_bytes, 16u);
   ASSERT_EQ(plan.shards.size(), 3u);
   EXPECT_EQ(plan.shards[0].tensors, (std::vector<std::size_t>{3, 2}));
-  EXPECT_EQ(plan.shards[1].file_bytes,
-            std::filesystem::file_size(folder / plan.shards[1].file_name));
+  EXPECT_EQ(plan.shards[1].file_bytes, std::filesystem::file_size(folder / plan.shards[1].file_name));
 }
 
 TEST(CheckpointWriter, WritesNoTensorsAndEmptyTensors) {
@@ -103,8 +97,7 @@ TEST(CheckpointWriter, TakesPartsInRisingOrder) {
   const TemporaryFolder folder;
   CheckpointWriter writer(folder.path(), {u8("a", 6)});
   writer.write("a", bytes_of("abc"));
-  expect_error(ErrorKind::invalid_argument, "rising order",
-               [&] { writer.write("a", bytes_of("x"), 4); });
+  expect_error(ErrorKind::invalid_argument, "rising order", [&] { writer.write("a", bytes_of("x"), 4); });
   writer.write("a", bytes_of("def"), 3);
   writer.finish();
   EXPECT_EQ(text_of(Checkpoint::open(folder.path()).at("a")), "abcdef");
@@ -113,23 +106,20 @@ TEST(CheckpointWriter, TakesPartsInRisingOrder) {
 TEST(CheckpointWriter, RefusesMoreThanDeclared) {
   const TemporaryFolder folder;
   CheckpointWriter writer(folder.path(), {u8("a", 2)});
-  expect_error(ErrorKind::invalid_argument, "found 3 bytes instead of 2",
-               [&] { writer.write("a", bytes_of("abc")); });
+  expect_error(ErrorKind::invalid_argument, "found 3 bytes instead of 2", [&] { writer.write("a", bytes_of("abc")); });
 }
 
 TEST(CheckpointWriter, RefusesUndeclaredNames) {
   const TemporaryFolder folder;
   CheckpointWriter writer(folder.path(), {u8("a", 2)});
-  expect_error(ErrorKind::invalid_argument, "declared before",
-               [&] { writer.write("b", bytes_of("x")); });
+  expect_error(ErrorKind::invalid_argument, "declared before", [&] { writer.write("b", bytes_of("x")); });
 }
 
 TEST(CheckpointWriter, FinishNamesTheIncompleteTensor) {
   const TemporaryFolder folder;
   CheckpointWriter writer(folder.path(), {u8("a", 2), u8("b", 2)});
   writer.write("a", bytes_of("xx"));
-  expect_error(ErrorKind::internal,
-               "tensor \"b\": every tensor must be written completely; found 0 of 2 bytes",
+  expect_error(ErrorKind::internal, "tensor \"b\": every tensor must be written completely; found 0 of 2 bytes",
                [&] { writer.finish(); });
 }
 
@@ -138,11 +128,9 @@ TEST(CheckpointWriter, CopiesFromAnotherCheckpoint) {
   std::string data(40'000'001, 'q');  // several chunks, with an odd end
   data[0] = 'f';
   data.back() = 'l';
-  const std::string header =
-      R"({"p":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
-      R"("w":{"dtype":"U8","shape":[40000001],"data_offsets":[3,40000004]}})";
-  const Checkpoint source =
-      Checkpoint::open(folder.write("in.safetensors", safetensors_bytes(header, "abc" + data)));
+  const std::string header = R"({"p":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
+                             R"("w":{"dtype":"U8","shape":[40000001],"data_offsets":[3,40000004]}})";
+  const Checkpoint source = Checkpoint::open(folder.write("in.safetensors", safetensors_bytes(header, "abc" + data)));
   CheckpointWriter writer(folder.path(), {u8("w", 40'000'001), u8("p", 3)});
   writer.copy("w", source.at("w"));
   writer.copy("p", source.at("p"));
@@ -155,13 +143,10 @@ TEST(CheckpointWriter, CopiesFromAnotherCheckpoint) {
 TEST(CheckpointWriter, CopyRefusesOtherTypesAndSizes) {
   const TemporaryFolder folder;
   const std::string header = R"({"w":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}})";
-  const Checkpoint source =
-      Checkpoint::open(folder.write("in.safetensors", safetensors_bytes(header, "abc")));
+  const Checkpoint source = Checkpoint::open(folder.write("in.safetensors", safetensors_bytes(header, "abc")));
   CheckpointWriter writer(folder.path(), {u8("w", 4), {"v", Dtype::i8, {3}}});
-  expect_error(ErrorKind::invalid_argument, "declared size",
-               [&] { writer.copy("w", source.at("w")); });
-  expect_error(ErrorKind::invalid_argument, "declared dtype",
-               [&] { writer.copy("v", source.at("w")); });
+  expect_error(ErrorKind::invalid_argument, "declared size", [&] { writer.copy("w", source.at("w")); });
+  expect_error(ErrorKind::invalid_argument, "declared dtype", [&] { writer.copy("v", source.at("w")); });
 }
 
 std::string thread_tensor(int i) { return std::to_string(i).append(".weight"); }
@@ -190,8 +175,7 @@ TEST(CheckpointWriter, TakesDifferentTensorsFromDifferentThreads) {
 TEST(CheckpointWriter, NeverWritesOverAnExistingFile) {
   const TemporaryFolder folder;
   folder.write("model.safetensors", "precious");
-  expect_error(ErrorKind::io, "cannot be created",
-               [&] { CheckpointWriter(folder.path(), {u8("a", 2)}); });
+  expect_error(ErrorKind::io, "cannot be created", [&] { CheckpointWriter(folder.path(), {u8("a", 2)}); });
   EXPECT_EQ(read_text_file(folder / "model.safetensors"), "precious");
 }
 
@@ -231,12 +215,10 @@ TEST(PlanShards, RefusesSizesThatOverflow) {
   const std::vector<TensorSpec> one{{"a", Dtype::u8, {big, big}}};
   expect_error(ErrorKind::invalid_argument, "fit in 64 bits", [&] { (void)plan_shards(one); });
   const std::vector<TensorSpec> negative{{"a", Dtype::u8, {-1}}};
-  expect_error(ErrorKind::invalid_argument, "must not be negative",
-               [&] { (void)plan_shards(negative); });
+  expect_error(ErrorKind::invalid_argument, "must not be negative", [&] { (void)plan_shards(negative); });
   const std::vector<TensorSpec> half_a_byte{{"a", Dtype::f4, {1}}};
   expect_error(ErrorKind::invalid_argument, "whole bytes", [&] { (void)plan_shards(half_a_byte); });
-  expect_error(ErrorKind::invalid_argument, "max_shard_bytes",
-               [&] { (void)plan_shards(one, {.max_shard_bytes = 0}); });
+  expect_error(ErrorKind::invalid_argument, "max_shard_bytes", [&] { (void)plan_shards(one, {.max_shard_bytes = 0}); });
 }
 
 TEST(PlanShards, GivesALargeTensorAShardOfItsOwn) {

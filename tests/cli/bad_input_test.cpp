@@ -1,8 +1,8 @@
 // Every mistake: one clear line, the documented exit code, nothing left behind.
 #include <gtest/gtest.h>
-#include <csignal>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <fstream>
 #include <limits>
@@ -30,7 +30,9 @@ class BadInput : public ::testing::Test {
     EXPECT_EQ(folder_contents(folder_.path()), before) << "something was left behind";
   }
 
-  void fails_to_convert(int exit_code, const std::string& part) { fails({"convert", model_, "--groups", "2", "-o", at("out")}, exit_code, part); }
+  void fails_to_convert(int exit_code, const std::string& part) {
+    fails({"convert", model_, "--groups", "2", "-o", at("out")}, exit_code, part);
+  }
 
   TemporaryFolder folder_;
   std::string model_ = folder_ / "model";
@@ -38,15 +40,26 @@ class BadInput : public ::testing::Test {
 
 TEST_F(BadInput, NoCommand) { fails({}, 2, "See `qcqa --help`"); }
 TEST_F(BadInput, MistypedCommandGetsAHint) { fails({"serach", model_}, 2, "Did you mean \"search\"?"); }
-TEST_F(BadInput, MistypedOptionGetsAHint) { fails({"search", model_, "-o", at("r"), "--popluation", "8"}, 2, "Did you mean \"--population\"?"); }
+TEST_F(BadInput, MistypedOptionGetsAHint) {
+  fails({"search", model_, "-o", at("r"), "--popluation", "8"}, 2, "Did you mean \"--population\"?");
+}
 TEST_F(BadInput, NumberThatIsNone) { fails({"search", model_, "-o", at("r"), "--seed", "x"}, 2, "--seed"); }
-TEST_F(BadInput, MissingModel) { fails({"convert", at("nothing"), "--groups", "2", "-o", at("out")}, 2, "nothing there"); }
+TEST_F(BadInput, MissingModel) {
+  fails({"convert", at("nothing"), "--groups", "2", "-o", at("out")}, 2, "nothing there");
+}
 
 TEST_F(BadInput, NonsenseSearchOptions) {
-  const std::vector<std::pair<std::string, std::string>> nonsense = {
-      {"--population", "3"}, {"--population", "-4"}, {"--generations", "-1"}, {"--crossover-probability", "1.5"},
-      {"--mutation-probability", "-0.1"}, {"--min-groups", "0"}, {"--max-groups", "-1"}, {"--threads", "-1"},
-      {"--cardinality", "unequal"}, {"--stage2", "third"}, {"--device", "tpu"}};
+  const std::vector<std::pair<std::string, std::string>> nonsense = {{"--population", "3"},
+                                                                     {"--population", "-4"},
+                                                                     {"--generations", "-1"},
+                                                                     {"--crossover-probability", "1.5"},
+                                                                     {"--mutation-probability", "-0.1"},
+                                                                     {"--min-groups", "0"},
+                                                                     {"--max-groups", "-1"},
+                                                                     {"--threads", "-1"},
+                                                                     {"--cardinality", "unequal"},
+                                                                     {"--stage2", "third"},
+                                                                     {"--device", "tpu"}};
   for (const auto& [option, value] : nonsense) {
     SCOPED_TRACE(option + " " + value);
     fails({"search", model_, "-o", at("r.json"), option, value}, 2, "");
@@ -55,8 +68,11 @@ TEST_F(BadInput, NonsenseSearchOptions) {
 }
 
 TEST_F(BadInput, NonsenseConvertOptions) {
-  const std::vector<std::pair<std::string, std::string>> nonsense = {
-      {"--layout", "gqaa"}, {"--dtype", "int8"}, {"--max-shard-size", "5 lightyears"}, {"--max-shard-size", "0"}, {"--cardinality", "x"}};
+  const std::vector<std::pair<std::string, std::string>> nonsense = {{"--layout", "gqaa"},
+                                                                     {"--dtype", "int8"},
+                                                                     {"--max-shard-size", "5 lightyears"},
+                                                                     {"--max-shard-size", "0"},
+                                                                     {"--cardinality", "x"}};
   for (const auto& [option, value] : nonsense) {
     SCOPED_TRACE(option + " " + value);
     fails({"convert", model_, "--groups", "2", "-o", at("out"), option, value}, 2, option);
@@ -81,7 +97,8 @@ TEST_F(BadInput, NonsenseMergeOptions) {
   refused({"--merge", "subspace", "--calibrate", at("none.txt")}, "");
   refused({"--merge", "subspace", "--calibrate", "self", "--calibration-tokens", "1"}, "must be at least 2");
   refused({"--merge", "reconstruct", "--calibrate", "self", "--reconstruct-steps", "-1"}, "must be at least 0");
-  refused({"--merge", "reconstruct", "--calibrate", "self", "--distill-steps", "-1"}, "--distill-steps: must be at least 0");
+  refused({"--merge", "reconstruct", "--calibrate", "self", "--distill-steps", "-1"},
+          "--distill-steps: must be at least 0");
   refused({"--fitness", "wsse"}, "--fitness");
   refused({"--fitness", "measured"}, "needs --calibrate");
   refused({"--resume"}, "--resume needs the layers");
@@ -96,11 +113,14 @@ TEST_F(BadInput, NonEmptyOutput) {
 }
 
 TEST_F(BadInput, OutputIsInput) {
-  fails({"convert", model_, "--groups", "2", "-o", model_, "--force"}, 2, "must not be (or contain) the model's own folder");
+  fails({"convert", model_, "--groups", "2", "-o", model_, "--force"}, 2,
+        "must not be (or contain) the model's own folder");
   fails({"run", model_, "-o", model_ + "/.", "--force"}, 2, "must not be (or contain) the model's own folder");
 }
 
-TEST_F(BadInput, OutputInMissingFolder) { fails({"convert", model_, "--groups", "2", "-o", at("no/such/out")}, 3, "no/such"); }
+TEST_F(BadInput, OutputInMissingFolder) {
+  fails({"convert", model_, "--groups", "2", "-o", at("no/such/out")}, 3, "no/such");
+}
 
 TEST_F(BadInput, UnwritableFolder) {
   if (geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
@@ -134,13 +154,15 @@ TEST_F(BadInput, HeaderBomb) {
 }
 
 TEST_F(BadInput, OffsetsOutOfRange) {
-  folder_.write("model/model.safetensors",
-                safetensors_bytes(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,18446744073709551615]}})", "1234"));
+  folder_.write(
+      "model/model.safetensors",
+      safetensors_bytes(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,18446744073709551615]}})", "1234"));
   fails_to_convert(2, "model.safetensors");
 }
 
 TEST_F(BadInput, UnknownDtype) {
-  folder_.write("model/model.safetensors", safetensors_bytes(R"({"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}})", "1234"));
+  folder_.write("model/model.safetensors",
+                safetensors_bytes(R"({"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}})", "1234"));
   fails_to_convert(2, "F31");
 }
 
@@ -156,17 +178,21 @@ TEST_F(BadInput, MissingWeights) {
 
 TEST_F(BadInput, MissingShards) {
   std::filesystem::remove(model_ + "/model.safetensors");
-  folder_.write("model/model.safetensors.index.json", R"({"metadata":{},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}})");
+  folder_.write(
+      "model/model.safetensors.index.json",
+      R"({"metadata":{},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}})");
   fails_to_convert(2, "model-00002-of-00002.safetensors");
 }
 
 TEST_F(BadInput, WrongShapes) {
-  std::ofstream(model_ + "/config.json") << R"({"model_type":"llama","num_hidden_layers":2,"hidden_size":24,"num_attention_heads":4,"head_dim":3,"vocab_size":5})";
+  std::ofstream(model_ + "/config.json")
+      << R"({"model_type":"llama","num_hidden_layers":2,"hidden_size":24,"num_attention_heads":4,"head_dim":3,"vocab_size":5})";
   fails_to_convert(2, "shape must be [5, 24] by config.json; found [5, 12]");
 }
 
 TEST_F(BadInput, HeadCountsThatDoNotDivide) {
-  std::ofstream(model_ + "/config.json") << R"({"model_type":"llama","num_hidden_layers":2,"hidden_size":12,"num_attention_heads":4,"num_key_value_heads":3})";
+  std::ofstream(model_ + "/config.json")
+      << R"({"model_type":"llama","num_hidden_layers":2,"hidden_size":12,"num_attention_heads":4,"num_key_value_heads":3})";
   fails_to_convert(2, "must divide");
 }
 
@@ -177,10 +203,13 @@ TEST_F(BadInput, UnsupportedArchitecture) {
 
 TEST_F(BadInput, NotANumberWeights) {
   write_pico_model(at("nan"), {.adjust = [](const std::string& name, std::size_t i, double value) {
-                     return name == "model.layers.1.self_attn.k_proj.weight" && i == 3 ? std::numeric_limits<double>::quiet_NaN() : value;
+                     return name == "model.layers.1.self_attn.k_proj.weight" && i == 3
+                                ? std::numeric_limits<double>::quiet_NaN()
+                                : value;
                    }});
   fails({"search", at("nan"), "-o", at("r.json")}, 2, "model.layers.1.self_attn.k_proj.weight: weights must be finite");
-  fails({"convert", at("nan"), "--groups", "2", "-o", at("out")}, 2, "model.layers.1.self_attn.k_proj.weight: weights must be finite");
+  fails({"convert", at("nan"), "--groups", "2", "-o", at("out")}, 2,
+        "model.layers.1.self_attn.k_proj.weight: weights must be finite");
 }
 
 TEST_F(BadInput, ReportOfAnotherModel) {
@@ -198,12 +227,15 @@ TEST_F(BadInput, ReportThatIsNone) {
 
 TEST_F(BadInput, PointThatIsNotThere) {
   ASSERT_EQ(run_qcqa({"search", model_, "-o", at("r.json"), "-q"}).exit_code, 0);
-  fails({"convert", model_, "--report", at("r.json"), "--point", "99", "-o", at("out")}, 2, "must be a point of the report's front");
+  fails({"convert", model_, "--report", at("r.json"), "--point", "99", "-o", at("out")}, 2,
+        "must be a point of the report's front");
   fails({"convert", model_, "--report", at("r.json"), "--point", "1", "-o", at("out")}, 2, "--layout expanded");
   fails({"search", model_, "-o", at("r.json")}, 2, "Use --force");
 }
 
-TEST_F(BadInput, NothingToResume) { fails({"search", model_, "-o", at("r.json"), "--resume"}, 2, "--resume needs the state"); }
+TEST_F(BadInput, NothingToResume) {
+  fails({"search", model_, "-o", at("r.json"), "--resume"}, 2, "--resume needs the state");
+}
 
 TEST_F(BadInput, DamagedState) {
   folder_.write("r.json.state", "{\"x\": 1}");

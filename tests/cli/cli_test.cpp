@@ -79,7 +79,8 @@ TEST_F(Cli, SearchThenConvertHalvesTheCache) {
 
 TEST_F(Cli, PointOfTheFrontConvertsInTheExpandedLayout) {
   search(at("r.json"));
-  const auto result = run_qcqa({"convert", model_, "--report", at("r.json"), "--point", "3", "--layout", "expanded", "-o", at("out")});
+  const auto result =
+      run_qcqa({"convert", model_, "--report", at("r.json"), "--point", "3", "--layout", "expanded", "-o", at("out")});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const auto report = read_json(at("out/qcqa-report.json"));
   const auto labels = report["plan"]["layers"][0]["labels"];
@@ -98,14 +99,17 @@ TEST_F(Cli, TargetChoosesTheLayoutAndSaysWhy) {
   struct Case {
     const char *target, *layout, *file;
   };
-  for (const Case& entry : {Case{"transformers", "remote-code", "modeling_qcqa.py"}, Case{"vllm", "nemotron-nas", "configuration_decilm.py"},
+  for (const Case& entry : {Case{"transformers", "remote-code", "modeling_qcqa.py"},
+                            Case{"vllm", "nemotron-nas", "configuration_decilm.py"},
                             Case{"llama.cpp", "deci", "model.gguf"}, Case{"mlx", "openelm", "model.safetensors"}}) {
     SCOPED_TRACE(entry.target);
     const std::string report = at(std::string(entry.target) + ".json"), out = at(std::string(entry.target));
     ASSERT_EQ(run_qcqa({"search", at("whole"), "-o", report, "--target", entry.target, "-q"}).exit_code, 0);
-    const auto result = run_qcqa({"convert", at("whole"), "--report", report, "--kv", "0.8", "--target", entry.target, "-o", out});
+    const auto result =
+        run_qcqa({"convert", at("whole"), "--report", report, "--kv", "0.8", "--target", entry.target, "-o", out});
     ASSERT_EQ(result.exit_code, 0) << result.err;
-    EXPECT_NE(result.err.find(std::string("Layout ") + entry.layout + ": head counts per layer"), std::string::npos) << result.err;
+    EXPECT_NE(result.err.find(std::string("Layout ") + entry.layout + ": head counts per layer"), std::string::npos)
+        << result.err;
     EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(out) / entry.file));
   }
 }
@@ -119,7 +123,8 @@ TEST_F(Cli, SearchForATargetKeepsToItsPlans) {
 }
 
 TEST_F(Cli, TargetAndLayoutExcludeOneAnother) {
-  const auto result = run_qcqa({"convert", model_, "--groups", "2", "--layout", "gqa", "--target", "vllm", "-o", at("out")});
+  const auto result =
+      run_qcqa({"convert", model_, "--groups", "2", "--layout", "gqa", "--target", "vllm", "-o", at("out")});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_NE(result.err.find("chooses the layout"), std::string::npos) << result.err;
   const auto alone = run_qcqa({"convert", model_, "--groups", "2", "--layout", "auto", "-o", at("out")});

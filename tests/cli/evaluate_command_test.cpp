@@ -125,8 +125,8 @@ TEST_F(EvaluateCommand, TokenIdsNeedNoTokenizer) {
 
 TEST_F(EvaluateCommand, RunEvaluatesWhatItWrote) {
   const std::string out = *folder_ / "run";
-  const CommandResult result = run_qcqa(
-      {"run", kModel, "--kv", "0.5", "--merge", "mean", "-o", out, "--generations", "5", "--text", kText, "--max-documents", "5", "-q"});
+  const CommandResult result = run_qcqa({"run", kModel, "--kv", "0.5", "--merge", "mean", "-o", out, "--generations",
+                                         "5", "--text", kText, "--max-documents", "5", "-q"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.out.find("Perplexity "), std::string::npos);
   const auto report = nlohmann::json::parse(std::ifstream(out + "/qcqa-report.json"));
@@ -138,8 +138,9 @@ TEST_F(EvaluateCommand, RunEvaluatesWhatItWrote) {
 
 TEST_F(EvaluateCommand, RunFailsWhenTheLimitIsMissed) {
   const std::string out = *folder_ / "limited";
-  const CommandResult result = run_qcqa({"run", kModel, "--kv", "0.25", "--merge", "mean", "-o", out, "--generations", "5", "--text",
-                                         kText, "--max-documents", "5", "--max-perplexity-increase", "0.1%"});
+  const CommandResult result =
+      run_qcqa({"run", kModel, "--kv", "0.25", "--merge", "mean", "-o", out, "--generations", "5", "--text", kText,
+                "--max-documents", "5", "--max-perplexity-increase", "0.1%"});
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_TRUE(std::filesystem::exists(out + "/config.json")) << "what was written stays";
 }
@@ -199,8 +200,9 @@ TEST_F(EvaluateCommand, RunEvaluatesTheMergedModelInEveryLayout) {
   for (const std::string target : {"transformers", "llama.cpp"}) {
     const TemporaryFolder folder;
     const std::string out = folder / "out";
-    const CommandResult result = run_qcqa({"run", kModel, "--kv", "0.5", "--uniform", "--merge", "aligned", "--target", target,
-                                           "--dtype", "f32", "-o", out, "--text", kText, "--max-documents", "5"});
+    const CommandResult result =
+        run_qcqa({"run", kModel, "--kv", "0.5", "--uniform", "--merge", "aligned", "--target", target, "--dtype", "f32",
+                  "-o", out, "--text", kText, "--max-documents", "5"});
     ASSERT_EQ(result.exit_code, 0) << result.err;
     const auto report = nlohmann::json::parse(std::ifstream(out + "/qcqa-report.json"));
     perplexities.push_back(report["evaluation"]["perplexity"]);
@@ -211,12 +213,13 @@ TEST_F(EvaluateCommand, RunEvaluatesTheMergedModelInEveryLayout) {
 TEST_F(EvaluateCommand, RunEvaluatesWhatOnlyAnotherRuntimeReads) {
   const TemporaryFolder folder;
   const std::string out = folder / "out";
-  const CommandResult result = run_qcqa({"run", kModel, "--kv", "0.6", "--target", "llama.cpp", "-o", out, "--text", kText,
-                                         "--max-documents", "5"});
+  const CommandResult result = run_qcqa(
+      {"run", kModel, "--kv", "0.6", "--target", "llama.cpp", "-o", out, "--text", kText, "--max-documents", "5"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const auto report = nlohmann::json::parse(std::ifstream(out + "/qcqa-report.json"));
   EXPECT_GT(report["evaluation"]["reference"]["kl_mean"], 0);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1) << "a scratch folder was left behind";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1)
+      << "a scratch folder was left behind";
 }
 
 }  // namespace

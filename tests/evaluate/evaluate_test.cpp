@@ -87,8 +87,9 @@ TEST_F(Evaluate, RefusesWeightsThatAreNotNumbers) {
 
 TEST_F(Evaluate, NamesTheLayerThatOverflows) {
   const Model other = spoiled(folder_, "layers.1.mlp.up_proj.weight", 3e38);
-  expect_error(ErrorKind::unsupported, "layer 1: what a layer computes must be finite",
-               [&] { (void)evaluate(other, nullptr, std::vector<TokenWindow>{{a_, 1, 0}}, {}); });
+  expect_error(ErrorKind::unsupported, "layer 1: what a layer computes must be finite", [&] {
+    (void)evaluate(other, nullptr, std::vector<TokenWindow>{{a_, 1, 0}}, {});
+  });
 }
 
 TEST_F(Evaluate, PlansCanBeEvaluatedBeforeTheyAreWritten) {

@@ -66,7 +66,9 @@ TEST(HeadGram, WseEqualsItsDefinitionForEveryType) {
       SCOPED_TRACE(std::string(dtype_name(dtype)) + (biases ? " with biases" : ""));
       const TemporaryFolder folder;
       // 7 heads and 5 x 77 elements leave remainders in every blocking of the kernel.
-      write_pico_model(folder.path(), {.query_heads = 7, .kv_heads = 7, .head_dim = 5, .hidden_size = 77, .biases = biases, .dtype = dtype});
+      write_pico_model(
+          folder.path(),
+          {.query_heads = 7, .kv_heads = 7, .head_dim = 5, .hidden_size = 77, .biases = biases, .dtype = dtype});
       expect_wse_is_direct(Model::open(folder.path()));
     }
   }
@@ -82,13 +84,16 @@ TEST(HeadGram, WseEqualsItsDefinitionWithFusedProjections) {
 
 TEST(HeadGram, WseEqualsItsDefinitionOverManySegments) {
   const TemporaryFolder folder;
-  write_pico_model(folder.path(), {.layers = 1, .query_heads = 5, .kv_heads = 5, .head_dim = 40, .hidden_size = 1001, .dtype = Dtype::bf16});
+  write_pico_model(
+      folder.path(),
+      {.layers = 1, .query_heads = 5, .kv_heads = 5, .head_dim = 40, .hidden_size = 1001, .dtype = Dtype::bf16});
   expect_wse_is_direct(Model::open(folder.path()));
 }
 
 TEST(HeadGram, RealWeights) {
   const std::filesystem::path folder = std::filesystem::path(QCQA_SHARED_DIR) / "models/stories15M";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no models/stories15M in QCQA_SHARED_DIR (" << QCQA_SHARED_DIR << ")";
+  if (!std::filesystem::exists(folder))
+    GTEST_SKIP() << "no models/stories15M in QCQA_SHARED_DIR (" << QCQA_SHARED_DIR << ")";
   const Model model = Model::open(folder);
   expect_wse_is_direct(model);
   double contiguous = 0;
@@ -117,7 +122,8 @@ TEST(HeadGram, IdenticalHeadsCostExactlyNothing) {
   const std::size_t head = 3 * 12;
   std::vector<double> first(head);
   write_pico_model(folder.path(), {.adjust = [&](const std::string& name, std::size_t i, double value) {
-                     if (name.find("k_proj") == std::string::npos && name.find("v_proj") == std::string::npos) return value;
+                     if (name.find("k_proj") == std::string::npos && name.find("v_proj") == std::string::npos)
+                       return value;
                      if (i < head) first[i] = value;
                      return first[i % head];
                    }});
@@ -142,7 +148,9 @@ TEST(HeadGram, NotANumberNamesTheTensor) {
 TEST(HeadGram, CudaAgreesWithCpu) {
   if (gpu_count() == 0) GTEST_SKIP() << "no GPU that LibTorch can use";
   const TemporaryFolder folder;
-  write_pico_model(folder.path(), {.query_heads = 8, .kv_heads = 8, .head_dim = 16, .hidden_size = 130, .biases = true, .dtype = Dtype::bf16});
+  write_pico_model(
+      folder.path(),
+      {.query_heads = 8, .kv_heads = 8, .head_dim = 16, .hidden_size = 130, .biases = true, .dtype = Dtype::bf16});
   expect_wse_is_direct(Model::open(folder.path()), parse_device("cuda"));
 }
 

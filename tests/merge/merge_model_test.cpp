@@ -110,14 +110,13 @@ TEST_F(MergeModel, EveryKindRefusesWeightsThatAreNotNumbers) {
                                              return tensor == name && i == 5 ? std::nan("") : own;
                                            }});
     const Model spoiled = Model::open(folder_ / "spoiled");
-    for (const MergeKind kind : {MergeKind::first, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace,
-                                 MergeKind::reconstruct}) {
+    for (const MergeKind kind :
+         {MergeKind::first, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace, MergeKind::reconstruct}) {
       for (const bool calibrated : {false, true}) {
         if (!calibrated && needs_calibration(kind)) continue;
         const auto sequences = calibrated ? calibration() : std::vector<std::span<const std::int32_t>>();
-        expect_error(ErrorKind::corrupt, std::string(name) + ": weights must be finite; found not a number", [&] {
-          (void)merge_model(spoiled, pairs(), sequences, options(kind), folder_ / "scratch");
-        });
+        expect_error(ErrorKind::corrupt, std::string(name) + ": weights must be finite; found not a number",
+                     [&] { (void)merge_model(spoiled, pairs(), sequences, options(kind), folder_ / "scratch"); });
       }
     }
   }

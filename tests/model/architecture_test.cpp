@@ -29,17 +29,20 @@ TEST(Architecture, EmbeddedDescriptionsCoverTheFamiliesWePromise) {
 }
 
 TEST(Architecture, UnknownModelTypeListsWhatIsSupported) {
-  expect_error(ErrorKind::unsupported, "Supported: gemma, gemma2, gpt_neox",
-               [] { (void)find_architecture({{"model_type", "mamba"}}, "config.json"); });
+  expect_error(ErrorKind::unsupported, "Supported: gemma, gemma2, gpt_neox", [] {
+    (void)find_architecture({{"model_type", "mamba"}}, "config.json");
+  });
 }
 
 TEST(Architecture, MissingModelTypeIsUnsupported) {
-  expect_error(ErrorKind::unsupported, "must name a model_type", [] { (void)find_architecture(nlohmann::json::object(), "c"); });
+  expect_error(ErrorKind::unsupported, "must name a model_type",
+               [] { (void)find_architecture(nlohmann::json::object(), "c"); });
 }
 
 TEST(Architecture, RefusalsNameKeyAndReason) {
-  expect_error(ErrorKind::unsupported, "qk_layernorm must not be true",
-               [] { (void)find_architecture({{"model_type", "stablelm"}, {"qk_layernorm", true}}, "c"); });
+  expect_error(ErrorKind::unsupported, "qk_layernorm must not be true", [] {
+    (void)find_architecture({{"model_type", "stablelm"}, {"qk_layernorm", true}}, "c");
+  });
 }
 
 TEST(Architecture, MistralWithLayerTypesIsMinistral) {
@@ -63,7 +66,8 @@ TEST(Architecture, SettingsHaveADefaultAndMayHaveAMeaningOfNull) {
 TEST(Architecture, SizesAreIntegers) {
   auto json = description();
   json["config"]["layers"]["default"] = 2.5;
-  expect_error(ErrorKind::invalid_argument, "must be an integer", [&] { (void)parse_architecture(json.dump(), "x.json"); });
+  expect_error(ErrorKind::invalid_argument, "must be an integer",
+               [&] { (void)parse_architecture(json.dump(), "x.json"); });
 }
 
 TEST(Architecture, TensorNamesCarryTheLayer) {
@@ -73,13 +77,15 @@ TEST(Architecture, TensorNamesCarryTheLayer) {
 TEST(Architecture, UnknownKeyIsAnError) {
   auto json = description();
   json["attention"]["prefixx"] = "";
-  expect_error(ErrorKind::invalid_argument, "known keys only; found prefixx", [&] { (void)parse_architecture(json.dump(), "x.json"); });
+  expect_error(ErrorKind::invalid_argument, "known keys only; found prefixx",
+               [&] { (void)parse_architecture(json.dump(), "x.json"); });
 }
 
 TEST(Architecture, MissingKeyIsAnError) {
   auto json = description();
   json["config"].erase("head_dim");
-  expect_error(ErrorKind::invalid_argument, "needs the key \"head_dim\"", [&] { (void)parse_architecture(json.dump(), "x.json"); });
+  expect_error(ErrorKind::invalid_argument, "needs the key \"head_dim\"",
+               [&] { (void)parse_architecture(json.dump(), "x.json"); });
 }
 
 TEST(Architecture, UnknownRoleIsAnError) {

@@ -21,12 +21,17 @@ using namespace testing;
 /// A Llama-like model, written as GGUF by qcqa itself with nothing merged.
 struct Written {
   explicit Written(const std::string& family = "llama") {
-    write_pico_model(folder / "in", {.family = family, .kv_heads = 2, .head_dim = 4, .hidden_size = 16,
-                                     .biases = family == "qwen2", .mlp_size = 24});
+    write_pico_model(folder / "in", {.family = family,
+                                     .kv_heads = 2,
+                                     .head_dim = 4,
+                                     .hidden_size = 16,
+                                     .biases = family == "qwen2",
+                                     .mlp_size = 24});
     std::filesystem::remove(folder / "in/tokenizer.json");
     const Model model = Model::open(folder / "in");
     Plan plan;
-    for (const AttentionLayer& layer : model.layers()) plan.layers.push_back(Grouping::contiguous(layer.kv_heads, layer.kv_heads));
+    for (const AttentionLayer& layer : model.layers())
+      plan.layers.push_back(Grouping::contiguous(layer.kv_heads, layer.kv_heads));
     (void)export_model(model, plan, {.format = Format::gguf}, folder / "out", Overwrite::refuse);
   }
   [[nodiscard]] std::filesystem::path file() const { return folder / "out" / kGgufFile; }
@@ -55,8 +60,11 @@ TEST(GgufSource, Llama3FactorsAreItsScalingAgain) {
   const TemporaryFolder folder;
   write_pico_model(folder / "in", {.kv_heads = 2, .head_dim = 16, .hidden_size = 16, .mlp_size = 24});
   std::filesystem::remove(folder / "in/tokenizer.json");
-  const nlohmann::ordered_json scaling = {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0},
-                                          {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 8192}};
+  const nlohmann::ordered_json scaling = {{"rope_type", "llama3"},
+                                          {"factor", 8.0},
+                                          {"low_freq_factor", 1.0},
+                                          {"high_freq_factor", 4.0},
+                                          {"original_max_position_embeddings", 8192}};
   edit_config(folder / "in", [&](auto& config) {
     config["rope_theta"] = 500000.0;
     config["rope_scaling"] = scaling;
@@ -90,7 +98,8 @@ TEST(GgufSource, AFactorWithoutAKindIsLinear) {
   EXPECT_FALSE(config_with({}).contains("rope_scaling"));
   EXPECT_EQ(config_with({{"llama.rope.scaling.factor", 4.0F}})["rope_scaling"], linear);
   EXPECT_EQ(config_with({{"llama.rope.scale_linear", 4.0F}})["rope_scaling"], linear);
-  EXPECT_FALSE(config_with({{"llama.rope.scaling.type", "none"}, {"llama.rope.scaling.factor", 4.0F}}).contains("rope_scaling"));
+  EXPECT_FALSE(
+      config_with({{"llama.rope.scaling.type", "none"}, {"llama.rope.scaling.factor", 4.0F}}).contains("rope_scaling"));
 }
 
 TEST(GgufSource, AFolderWithOneFileIsThatFile) {
@@ -125,7 +134,8 @@ TEST(GgufSource, WhatNoClassComputesIsRefused) {
   };
   refused(ErrorKind::unsupported, "whole heads must be rotated", {{"llama.rope.dimension_count", std::uint32_t{2}}});
   refused(ErrorKind::unsupported, "mixtures of experts", {{"llama.expert_count", std::uint32_t{8}}});
-  refused(ErrorKind::unsupported, "keys and values must have one size", {{"llama.attention.value_length", std::uint32_t{2}}});
+  refused(ErrorKind::unsupported, "keys and values must have one size",
+          {{"llama.attention.value_length", std::uint32_t{2}}});
   refused(ErrorKind::unsupported, "one of 3 parts", {{"split.count", std::uint32_t{3}}});
   refused(ErrorKind::corrupt, "\"llama.feed_forward_length\"", {});
 }

@@ -75,7 +75,8 @@ TEST(Model, ALayerCountThatLiesCostsNoMemory) {
   const TemporaryFolder folder;
   write_pico_model(folder.path(), {});
   edit_config(folder.path(), [](auto& config) { config["num_hidden_layers"] = 16'000'000; });
-  expect_error(ErrorKind::corrupt, "no more layers than the checkpoint has tensors", [&] { (void)Model::open(folder.path()); });
+  expect_error(ErrorKind::corrupt, "no more layers than the checkpoint has tensors",
+               [&] { (void)Model::open(folder.path()); });
 }
 
 TEST(Model, InterleavedProjectionPointsAtTheRightRows) {
@@ -125,14 +126,33 @@ TEST(Model, ConfigMustBeAnObject) {
   expect_error(ErrorKind::corrupt, "must be a JSON object", [&] { (void)Model::open(folder.path()); });
 }
 
-TEST(Model, HeadCountMustBePositive) { expect_config_error(ErrorKind::corrupt, "positive integer", "num_attention_heads", 0); }
-TEST(Model, HeadCountMustBeAnInteger) { expect_config_error(ErrorKind::corrupt, "positive integer", "num_attention_heads", 4.5); }
-TEST(Model, AbsurdLayerCountIsRefused) { expect_config_error(ErrorKind::corrupt, "positive integer", "num_hidden_layers", std::int64_t{1} << 62); }
-TEST(Model, KvHeadsMustDivideQueryHeads) { expect_config_error(ErrorKind::corrupt, "must divide", "num_key_value_heads", 3); }
-TEST(Model, KeyLeftOutHasTheDefaultOfTheClass) { expect_config_error(ErrorKind::corrupt, "shape must be [5, 4096]", "hidden_size", nlohmann::json(nlohmann::json::value_t::discarded)); }
-TEST(Model, NullThatTheClassRefusesIsRefused) { expect_config_error(ErrorKind::corrupt, "\"hidden_size\" must be a positive integer; found null. Remove the key", "hidden_size", nullptr); }
-TEST(Model, FewerLayersThanConfigSaysAreCounted) { expect_config_error(ErrorKind::not_found, "must hold the 3 layers that config.json states; found 2 layers", "num_hidden_layers", 3); }
-TEST(Model, VocabularyMustFollowConfig) { expect_config_error(ErrorKind::corrupt, "shape must be [6, 12]", "vocab_size", 6); }
+TEST(Model, HeadCountMustBePositive) {
+  expect_config_error(ErrorKind::corrupt, "positive integer", "num_attention_heads", 0);
+}
+TEST(Model, HeadCountMustBeAnInteger) {
+  expect_config_error(ErrorKind::corrupt, "positive integer", "num_attention_heads", 4.5);
+}
+TEST(Model, AbsurdLayerCountIsRefused) {
+  expect_config_error(ErrorKind::corrupt, "positive integer", "num_hidden_layers", std::int64_t{1} << 62);
+}
+TEST(Model, KvHeadsMustDivideQueryHeads) {
+  expect_config_error(ErrorKind::corrupt, "must divide", "num_key_value_heads", 3);
+}
+TEST(Model, KeyLeftOutHasTheDefaultOfTheClass) {
+  expect_config_error(ErrorKind::corrupt, "shape must be [5, 4096]", "hidden_size",
+                      nlohmann::json(nlohmann::json::value_t::discarded));
+}
+TEST(Model, NullThatTheClassRefusesIsRefused) {
+  expect_config_error(ErrorKind::corrupt, "\"hidden_size\" must be a positive integer; found null. Remove the key",
+                      "hidden_size", nullptr);
+}
+TEST(Model, FewerLayersThanConfigSaysAreCounted) {
+  expect_config_error(ErrorKind::not_found, "must hold the 3 layers that config.json states; found 2 layers",
+                      "num_hidden_layers", 3);
+}
+TEST(Model, VocabularyMustFollowConfig) {
+  expect_config_error(ErrorKind::corrupt, "shape must be [6, 12]", "vocab_size", 6);
+}
 TEST(Model, ShapeMustFollowConfig) { expect_config_error(ErrorKind::corrupt, "shape must be [16, 12]", "head_dim", 4); }
 TEST(Model, TooManyKvHeadsAreUnsupported) {
   const TemporaryFolder folder;
@@ -157,9 +177,11 @@ TEST(Model, QuantisedAttentionIsUnsupported) {
   // The same header with F32 turned into I32 everywhere is a valid safetensors file of integers.
   std::ifstream in(folder / "model.safetensors", std::ios::binary);
   std::string bytes((std::istreambuf_iterator<char>(in)), {});
-  for (std::size_t at = bytes.find("F32"); at != std::string::npos; at = bytes.find("F32", at)) bytes.replace(at, 3, "I32");
+  for (std::size_t at = bytes.find("F32"); at != std::string::npos; at = bytes.find("F32", at))
+    bytes.replace(at, 3, "I32");
   folder.write("model.safetensors", bytes);
-  expect_error(ErrorKind::unsupported, "attention weights must be F16, BF16, F32 or F64", [&] { (void)Model::open(folder.path()); });
+  expect_error(ErrorKind::unsupported, "attention weights must be F16, BF16, F32 or F64",
+               [&] { (void)Model::open(folder.path()); });
 }
 
 }  // namespace

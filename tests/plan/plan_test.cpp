@@ -45,14 +45,17 @@ TEST(Plan, FractionForStockRuntimesLooksAtUniformPlansOnly) {
 
 TEST(Plan, FractionTooSmallNamesTheSmallest) {
   const SearchResult search = small_search();
-  expect_error(ErrorKind::invalid_argument, "the smallest is 50 %", [&] { (void)plan_for_fraction(search, 8, 0.3, PlanShape::uniform); });
-  expect_error(ErrorKind::invalid_argument, "the smallest is 25 %", [&] { (void)plan_for_fraction(search, 8, 0.1, PlanShape::any); });
+  expect_error(ErrorKind::invalid_argument, "the smallest is 50 %",
+               [&] { (void)plan_for_fraction(search, 8, 0.3, PlanShape::uniform); });
+  expect_error(ErrorKind::invalid_argument, "the smallest is 25 %",
+               [&] { (void)plan_for_fraction(search, 8, 0.1, PlanShape::any); });
 }
 
 TEST(Plan, FractionMustBeAFraction) {
   const SearchResult search = small_search();
   for (const double nonsense : {0.0, -1.0, 1.5, std::nan("")}) {
-    expect_error(ErrorKind::invalid_argument, "must be a fraction in (0, 1]", [&] { (void)plan_for_fraction(search, 8, nonsense, PlanShape::any); });
+    expect_error(ErrorKind::invalid_argument, "must be a fraction in (0, 1]",
+                 [&] { (void)plan_for_fraction(search, 8, nonsense, PlanShape::any); });
   }
 }
 
@@ -71,7 +74,8 @@ TEST(Plan, GroupsSumTheLayers) {
 }
 
 TEST(Plan, MissingGroupingNamesTheLayer) {
-  expect_error(ErrorKind::invalid_argument, "layer 0 with 4 KV heads", [] { (void)plan_for_groups(small_search(), 3, Cardinality::equal); });
+  expect_error(ErrorKind::invalid_argument, "layer 0 with 4 KV heads",
+               [] { (void)plan_for_groups(small_search(), 3, Cardinality::equal); });
 }
 
 TEST(Plan, UniformMeansEqualGroupsAndOneCount) {

@@ -20,7 +20,8 @@ Report small_report() {
   const auto cost = [&random] {
     std::vector<double> distances(16);
     for (int i = 0; i < 4; ++i) {
-      for (int j = i + 1; j < 4; ++j) distances[i * 4 + j] = distances[j * 4 + i] = 1 + static_cast<double>(random() % 1000) / 100;
+      for (int j = i + 1; j < 4; ++j)
+        distances[i * 4 + j] = distances[j * 4 + i] = 1 + static_cast<double>(random() % 1000) / 100;
     }
     return PairwiseCost(4, distances, distances);
   };
@@ -78,13 +79,15 @@ TEST(Report, FrontFallsInSizeAndHoldsNoDominatedPoint) {
 
 TEST(Report, BytesPerTokenFollowTheHeads) {
   const auto json = document();
-  for (const auto& point : json["front"]) EXPECT_EQ(point["kv_bytes_per_token"], point["kv_heads"].get<int>() * 2 * 16 * 2);
+  for (const auto& point : json["front"])
+    EXPECT_EQ(point["kv_bytes_per_token"], point["kv_heads"].get<int>() * 2 * 16 * 2);
 }
 
 TEST(ReportReader, RefusesAnotherSchemaVersion) {
   auto json = document();
   json["schema_version"] = 2;
-  expect_error(ErrorKind::unsupported, "schema_version must be 1; found 2", [&] { (void)report_from_json(json, "r.json"); });
+  expect_error(ErrorKind::unsupported, "schema_version must be 1; found 2",
+               [&] { (void)report_from_json(json, "r.json"); });
 }
 
 TEST(ReportReader, NamesTheMissingKeyByItsPath) {
@@ -182,7 +185,8 @@ TEST(ReportTables, SelectShowsOnlyWhatWasAskedFor) {
 }
 
 TEST(ReportTables, UnknownSectionIsNamedWithAHint) {
-  expect_error(ErrorKind::invalid_argument, "Did you mean \"front\"?", [] { (void)report_tables(small_report(), {"fornt"}); });
+  expect_error(ErrorKind::invalid_argument, "Did you mean \"front\"?",
+               [] { (void)report_tables(small_report(), {"fornt"}); });
 }
 
 TEST(ReportTables, CompareShowsRatios) {

@@ -21,9 +21,7 @@ TEST(EditDistance, StopsAboveTheLimit) {
 
 TEST(NearestName, FindsTheClosest) { EXPECT_EQ(nearest_name("serach", kVerbs), "search"); }
 
-TEST(NearestName, SaysNothingWhenNoneIsClose) {
-  EXPECT_EQ(nearest_name("zzzzzzzz", kVerbs), std::nullopt);
-}
+TEST(NearestName, SaysNothingWhenNoneIsClose) { EXPECT_EQ(nearest_name("zzzzzzzz", kVerbs), std::nullopt); }
 
 TEST(NearestName, TakesTheFirstOfEquallyCloseNames) {
   constexpr std::array<std::string_view, 2> names{"layer.1", "layer.2"};

@@ -18,8 +18,8 @@ std::vector<std::string> names_around(const PicoModel& pico, const Architecture&
   const ForwardDescription& names = *architecture.forward;
   std::vector<std::string> list;
   for (int layer = 0; layer < pico.layers; ++layer) {
-    for (const std::string& name : {names.attention_norm, names.mlp_norm, names.attention_post_norm, names.mlp_post_norm,
-                                    names.mlp_gate, names.mlp_up, names.mlp_down}) {
+    for (const std::string& name : {names.attention_norm, names.mlp_norm, names.attention_post_norm,
+                                    names.mlp_post_norm, names.mlp_gate, names.mlp_up, names.mlp_down}) {
       if (!name.empty()) list.push_back(names.prefix_of(layer) + name + ".weight");
     }
   }
@@ -56,12 +56,10 @@ std::vector<TensorSpec> specs_of(const PicoModel& pico, const Architecture& arch
 
 /// config.json
 nlohmann::ordered_json config_of(const PicoModel& pico, const Architecture& architecture) {
-  nlohmann::ordered_json config = {{"model_type", architecture.model_types.front()},
-                                   {architecture.layers.key, pico.layers},
-                                   {architecture.hidden_size.key, pico.hidden_size},
-                                   {architecture.query_heads.key, pico.query_heads},
-                                   {architecture.vocabulary.key, pico.vocabulary},
-                                   {architecture.mlp_width.key, std::max(pico.mlp_size, 1)}};
+  nlohmann::ordered_json config = {
+      {"model_type", architecture.model_types.front()}, {architecture.layers.key, pico.layers},
+      {architecture.hidden_size.key, pico.hidden_size}, {architecture.query_heads.key, pico.query_heads},
+      {architecture.vocabulary.key, pico.vocabulary},   {architecture.mlp_width.key, std::max(pico.mlp_size, 1)}};
   if (!architecture.kv_heads.key.empty()) config[architecture.kv_heads.key] = pico.kv_heads;
   if (!architecture.head_dim.key.empty()) config[architecture.head_dim.key] = pico.head_dim;
   for (const Projection& projection : architecture.projections) {
@@ -164,13 +162,15 @@ std::vector<double> attention_output(const AttentionLayer& layer, int tokens, st
     const auto v = projected(layer.value[kv_head]);
     for (std::size_t t = 0; t < length; ++t) {
       std::vector<double> weights(t + 1);
-      for (std::size_t s = 0; s <= t; ++s) weights[s] = std::exp(dot(q[t], k[s]) / std::sqrt(static_cast<double>(head_dim)));
+      for (std::size_t s = 0; s <= t; ++s)
+        weights[s] = std::exp(dot(q[t], k[s]) / std::sqrt(static_cast<double>(head_dim)));
       double total = 0;
       for (const double weight : weights) total += weight;
       for (std::size_t s = 0; s <= t; ++s) {
         for (std::size_t row = 0; row < width; ++row) {
           const double* columns = &output[row * output_columns + static_cast<std::size_t>(head) * head_dim];
-          for (std::size_t i = 0; i < head_dim; ++i) result[t * width + row] += weights[s] / total * columns[i] * v[s][i];
+          for (std::size_t i = 0; i < head_dim; ++i)
+            result[t * width + row] += weights[s] / total * columns[i] * v[s][i];
         }
       }
     }

@@ -29,35 +29,30 @@ inline std::string zip_bytes(const std::vector<ZipMember>& members, bool zip64 =
     const std::uint64_t offset = file.size(), size = member.data.size();
     const std::string tail = le(0, 8);  // time, date, checksum
     file += "PK\x03\x04" + le(45, 2) + le(static_cast<unsigned>(member.flags), 2) +
-            le(static_cast<unsigned>(member.method), 2) + tail + le(size, 4) + le(size, 4) +
-            le(member.name.size(), 2) + le(5, 2) + member.name + "FB\x01" +
-            le(0, 2);  // torch aligns data with such an extra field
+            le(static_cast<unsigned>(member.method), 2) + tail + le(size, 4) + le(size, 4) + le(member.name.size(), 2) +
+            le(5, 2) + member.name + "FB\x01" + le(0, 2);  // torch aligns data with such an extra field
     file += member.data;
-    const std::string extra =
-        zip64 ? le(1, 2) + le(24, 2) + le(size, 8) + le(size, 8) + le(offset, 8) : "";
+    const std::string extra = zip64 ? le(1, 2) + le(24, 2) + le(size, 8) + le(size, 8) + le(offset, 8) : "";
     const std::uint64_t in_64 = 0xffffffff;
     directory += "PK\x01\x02" + le(45, 2) + le(45, 2) + le(static_cast<unsigned>(member.flags), 2) +
                  le(static_cast<unsigned>(member.method), 2) + tail + le(zip64 ? in_64 : size, 4) +
-                 le(zip64 ? in_64 : size, 4) + le(member.name.size(), 2) + le(extra.size(), 2) +
-                 le(0, 2) + le(0, 8) + le(zip64 ? in_64 : offset, 4) + member.name + extra;
+                 le(zip64 ? in_64 : size, 4) + le(member.name.size(), 2) + le(extra.size(), 2) + le(0, 2) + le(0, 8) +
+                 le(zip64 ? in_64 : offset, 4) + member.name + extra;
   }
   const std::uint64_t at = file.size(), count = members.size();
   file += directory;
   if (zip64) {
     const std::uint64_t end64 = file.size();
-    file += "PK\x06\x06" + le(44, 8) + le(45, 2) + le(45, 2) + le(0, 8) + le(count, 8) +
-            le(count, 8) + le(directory.size(), 8) + le(at, 8);
+    file += "PK\x06\x06" + le(44, 8) + le(45, 2) + le(45, 2) + le(0, 8) + le(count, 8) + le(count, 8) +
+            le(directory.size(), 8) + le(at, 8);
     file += "PK\x06\x07" + le(0, 4) + le(end64, 8) + le(1, 4);
   }
-  return file + "PK\x05\x06" + le(0, 4) + le(zip64 ? 0xffff : count, 2) +
-         le(zip64 ? 0xffff : count, 2) + le(zip64 ? 0xffffffff : directory.size(), 4) +
-         le(zip64 ? 0xffffffff : at, 4) + le(0, 2);
+  return file + "PK\x05\x06" + le(0, 4) + le(zip64 ? 0xffff : count, 2) + le(zip64 ? 0xffff : count, 2) +
+         le(zip64 ? 0xffffffff : directory.size(), 4) + le(zip64 ? 0xffffffff : at, 4) + le(0, 2);
 }
 
 // Pieces of a pickle.
-inline std::string p_text(std::string_view text) {
-  return std::string("X").append(le(text.size(), 4)).append(text);
-}
+inline std::string p_text(std::string_view text) { return std::string("X").append(le(text.size(), 4)).append(text); }
 inline std::string p_int(std::int64_t value) {
   return std::string("J").append(le(static_cast<std::uint64_t>(value), 4));
 }
@@ -81,8 +76,8 @@ inline std::string p_storage(std::string_view type, std::string_view key, int el
 inline std::string p_ordered_dict() { return p_global("collections", "OrderedDict") + ")R"; }
 inline std::string p_tensor(std::string_view storage, int offset, const std::vector<int>& size,
                             const std::vector<int>& stride) {
-  return p_global("torch._utils", "_rebuild_tensor_v2") + "(" + std::string(storage) +
-         p_int(offset) + p_ints(size) + p_ints(stride) + "\x89" + p_ordered_dict() + "tR";
+  return p_global("torch._utils", "_rebuild_tensor_v2") + "(" + std::string(storage) + p_int(offset) + p_ints(size) +
+         p_ints(stride) + "\x89" + p_ordered_dict() + "tR";
 }
 /// `entries`: keys and values already pickled, one after the other.
 inline std::string p_state_dict(std::string_view entries) {

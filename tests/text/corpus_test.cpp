@@ -66,8 +66,18 @@ TEST_F(CorpusTest, PlainTextIsOneDocument) {
 }
 
 TEST_F(CorpusTest, AByteOrderMarkIsNoText) {
-  EXPECT_EQ(read("a.txt", "\xEF\xBB\xBF" "ab").documents[0].ids, (Ids{1, 265}));
-  EXPECT_EQ(read("a.jsonl", "\xEF\xBB\xBF" "{\"text\": \"ab\"}").documents[0].ids, (Ids{1, 265}));
+  EXPECT_EQ(read("a.txt",
+                 "\xEF\xBB\xBF"
+                 "ab")
+                .documents[0]
+                .ids,
+            (Ids{1, 265}));
+  EXPECT_EQ(read("a.jsonl",
+                 "\xEF\xBB\xBF"
+                 "{\"text\": \"ab\"}")
+                .documents[0]
+                .ids,
+            (Ids{1, 265}));
 }
 
 TEST_F(CorpusTest, DocumentsEndAsTheTokenizerEndsThemUnlessTheyAreCut) {

@@ -3,7 +3,8 @@
 //   qcqa_tokenize MODEL FILE.jsonl                  {"ids": [...], "text": "what decode gives", "framed": [...]} per
 //                                                   document; framed: with what the tokenizer puts around a text
 //   qcqa_tokenize MODEL FILE.jsonl --sentencepiece  the same by the rules of the SentencePiece library
-//   qcqa_tokenize MODEL FILE --speed                megabytes per second, of text not seen before and of text seen before
+//   qcqa_tokenize MODEL FILE --speed                megabytes per second, of text not seen before and of text seen
+//   before
 
 #include <chrono>
 #include <cstdio>

@@ -57,7 +57,8 @@ class Checkpoint {
   /// The files that hold the tensors, index first when there is one.
   [[nodiscard]] std::span<const std::filesystem::path> files() const noexcept;
 
-  /// What was decided while opening that somebody should know, a sentence each: which of two files counts, and the like.
+  /// What was decided while opening that somebody should know, a sentence each: which of two files counts, and the
+  /// like.
   [[nodiscard]] std::span<const std::string> notes() const noexcept;
 
   /// Hint that these bytes will soon be read front to back (madvise). Never fails.

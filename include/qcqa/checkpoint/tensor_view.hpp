@@ -20,12 +20,13 @@ class DerivedValues {
  public:
   virtual ~DerivedValues() = default;
 
-  /// The elements from `first` on, row-major, in the view's type, as many as `out` holds. May be called from any thread.
+  /// The elements from `first` on, row-major, in the view's type, as many as `out` holds. May be called from any
+  /// thread.
   virtual void make(std::uint64_t first, std::span<std::byte> out) const = 0;
 };
 
-/// Some consecutive elements of a tensor in row-major order: a head's rows, a bias, everything. Reading it makes derived
-/// values piece by piece, so that no tensor is ever held dequantised. The tensor must outlive it.
+/// Some consecutive elements of a tensor in row-major order: a head's rows, a bias, everything. Reading it makes
+/// derived values piece by piece, so that no tensor is ever held dequantised. The tensor must outlive it.
 class TensorSlice {
  public:
   TensorSlice() = default;
@@ -40,7 +41,8 @@ class TensorSlice {
   [[nodiscard]] TensorSlice part(std::uint64_t first, std::uint64_t count) const;
 
   /// The values, exactly (float64 rounds to float32).
-  /// @throws Error(invalid_argument) unless is_attention_dtype(dtype()); Error(corrupt) that names the first that is not
+  /// @throws Error(invalid_argument) unless is_attention_dtype(dtype()); Error(corrupt) that names the first that is
+  /// not
   ///         finite
   void read(std::span<double> out) const;
   void read(std::span<float> out) const;

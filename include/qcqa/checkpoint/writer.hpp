@@ -61,7 +61,8 @@ class CheckpointWriter : public TensorSink {
  public:
   /// Creates the shard files at full size with their headers (and reserves the disk space).
   /// @throws Error(io) full disk, no permission; Error(invalid_argument) duplicate names, byte counts that overflow
-  CheckpointWriter(const std::filesystem::path& folder, std::vector<TensorSpec> specs, const WriterOptions& options = {});
+  CheckpointWriter(const std::filesystem::path& folder, std::vector<TensorSpec> specs,
+                   const WriterOptions& options = {});
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
   ~CheckpointWriter() override;

@@ -68,8 +68,8 @@ struct ExportOptions {
   std::optional<Dtype> dtype{};  ///< of all floating-point tensors; nothing keeps each tensor's own
   WriterOptions writer{};
   MergeKind merge = MergeKind::mean;  ///< how the model's heads were merged, for the model card
-  std::string command{};  ///< for the model card
-  std::string report{};   ///< JSON text to write as qcqa-report.json
+  std::string command{};              ///< for the model card
+  std::string report{};               ///< JSON text to write as qcqa-report.json
 };
 
 struct ExportSummary {
@@ -102,7 +102,8 @@ void require_unconverted(const Model& model);
 /// Throws Error(unsupported) when the model's family cannot be written in this layout at all, whatever the plan.
 void require_layout(const Model& model, Layout layout, Format format = Format::safetensors);
 
-/// Throws Error(unsupported) when this kind of file cannot hold the model's tokenizer, whatever the layout and the plan.
+/// Throws Error(unsupported) when this kind of file cannot hold the model's tokenizer, whatever the layout and the
+/// plan.
 void require_tokenizer(const Model& model, Format format);
 
 /// The layout for a plan in a runtime.

@@ -32,8 +32,8 @@ class GroupCost {
   /// The same, split; parts().total() agrees with cost() to rounding.
   [[nodiscard]] virtual CostParts parts(std::span<const std::uint8_t> members) const noexcept = 0;
 
-  /// What steers a search in place of this cost: equal to it on every pair of heads. The cost itself where it is pairwise;
-  /// nullptr where groups are few enough to be priced one by one.
+  /// What steers a search in place of this cost: equal to it on every pair of heads. The cost itself where it is
+  /// pairwise; nullptr where groups are few enough to be priced one by one.
   [[nodiscard]] virtual const PairwiseCost* pairwise() const noexcept { return nullptr; }
 };
 

@@ -15,8 +15,8 @@ struct HeadGram {
   std::vector<double> k, v;  ///< row-major heads x heads, symmetric
 };
 
-/// Reads the layer's key and value bytes once; products and sums in float64. The result does not depend on the number of
-/// OpenMP threads. On CUDA the products are float64 as well.
+/// Reads the layer's key and value bytes once; products and sums in float64. The result does not depend on the number
+/// of OpenMP threads. On CUDA the products are float64 as well.
 /// @throws Error(corrupt) naming the tensor when a weight is NaN or infinite
 [[nodiscard]] HeadGram compute_head_gram(const AttentionLayer& layer, const Device& device = {});
 

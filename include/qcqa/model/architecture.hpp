@@ -89,7 +89,8 @@ struct Architecture {
 [[nodiscard]] const Architecture& architecture_of(std::string_view family);
 
 /// The family of this config.json. @throws Error(unsupported) that names what is missing and what is supported
-[[nodiscard]] const Architecture& find_architecture(const nlohmann::json& config, const std::filesystem::path& config_file);
+[[nodiscard]] const Architecture& find_architecture(const nlohmann::json& config,
+                                                    const std::filesystem::path& config_file);
 
 /// Parses one description. Unknown keys are errors. @throws Error(invalid_argument) with `where` in front
 [[nodiscard]] Architecture parse_architecture(std::string_view json_text, std::string_view where);

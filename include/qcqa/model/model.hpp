@@ -15,8 +15,8 @@
 
 namespace qcqa {
 
-/// The rows of one head in a projection: `weight` is (head_dim, hidden_size), `bias` (head_dim) or empty. The heads of a
-/// role have one type; those of another role may have another.
+/// The rows of one head in a projection: `weight` is (head_dim, hidden_size), `bias` (head_dim) or empty. The heads of
+/// a role have one type; those of another role may have another.
 struct HeadRows {
   TensorSlice weight;
   TensorSlice bias;
@@ -35,9 +35,9 @@ struct HeadSlot {
 struct AttentionLayer {
   int layer = 0;
   int query_heads = 0, kv_heads = 0, head_dim = 0, hidden_size = 0;
-  Dtype dtype{};                       ///< of keys as they are written, and so of the KV cache
+  Dtype dtype{};                                  ///< of keys as they are written, and so of the KV cache
   std::vector<HeadRows> query{}, key{}, value{};  ///< query_heads, kv_heads, kv_heads entries
-  const TensorView* output = nullptr;  ///< (hidden_size, query_heads * head_dim)
+  const TensorView* output = nullptr;             ///< (hidden_size, query_heads * head_dim)
   std::vector<int> kv_heads_by_query{};  ///< per query head its KV head; empty: consecutive query heads share one
 
   /// The KV head that a query head attends with.
@@ -51,9 +51,9 @@ struct AttentionLayer {
 };
 
 /// A checkpoint folder with its config.json, or a GGUF file seen as the folder that it was made from, bound to an
-/// architecture and checked: every tensor that the model class needs is there and has the right shape, attention weights a
-/// floating-point type. Tensors have the names that the class has for them, and biases that it lacks are not there,
-/// whatever the files hold. Opening touches no tensor byte.
+/// architecture and checked: every tensor that the model class needs is there and has the right shape, attention
+/// weights a floating-point type. Tensors have the names that the class has for them, and biases that it lacks are not
+/// there, whatever the files hold. Opening touches no tensor byte.
 class Model {
  public:
   /// @param path  a Hugging Face folder, a GGUF file, or a folder that holds nothing but one
@@ -76,7 +76,8 @@ class Model {
   [[nodiscard]] const Checkpoint& checkpoint() const noexcept { return checkpoint_; }
   [[nodiscard]] std::span<const AttentionLayer> layers() const noexcept { return layers_; }
 
-  /// Whether config.json states head counts per layer, as qcqa writes them: such a model can be run, not converted again.
+  /// Whether config.json states head counts per layer, as qcqa writes them: such a model can be run, not converted
+  /// again.
   [[nodiscard]] bool has_heads_per_layer() const { return config().contains(kKvHeadsPerLayer); }
 
   /// What was decided while opening that somebody should know, a sentence each.

@@ -11,7 +11,7 @@ namespace qcqa {
 /// What a conversion will do: one grouping per layer, and where it came from.
 struct Plan {
   std::vector<Grouping> layers;
-  double cost = 0;     ///< in the unit of the fitness that chose it
+  double cost = 0;       ///< in the unit of the fitness that chose it
   std::string origin{};  ///< "report point 12", "3 contiguous groups per layer"
 
   /// Sum of group counts.
@@ -31,7 +31,8 @@ enum class PlanShape {
 /// The point of least cost with at most `max_fraction` of the model's KV heads (all heads are of one size), among the
 /// search's front and its uniform plans.
 /// @throws Error(invalid_argument) when none is small enough, naming the smallest there is
-[[nodiscard]] Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double max_fraction, PlanShape shape);
+[[nodiscard]] Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double max_fraction,
+                                     PlanShape shape);
 
 /// The front's point `index`. @throws Error(invalid_argument) when out of range
 [[nodiscard]] Plan plan_for_point(const SearchResult& search, int index);

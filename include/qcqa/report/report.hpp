@@ -53,11 +53,11 @@ struct Report {
   std::map<std::string, double> timings;  ///< seconds
   SearchResult search;
   std::vector<Baseline> baselines;
-  double hypervolume = 0;             ///< area between the front and the reference point, (KV fraction) x (cost / reference cost)
+  double hypervolume = 0;  ///< area between the front and the reference point, (KV fraction) x (cost / reference cost)
   double hypervolume_reference_cost = 0;  ///< cost of one group per layer (MQA)
-  std::optional<Plan> plan;           ///< what a conversion did
-  std::optional<MergeSummary> merge;     ///< how a conversion merged heads
-  std::optional<Evaluation> evaluation;  ///< of the converted model, beside the one it was made from
+  std::optional<Plan> plan;               ///< what a conversion did
+  std::optional<MergeSummary> merge;      ///< how a conversion merged heads
+  std::optional<Evaluation> evaluation;   ///< of the converted model, beside the one it was made from
 };
 
 /// Fills in what follows from the search: baselines and hypervolume.

@@ -16,7 +16,8 @@ namespace qcqa {
 [[nodiscard]] std::string report_tables(const Report& report, const std::vector<std::string>& sections = {});
 
 /// Costs of two reports side by side at every KV size they share, with ratios.
-[[nodiscard]] std::string compare_tables(const Report& a, std::string_view name_a, const Report& b, std::string_view name_b);
+[[nodiscard]] std::string compare_tables(const Report& a, std::string_view name_a, const Report& b,
+                                         std::string_view name_b);
 
 /// "13.5 KiB", "512 KiB", "2.0 GiB": binary units, at most four digits.
 [[nodiscard]] std::string human_bytes(double bytes);

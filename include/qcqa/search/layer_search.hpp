@@ -37,9 +37,9 @@ struct LayerGrouping {
 struct LayerFront {
   int layer = 0;
   int heads = 0;
-  double one_group_cost = 0;              ///< of MQA, the unit of normalised costs
-  std::vector<LayerGrouping> groupings;   ///< sorted by cardinality class, then falling group count
-  std::int64_t evaluations = 0;           ///< groupings whose cost was computed, moves tried included
+  double one_group_cost = 0;             ///< of MQA, the unit of normalised costs
+  std::vector<LayerGrouping> groupings;  ///< sorted by cardinality class, then falling group count
+  std::int64_t evaluations = 0;          ///< groupings whose cost was computed, moves tried included
 
   /// What KDGQA makes of every group count that divides the heads, for comparison; empty when key norms are unknown.
   std::vector<LayerGrouping> kdgqa{};

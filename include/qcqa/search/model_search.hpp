@@ -36,14 +36,14 @@ struct SearchOptions {
   bool arbitrary = true;       ///< search groups of any size (AC); stage 2 then chooses from these
   bool equal = true;           ///< search groups of equal size (EC); with neither, only contiguous groups remain
   Stage2 stage2 = Stage2::front;
-  int binary_groups = 0;       ///< Stage2::binary only: group count of a grouped layer; 0 = half the heads
-                               ///< (equal groups: the largest divisor up to that)
+  int binary_groups = 0;  ///< Stage2::binary only: group count of a grouped layer; 0 = half the heads
+                          ///< (equal groups: the largest divisor up to that)
   Nsga2Options model_nsga2{.population = 512, .generations = 500};  ///< stage 2
   bool warm_start = false;         ///< Strategy::nsga2: seed the populations with local-search solutions
   bool uniform = false;            ///< the front holds uniform plans only, as stock runtimes load
   bool divisors = false;           ///< a layer's group count divides its heads, so that few counts go with all layers
   std::vector<int> keep_layers{};  ///< layers, from 0, that keep all their heads
-  int threads = 0;             ///< 0 = all; never changes the result
+  int threads = 0;                 ///< 0 = all; never changes the result
 };
 
 /// One choice of a grouping for every layer.

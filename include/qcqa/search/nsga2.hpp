@@ -8,8 +8,8 @@ namespace qcqa {
 
 /// Options of the evolutionary search, NSGA-II.
 struct Nsga2Options {
-  int population = 128;         ///< individuals per generation, even, >= 4
-  int generations = 200;        ///< >= 0; 0 returns the initial population's front
+  int population = 128;                ///< individuals per generation, even, >= 4
+  int generations = 200;               ///< >= 0; 0 returns the initial population's front
   double crossover_probability = 0.9;  ///< chance that two parents are recombined, [0, 1]
   double mutation_probability = 0.5;   ///< chance that a child is mutated (at least one move), [0, 1]; a child that
                                        ///< would be a copy is mutated in any case

@@ -21,10 +21,10 @@ struct TextFrame {
 
 /// The ids with a meaning of their own.
 ///
-/// The BOS rule: a text begins and ends with the special tokens that the model's own tokenizer puts there, `frame`. For a
-/// tokenizer.json that is what its post-processor's template says (and not add_bos_token of tokenizer_config.json, which
-/// transformers drops then), else what add_bos_token and add_eos_token say. BosRule overrides what a text begins with;
-/// token ids from a file are taken as they are; and BOS is never a target, since nothing stands before it.
+/// The BOS rule: a text begins and ends with the special tokens that the model's own tokenizer puts there, `frame`. For
+/// a tokenizer.json that is what its post-processor's template says (and not add_bos_token of tokenizer_config.json,
+/// which transformers drops then), else what add_bos_token and add_eos_token say. BosRule overrides what a text begins
+/// with; token ids from a file are taken as they are; and BOS is never a target, since nothing stands before it.
 struct SpecialTokens {
   std::optional<TokenId> bos;  ///< begin of a text
   std::vector<TokenId> eos;    ///< each of them ends a text; sorted, may be empty
@@ -39,8 +39,8 @@ enum class TokenizerKind {
 
 class TextModel;
 
-/// The tokenizer of a model folder. Ids equal those of transformers' AutoTokenizer: tokenizer.json, a tokenizer.model, or
-/// vocab.json with merges.txt, with the special and added tokens that the files beside them name. All members may be
+/// The tokenizer of a model folder. Ids equal those of transformers' AutoTokenizer: tokenizer.json, a tokenizer.model,
+/// or vocab.json with merges.txt, with the special and added tokens that the files beside them name. All members may be
 /// called from several threads at once.
 class Tokenizer {
  public:
