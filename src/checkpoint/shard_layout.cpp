@@ -16,7 +16,7 @@
 namespace qcqa {
 namespace {
 
-constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // readers refuse longer ones
+constexpr std::uint64_t kMaxWrittenHeader = 100'000'000;  // readers refuse longer ones
 
 [[noreturn]] void refuse(const TensorSpec& spec, std::string_view rule, std::string_view found = {}) {
   throw Error(ErrorKind::invalid_argument, "tensor " + in_quotes(spec.name), rule, found);
@@ -73,7 +73,7 @@ void complete(ShardLayout& shard, std::span<const TensorSpec> specs) {
   }
   json += "}";
   json.append((8 - json.size() % 8) % 8, ' ');
-  if (json.size() > kMaxHeaderBytes) {
+  if (json.size() > kMaxWrittenHeader) {
     throw Error(ErrorKind::invalid_argument, shard.file_name, "the header must not be longer than 100000000 bytes",
                 std::to_string(json.size()), "Use smaller shards.");
   }

@@ -11,7 +11,7 @@
 namespace qcqa::cli {
 namespace {
 
-const std::array<Choice<MergeKind>, 6> kKinds = {{
+const std::array<Choice<MergeKind>, 6> kMergeKindChoices = {{
     {merge_kind_name(MergeKind::mean), MergeKind::mean, "mean pooling, as the papers"},
     {merge_kind_name(MergeKind::first), MergeKind::first, "each group's first head"},
     {merge_kind_name(MergeKind::weighted), MergeKind::weighted, "mean weighted by norms"},
@@ -51,7 +51,7 @@ std::string merge_summary(const MergeSummary& result) {
 
 void MergeFlags::add_to(CLI::App& command, bool with_auto) {
   const std::string group = "Merge";
-  std::string kinds = describe_choices(std::span<const Choice<MergeKind>>(kKinds));
+  std::string kinds = describe_choices(std::span<const Choice<MergeKind>>(kMergeKindChoices));
   if (with_auto) {
     merge = kAutoMerge;
     kinds = "auto (the best within --time-limit: reconstruct with --calibrate self if it can be), " + kinds;
@@ -84,7 +84,7 @@ void MergeFlags::add_to(CLI::App& command, bool with_auto) {
 
 MergeOptions MergeFlags::resolve(const ForwardOptions& forward) const {
   MergeOptions options;
-  options.kind = parse_choice(std::span<const Choice<MergeKind>>(kKinds), merge, "--merge");
+  options.kind = parse_choice(std::span<const Choice<MergeKind>>(kMergeKindChoices), merge, "--merge");
   options.reconstruct.scope =
       parse_choice(std::span<const Choice<ReconstructScope>>(kScopes), reconstruct, "--reconstruct");
   options.reconstruct.steps = steps;

@@ -9,7 +9,7 @@
 namespace qcqa::cli {
 namespace {
 
-constexpr std::array<Choice<TokenizerKind>, 2> kKinds = {{
+constexpr std::array<Choice<TokenizerKind>, 2> kTokenizerKinds = {{
     {"transformers", TokenizerKind::transformers, ""},
     {"sentencepiece", TokenizerKind::sentencepiece, "that library's, for a tokenizer.model"},
 }};
@@ -18,14 +18,15 @@ constexpr std::array<Choice<TokenizerKind>, 2> kKinds = {{
 
 void TokenizerFlag::add_to(CLI::App& command) {
   command
-      .add_option("--tokenizer", kind,
-                  "Whose token ids texts get: " + describe_choices(std::span<const Choice<TokenizerKind>>(kKinds)))
+      .add_option(
+          "--tokenizer", kind,
+          "Whose token ids texts get: " + describe_choices(std::span<const Choice<TokenizerKind>>(kTokenizerKinds)))
       ->capture_default_str();
 }
 
 Tokenizer TokenizerFlag::open(const Model& model, Console& console) const {
-  Tokenizer tokenizer =
-      Tokenizer::open(model.path(), parse_choice(std::span<const Choice<TokenizerKind>>(kKinds), kind, "--tokenizer"));
+  Tokenizer tokenizer = Tokenizer::open(
+      model.path(), parse_choice(std::span<const Choice<TokenizerKind>>(kTokenizerKinds), kind, "--tokenizer"));
   for (const std::string& note : tokenizer.notes()) console.remark(note);
   return tokenizer;
 }

@@ -4,6 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "search/index.hpp"
+
 namespace qcqa {
 
 /// A grouping under local search when costs come from pairwise distances, cost(G) = sum of distances inside G / |G|.
@@ -51,7 +53,6 @@ class ClusterState {
   [[nodiscard]] double merge_change(int a, int b) const noexcept;
 
  private:
-  static constexpr std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
   void shift_reach(int g, int h, double sign) noexcept;
 
   int heads_, groups_ = 0;

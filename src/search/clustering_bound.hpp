@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "search/index.hpp"
 #include "search/symmetric_eigen.hpp"
 #include "search/triangle_cuts.hpp"
 
@@ -50,7 +51,6 @@ class ClusteringBound {
   Result solve(Sizes sizes, int groups, double known_cost, const Effort& effort);
 
  private:
-  static constexpr std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
   struct Box {
     double diagonal_low, diagonal_high, other_high;
   };

@@ -5,13 +5,9 @@
 #include <cstring>
 #include <numeric>
 
+#include "search/index.hpp"
+
 namespace qcqa {
-namespace {
-
-std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
-
-}  // namespace
-
 GroupingProblem::GroupingProblem(const GroupCost& cost, Cardinality cardinality, int min_groups, int max_groups)
     : cardinality_(cardinality),
       heads_(cost.heads()),

@@ -5,6 +5,7 @@
 
 #include "qcqa/fitness/pairwise_cost.hpp"
 #include "search/clustering_bound.hpp"
+#include "search/index.hpp"
 #include "search/local_search.hpp"
 #include "search/model_stage.hpp"
 #include "search/pair_grouping.hpp"
@@ -23,8 +24,6 @@ constexpr int kMostIterations = 400;
 constexpr int kExactIterations = 2000;     // Strategy::exact
 constexpr double kIterationWork = 3.3e-9;  // seconds per head^3, roughly
 constexpr double kAllBounds = 5;           // seconds of one core for all bounds of a model if all use their budget
-
-std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
 
 bool by_subsets(const GroupCost& cost, Strategy strategy) noexcept {
   return cost.heads() <= kMaxSubsetHeads && strategy != Strategy::local;

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "qcqa/fitness/pairwise_cost.hpp"
+#include "search/index.hpp"
 #include "search/kdgqa.hpp"
 #include "search/layer_front_builder.hpp"
 #include "search/model_stage.hpp"
@@ -17,8 +18,6 @@
 
 namespace qcqa {
 namespace {
-
-std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
 
 std::vector<const GroupCost*> steering_of(const std::vector<const GroupCost*>& costs) {
   std::vector<const GroupCost*> steering;

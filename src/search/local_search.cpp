@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <numeric>
 
+#include "search/index.hpp"
+
 namespace qcqa {
 namespace {
 
 constexpr int kKicksPerRound = 4;  // of every group count
 constexpr int kWeakestKick = 2, kStrongestKick = 6;
-
-std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 
 #include "qcqa/fitness/group_cost.hpp"
 #include "qcqa/search/grouping.hpp"
+#include "search/index.hpp"
 
 namespace qcqa {
 
@@ -71,7 +72,6 @@ class Partition {
   [[nodiscard]] std::int64_t cost_calls() const noexcept { return cost_calls_; }
 
  private:
-  static constexpr std::size_t at(int i) noexcept { return static_cast<std::size_t>(i); }
   std::uint8_t* begin(int g) noexcept { return members_.data() + at(g) * at(heads_); }
   double evaluate(std::size_t size) noexcept;  // of the first heads in scratch_
 

@@ -8,7 +8,7 @@ namespace {
 
 enum class Level : std::uint8_t { free, even, odd };
 
-constexpr int kNone = -1;
+constexpr int kNobody = -1;
 
 // Nodes 0..n-1 are vertices, n..2n-1 blossoms; a "base" is the outermost blossom around a vertex, or the vertex.
 class Matcher {
@@ -19,14 +19,14 @@ class Matcher {
         weights_(weights),
         dual_(size(2 * n)),
         edge_(size(2 * n) * size(2 * n)),
-        mate_(size(2 * n), kNone),
-        base_(size(2 * n), kNone),
-        parent_(size(2 * n), kNone),
-        nearest_(size(2 * n), kNone),
+        mate_(size(2 * n), kNobody),
+        base_(size(2 * n), kNobody),
+        parent_(size(2 * n), kNobody),
+        nearest_(size(2 * n), kNobody),
         visited_(size(2 * n), 0),
         level_(size(2 * n), Level::free),
         ring_(size(2 * n)),
-        child_of_(size(2 * n) * size(n), kNone) {
+        child_of_(size(2 * n) * size(n), kNobody) {
     // Turned into a maximum; with all duals half the largest weight no edge is violated.
     std::int64_t most = std::numeric_limits<std::int64_t>::min();
     for (int u = 0; u < n; ++u) {
@@ -48,7 +48,7 @@ class Matcher {
 
  private:
   struct Edge {
-    int from = kNone, to = kNone;  // vertices; `from` lies in the first node of the pair
+    int from = kNobody, to = kNobody;  // vertices; `from` lies in the first node of the pair
   };
 
   static constexpr std::size_t size(int i) noexcept { return static_cast<std::size_t>(i); }
@@ -63,10 +63,10 @@ class Matcher {
 
   void note_nearest(int u, int x) {
     const int known = nearest_[size(x)];
-    if (known == kNone || slack(edge(u, x)) < slack(edge(known, x))) nearest_[size(x)] = u;
+    if (known == kNobody || slack(edge(u, x)) < slack(edge(known, x))) nearest_[size(x)] = u;
   }
   void find_nearest(int x) {
-    nearest_[size(x)] = kNone;
+    nearest_[size(x)] = kNobody;
     for (int u = 0; u < n_; ++u) {
       if (base_[size(u)] != x && level_[size(base_[size(u)])] == Level::even) note_nearest(u, x);
     }
@@ -109,9 +109,9 @@ class Matcher {
   void augment(int x, int y) {
     for (;;) {
       const int mate = mate_[size(x)];
-      const int next = mate == kNone ? kNone : base_[size(mate)];
+      const int next = mate == kNobody ? kNobody : base_[size(mate)];
       set_mate(x, y);
-      if (next == kNone) return;
+      if (next == kNobody) return;
       const int above = base_[size(parent_[size(next)])];
       set_mate(next, above);
       x = above;
@@ -121,25 +121,25 @@ class Matcher {
 
   int common_ancestor(int x, int y) {
     ++visit_;
-    while (x != kNone || y != kNone) {
-      if (x != kNone) {
+    while (x != kNobody || y != kNobody) {
+      if (x != kNobody) {
         if (visited_[size(x)] == visit_) return x;
         visited_[size(x)] = visit_;
         x = grandparent(x);
       }
       std::swap(x, y);
     }
-    return kNone;
+    return kNobody;
   }
   int grandparent(int x) {
     const int mate = mate_[size(x)];
-    if (mate == kNone) return kNone;
+    if (mate == kNobody) return kNobody;
     return base_[size(parent_[size(base_[size(mate)])])];
   }
 
   void shrink(int x, int top, int y) {
     int b = n_;
-    while (b < nodes_ && base_[size(b)] != kNone) ++b;
+    while (b < nodes_ && base_[size(b)] != kNobody) ++b;
     nodes_ = std::max(nodes_, b + 1);
     dual_[size(b)] = 0;
     level_[size(b)] = Level::even;
@@ -159,18 +159,18 @@ class Matcher {
     std::reverse(ring.begin() + 1, ring.end());
     climb(y);
     set_base(b, b);
-    for (int v = 0; v < n_; ++v) child(b, v) = kNone;
+    for (int v = 0; v < n_; ++v) child(b, v) = kNobody;
     for (int z = 0; z < nodes_; ++z) edge(b, z) = edge(z, b) = {};
     for (const int part : ring) {
       for (int z = 0; z < nodes_; ++z) {
-        if (edge(part, z).from == kNone) continue;
-        if (edge(b, z).from == kNone || slack(edge(part, z)) < slack(edge(b, z))) {
+        if (edge(part, z).from == kNobody) continue;
+        if (edge(b, z).from == kNobody || slack(edge(part, z)) < slack(edge(b, z))) {
           edge(b, z) = edge(part, z);
           edge(z, b) = edge(z, part);
         }
       }
       for (int v = 0; v < n_; ++v) {
-        if (is_blossom(part) ? child(part, v) != kNone : part == v) child(b, v) = part;
+        if (is_blossom(part) ? child(part, v) != kNobody : part == v) child(b, v) = part;
       }
     }
     find_nearest(b);
@@ -187,7 +187,7 @@ class Matcher {
       parent_[size(odd)] = edge(even, odd).from;
       level_[size(odd)] = Level::odd;
       level_[size(even)] = Level::even;
-      nearest_[size(odd)] = kNone;
+      nearest_[size(odd)] = kNobody;
       find_nearest(even);
       enqueue(even);
     }
@@ -197,7 +197,7 @@ class Matcher {
       level_[size(turned[i])] = Level::free;
       find_nearest(turned[i]);
     }
-    base_[size(b)] = kNone;
+    base_[size(b)] = kNobody;
   }
 
   /// A tight edge from an even vertex. Returns whether it led to an augmentation.
@@ -207,12 +207,12 @@ class Matcher {
       parent_[size(y)] = e.from;
       level_[size(y)] = Level::odd;
       const int next = base_[size(mate_[size(y)])];
-      nearest_[size(y)] = nearest_[size(next)] = kNone;
+      nearest_[size(y)] = nearest_[size(next)] = kNobody;
       level_[size(next)] = Level::even;
       enqueue(next);
     } else if (level_[size(y)] == Level::even) {
       const int top = common_ancestor(x, y);
-      if (top == kNone) {
+      if (top == kNobody) {
         augment(x, y);
         augment(y, x);
         return true;
@@ -228,7 +228,7 @@ class Matcher {
       if (!is_base(x)) continue;
       const Level level = level_[size(x)];
       if (is_blossom(x) && level == Level::odd) change = std::min(change, dual_[size(x)] / 2);
-      if (nearest_[size(x)] == kNone || level == Level::odd) continue;
+      if (nearest_[size(x)] == kNobody || level == Level::odd) continue;
       const std::int64_t gap = slack(edge(nearest_[size(x)], x));
       change = std::min(change, level == Level::free ? gap : gap / 2);
     }
@@ -252,10 +252,10 @@ class Matcher {
   bool stage() {
     queue_.clear();
     std::fill(level_.begin(), level_.end(), Level::free);
-    std::fill(nearest_.begin(), nearest_.end(), kNone);
+    std::fill(nearest_.begin(), nearest_.end(), kNobody);
     for (int x = 0; x < nodes_; ++x) {
-      if (!is_base(x) || mate_[size(x)] != kNone) continue;
-      parent_[size(x)] = kNone;
+      if (!is_base(x) || mate_[size(x)] != kNobody) continue;
+      parent_[size(x)] = kNobody;
       level_[size(x)] = Level::even;
       enqueue(x);
     }
@@ -277,7 +277,7 @@ class Matcher {
       change_duals(largest_change());
       for (int x = 0; x < nodes_; ++x) {
         const int u = nearest_[size(x)];
-        if (!is_base(x) || u == kNone || base_[size(u)] == x || slack(edge(u, x)) != 0) continue;
+        if (!is_base(x) || u == kNobody || base_[size(u)] == x || slack(edge(u, x)) != 0) continue;
         if (take(edge(u, x))) return true;
       }
       for (int b = n_; b < nodes_; ++b) {
@@ -291,7 +291,7 @@ class Matcher {
   std::vector<std::int64_t> dual_;
   std::vector<Edge> edge_;    // the tightest edge between two nodes
   std::vector<int> mate_;     // vertex at the other end of the matched edge
-  std::vector<int> base_;     // kNone: blossom number not in use
+  std::vector<int> base_;     // kNobody: blossom number not in use
   std::vector<int> parent_;   // vertex above an odd node in its tree
   std::vector<int> nearest_;  // even vertex with the least slack to this node
   std::vector<int> visited_;

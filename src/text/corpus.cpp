@@ -14,8 +14,7 @@ namespace qcqa {
 namespace {
 
 constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
-constexpr std::size_t kBytesPerToken = 64;                  // more than any vocabulary needs on average
-constexpr std::size_t kLongestLine = std::size_t{1} << 28;  // of token ids
+constexpr std::size_t kBytesPerToken = 64;  // more than any vocabulary needs on average
 
 /// Collects documents until the options are satisfied.
 class Builder {

@@ -82,7 +82,7 @@ Decoder each_token(std::function<std::string(std::string_view)> step) {
   };
 }
 
-Decoder make_sequence(const JsonView& description) {
+Decoder decoder_sequence(const JsonView& description) {
   std::vector<Decoder> steps;
   for (const JsonView& step : description.at("decoders").items()) steps.push_back(make_decoder(step));
   return [steps](Strings tokens) {
@@ -178,7 +178,7 @@ Decoder make_bpe(const JsonView& description) {
 
 Decoder make_decoder(const JsonView& description) {
   const std::string type = description.type();
-  if (type == "Sequence") return make_sequence(description);
+  if (type == "Sequence") return decoder_sequence(description);
   if (type == "ByteLevel") return decode_byte_level;
   if (type == "ByteFallback") return decode_byte_tokens;
   if (type == "Fuse") return fuse;

@@ -20,7 +20,6 @@ namespace {
 using Json = nlohmann::json;
 using Take = std::function<bool(Document&&)>;
 
-constexpr std::size_t kLongestLine = std::size_t{1} << 28;
 constexpr std::size_t kReadAtOnce = std::size_t{1} << 20;
 
 void check_size(const std::string& name, std::size_t bytes, const DocumentLimits& limits) {

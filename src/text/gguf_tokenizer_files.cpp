@@ -20,7 +20,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kModel = "tokenizer.ggml.model";
-constexpr const char* kUseTokenIds = "Give token ids (--token-ids).";
+constexpr const char* kGiveTokenIds = "Give token ids (--token-ids).";
 constexpr std::string_view kTemplate = "tokenizer.chat_template";
 
 struct NamedId {
@@ -40,7 +40,7 @@ class Reader {
 
   GgufTokenizerFiles run() {
     if (!has_vocabulary(file_)) {
-      throw Error(ErrorKind::not_found, where_, "must hold a vocabulary", "none", kUseTokenIds);
+      throw Error(ErrorKind::not_found, where_, "must hold a vocabulary", "none", kGiveTokenIds);
     }
     read_tokens();
     const std::string model = text(kModel);
@@ -50,7 +50,7 @@ class Reader {
       read_sentencepiece();
     } else {
       throw Error(ErrorKind::unsupported, where_, "the tokenizer must be of the kind gpt2 or llama", in_quotes(model),
-                  kUseTokenIds);
+                  kGiveTokenIds);
     }
     add_tokens();
     add_template();
@@ -100,7 +100,7 @@ class Reader {
     const auto row = std::ranges::find(rows, std::string_view(name), &LlamaCppSplit::name);
     if (row == rows.end()) {
       throw Error(ErrorKind::unsupported, where_, "tokenizer.ggml.pre must be a way to split text that qcqa knows",
-                  name.empty() ? "none" : in_quotes(name), kUseTokenIds);
+                  name.empty() ? "none" : in_quotes(name), kGiveTokenIds);
     }
     adds_bos_ = row->adds_bos;
     json vocabulary = json::object(), merges = json::array();

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <functional>
 #include <string>
 
 namespace qcqa {
+
+/// Bytes of one line of text or of token ids, at most.
+inline constexpr std::size_t kLongestLine = std::size_t{1} << 28;
 
 /// Hands every line of `file` that is not blank to `take(line, "FILE, line N")` until it returns false.
 /// @throws Error(not_found, io); Error(unsupported) naming a line of more than `longest` bytes

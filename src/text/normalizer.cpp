@@ -75,7 +75,7 @@ Normalizer make_precompiled(const JsonView& description) {
   };
 }
 
-Normalizer make_sequence(const JsonView& description) {
+Normalizer normalizer_sequence(const JsonView& description) {
   std::vector<Normalizer> steps;
   for (const JsonView& step : description.at("normalizers").items()) steps.push_back(make_normalizer(step));
   return [steps](std::string_view text) {
@@ -116,7 +116,7 @@ Normalizer make_normalizer(const JsonView& description) {
   const auto form = [](NormalForm wanted) {
     return [wanted](std::string_view text) { return to_normal_form(text, wanted); };
   };
-  if (type == "Sequence") return make_sequence(description);
+  if (type == "Sequence") return normalizer_sequence(description);
   if (type == "NFC") return form(NormalForm::nfc);
   if (type == "NFD") return form(NormalForm::nfd);
   if (type == "NFKC") return form(NormalForm::nfkc);

@@ -53,7 +53,7 @@ SplitBehavior read_behavior(const JsonView& name) {
   name.unsupported("behavior " + in_quotes(text));
 }
 
-PreTokenizer make_sequence(const JsonView& description) {
+PreTokenizer pre_tokenizer_sequence(const JsonView& description) {
   std::vector<PreTokenizer> steps;
   for (const JsonView& step : description.at("pretokenizers").items()) steps.push_back(make_pre_tokenizer(step));
   return [steps](Pieces& pieces) {
@@ -154,7 +154,7 @@ void split_words(std::string_view text, std::vector<TextRange>& parts) {
 
 PreTokenizer make_pre_tokenizer(const JsonView& description) {
   const std::string type = description.type();
-  if (type == "Sequence") return make_sequence(description);
+  if (type == "Sequence") return pre_tokenizer_sequence(description);
   if (type == "ByteLevel") return make_byte_level(description);
   if (type == "Split") return make_split(description);
   if (type == "Metaspace") return make_metaspace(description);
