@@ -9,8 +9,8 @@
 #include "qcqa/export/export.hpp"
 #include "qcqa/fitness/head_gram.hpp"
 #include "qcqa/model/model.hpp"
-#include "qcqa/plan/plan.hpp"
 #include "qcqa/search/model_search.hpp"
+#include "qcqa/search/plan_choice.hpp"
 
 int main(int argc, char** argv) {
   if (argc != 3) {
@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
     }
 
     const qcqa::SearchResult result = qcqa::ModelSearch(pointers, {}).run();
-    const qcqa::Plan plan = qcqa::plan_for_fraction(result, model.total_kv_heads(), 0.5, qcqa::PlanShape::uniform);
+    const qcqa::Plan plan = qcqa::plan_for_fraction(result, model.total_kv_heads(), 0.5, qcqa::PlanLimits::uniform());
     const qcqa::ExportSummary summary = qcqa::export_model(model, plan, {}, argv[2], qcqa::Overwrite::refuse);
     std::printf("%d KV heads -> %d, weight-sharing error %.5g\n", summary.heads_before, summary.heads_after, plan.cost);
   } catch (const std::exception& error) {

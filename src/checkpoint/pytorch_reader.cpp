@@ -22,9 +22,9 @@ constexpr std::string_view kSaveAgain = "Load it with torch and save its state d
 
 /// A step, a version, a date, which some trainers keep beside the weights; transformers passes over them too.
 bool is_plain(const PickleObject& object) {
-  using Kind = PickleObject::Kind;
-  return object.kind == Kind::none || object.kind == Kind::boolean || object.kind == Kind::integer ||
-         object.kind == Kind::large || object.kind == Kind::real || object.kind == Kind::text;
+  return object.kind == PickleObject::Kind::none || object.kind == PickleObject::Kind::boolean ||
+         object.kind == PickleObject::Kind::integer || object.kind == PickleObject::Kind::large ||
+         object.kind == PickleObject::Kind::real || object.kind == PickleObject::Kind::text;
 }
 
 /// Reads single tensors off the archive.

@@ -17,8 +17,6 @@ constexpr std::size_t kCalibrationContext = 512;
 constexpr std::int64_t kSampledTogether = 256;
 constexpr std::int64_t kCacheBytes = std::int64_t{4} << 30;
 
-using Sequences = std::vector<std::vector<std::int32_t>>;
-
 std::int64_t sampled_together(const Model& model, std::int64_t length) {
   std::int64_t entries = 0;
   for (const AttentionLayer& layer : model.layers()) entries += std::int64_t{2} * layer.kv_heads * layer.head_dim;
@@ -28,7 +26,7 @@ std::int64_t sampled_together(const Model& model, std::int64_t length) {
 
 /// Text that the model itself makes up, from BOS on, at temperature 1.
 void sample_calibration(const Model& model, std::size_t context, std::int64_t tokens, std::uint64_t seed,
-                        const ForwardOptions& forward, Console& console, Sequences& sequences) {
+                        const ForwardOptions& forward, Console& console, TokenSequences& sequences) {
   const std::int32_t bos = bos_token(model);
   const auto length = static_cast<std::int64_t>(context);
   const std::int64_t wanted = (tokens + length - 1) / length;
@@ -36,21 +34,22 @@ void sample_calibration(const Model& model, std::size_t context, std::int64_t to
   const ProgressFn progress = console.progress();
   for (std::int64_t done = 0; done < wanted; done += together) {
     const std::int64_t count = std::min(together, wanted - done);
-    const Sequences prompts(static_cast<std::size_t>(count), {bos});
+    const std::vector<std::vector<TokenId>> prompts(static_cast<std::size_t>(count), {bos});
     GenerateOptions options{.max_tokens = static_cast<int>(length) - 1, .temperature = 1, .forward = forward};
     options.seed = seed + static_cast<std::uint64_t>(done);
     const Generation sampled = generate(model, prompts, options, {}, [&](int step) {
       return progress({"sample", done * length + count * step, wanted * length});
     });
     for (const auto& made_up : sampled.tokens) {
-      sequences.push_back({bos});
-      sequences.back().insert(sequences.back().end(), made_up.begin(), made_up.end());
+      std::vector<TokenId> sequence = {bos};
+      sequence.insert(sequence.end(), made_up.begin(), made_up.end());
+      sequences.add(std::move(sequence));
     }
   }
 }
 
 void read_calibration(const RunnableModel& runnable, const std::string& text, std::size_t context, std::int64_t tokens,
-                      const Tokenizer& tokenizer, Sequences& sequences) {
+                      const Tokenizer& tokenizer, TokenSequences& sequences) {
   CorpusOptions options;
   options.windows.context = context;
   options.max_tokens = static_cast<std::size_t>(tokens);
@@ -58,7 +57,7 @@ void read_calibration(const RunnableModel& runnable, const std::string& text, st
   for (const TokenDocument& document : corpus.documents) require_rows(document.ids, tokenizer, runnable.vocabulary);
   for (const Window& window : corpus.windows) {
     const auto ids = corpus.ids(window);
-    sequences.emplace_back(ids.begin(), ids.end());
+    sequences.add({ids.begin(), ids.end()});
   }
 }
 
@@ -96,25 +95,22 @@ void CalibrationFlags::check() const {
   throw Error(ErrorKind::invalid_argument, "--calibration-tokens", "must be at least 2", std::to_string(tokens));
 }
 
-Calibration collect_calibration(const Model& model, const CalibrationFlags& flags, std::uint64_t seed,
-                                const ForwardOptions& forward, Console& console) {
+TokenSequences collect_calibration(const Model& model, const CalibrationFlags& flags, std::uint64_t seed,
+                                   const ForwardOptions& forward, Console& console) {
   if (!flags.given()) return {};
   const RunnableModel runnable = require_runnable(model);
   const std::size_t context =
       runnable.max_positions > 0 ? std::min(runnable.max_positions, kCalibrationContext) : kCalibrationContext;
-  Calibration calibration;
+  TokenSequences calibration;
   for (const std::string& source : flags.sources) {
     const double start = console.seconds();
-    const std::size_t before = calibration.sequences.size();
+    const std::size_t before = calibration.tokens();
     if (source == kSelf) {
-      sample_calibration(model, context, flags.tokens, seed, forward, console, calibration.sequences);
+      sample_calibration(model, context, flags.tokens, seed, forward, console, calibration);
     } else {
-      read_calibration(runnable, source, context, flags.tokens, flags.tokenizer.open(model, console),
-                       calibration.sequences);
+      read_calibration(runnable, source, context, flags.tokens, flags.tokenizer.open(model, console), calibration);
     }
-    std::size_t tokens = 0;
-    for (std::size_t i = before; i < calibration.sequences.size(); ++i) tokens += calibration.sequences[i].size();
-    console.note("calibration: " + std::to_string(tokens) + " tokens " +
+    console.note("calibration: " + std::to_string(calibration.tokens() - before) + " tokens " +
                  (source == kSelf ? "sampled from the model" : "of " + source) + ", " +
                  format_number("%.1f s", console.seconds() - start));
   }

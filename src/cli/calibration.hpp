@@ -11,6 +11,7 @@
 #include "cli/tokenizer_flag.hpp"
 #include "qcqa/forward/forward_options.hpp"
 #include "qcqa/model/model.hpp"
+#include "qcqa/text/token_sequences.hpp"
 
 namespace qcqa::cli {
 
@@ -31,21 +32,12 @@ struct CalibrationFlags {
   void check() const;
 };
 
-/// Sequences of token ids, and the view of them that the library takes.
-struct Calibration {
-  std::vector<std::vector<std::int32_t>> sequences;
-
-  [[nodiscard]] std::vector<std::span<const std::int32_t>> spans() const {
-    return {sequences.begin(), sequences.end()};
-  }
-};
-
 /// The token that made-up text begins with. @throws Error(unsupported) when there is none
 [[nodiscard]] std::int32_t bos_token(const Model& model);
 
 /// Reads the texts and samples from the model; tells how much that was and how long it took.
 /// @param seed  of the sampling
-[[nodiscard]] Calibration collect_calibration(const Model& model, const CalibrationFlags& flags, std::uint64_t seed,
-                                              const ForwardOptions& forward, Console& console);
+[[nodiscard]] TokenSequences collect_calibration(const Model& model, const CalibrationFlags& flags, std::uint64_t seed,
+                                                 const ForwardOptions& forward, Console& console);
 
 }  // namespace qcqa::cli

@@ -12,6 +12,7 @@
 #include "cli/merge_choice.hpp"
 #include "cli/open_model.hpp"
 #include "cli/search_step.hpp"
+#include "qcqa/search/plan_choice.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa::cli {
@@ -50,7 +51,7 @@ void check_choice_of_plan(const ConvertCommand& command) {
 }
 
 /// A search of just the wanted groupings when they are not given by counting.
-Report search_for_groups(const ConvertCommand& command, const Model& model, const Calibration& calibration,
+Report search_for_groups(const ConvertCommand& command, const Model& model, const TokenSequences& calibration,
                          const MergeOptions& merge, Cardinality cardinality, int threads, Console& console) {
   const int heads = model.layers().front().kv_heads;
   if (command.groups < 1 || command.groups > heads) {
@@ -88,7 +89,7 @@ int run(const ConvertCommand& command) {
                 "Convert again without --resume.");
   }
   prepare_forward(threads);
-  Calibration calibration;
+  TokenSequences calibration;
   if (!command.output.dry_run) {
     calibration = collect_calibration(model, command.merge.calibration, command.merge.seed, merge.forward, console);
   }

@@ -12,6 +12,7 @@
 #include "cli/open_model.hpp"
 #include "cli/search_step.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/search/plan_choice.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa::cli {
@@ -114,16 +115,13 @@ int run(const RunCommand& command) {
     console.note("merge: " + merge_flags.merge + ", " + choice.reason);
   }
   const MergeOptions merge = merge_flags.resolve(forward);
-  Calibration calibration;
+  TokenSequences calibration;
   if (!command.output.dry_run) {
     calibration = collect_calibration(model, merge_flags.calibration, merge.seed, merge.forward, console);
   }
   // Without a text, merges are judged on some of the calibration that they do not see.
-  const std::vector<std::vector<std::int32_t>> held_back =
-      text ? std::vector<std::vector<std::int32_t>>{} : hold_back(calibration);
-  std::vector<TokenWindow> judged;
-  if (text) judged = text->windows;
-  for (const auto& sequence : held_back) judged.push_back({sequence, 1, judged.size()});
+  const TokenSequences held_back = text ? TokenSequences{} : hold_back(calibration);
+  const std::vector<TokenSequence>& judged = text ? text->windows : held_back.all();
   const LayerCosts costs =
       compute_costs(model, command.fitness.resolve(merge.kind), calibration, merge.forward, device, console);
   Report report = search_model(model, costs, options, device, console, state);

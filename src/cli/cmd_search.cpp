@@ -32,7 +32,8 @@ Report search_checkpoint(const SearchCommand& command, SearchOptions options, Fi
   console.note(preamble(model, "search"));
   if (!command.target.empty()) apply_target(model, parse_target(command.target), options);
   if (command.calibration.given()) prepare_forward(options.threads);
-  const Calibration calibration = collect_calibration(model, command.calibration, options.layer.seed, forward, console);
+  const TokenSequences calibration =
+      collect_calibration(model, command.calibration, options.layer.seed, forward, console);
   return search_model(model, compute_costs(model, fitness, calibration, forward, device, console), options, device,
                       console, state);
 }

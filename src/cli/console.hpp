@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "qcqa/search/progress.hpp"
+#include "qcqa/support/progress.hpp"
 
 namespace qcqa::cli {
 

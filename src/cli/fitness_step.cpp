@@ -5,9 +5,10 @@
 #include "cli/choice.hpp"
 #include "qcqa/export/export.hpp"
 #include "qcqa/fitness/head_gram.hpp"
-#include "qcqa/merge/measured_costs.hpp"
+#include "qcqa/fitness/measured_costs.hpp"
+#include "qcqa/fitness/sharing_costs.hpp"
 #include "qcqa/merge/merge.hpp"
-#include "qcqa/merge/sharing_costs.hpp"
+#include "qcqa/search/judged_fronts.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa::cli {
@@ -93,7 +94,7 @@ std::vector<const GroupCost*> LayerCosts::pointers() const {
   return pointers;
 }
 
-LayerCosts compute_costs(const Model& model, Fitness fitness, const Calibration& calibration,
+LayerCosts compute_costs(const Model& model, Fitness fitness, const TokenSequences& calibration,
                          const ForwardOptions& forward, const Device& device, Console& console) {
   require_unconverted(model);
   const double start = console.seconds();
@@ -108,13 +109,14 @@ LayerCosts compute_costs(const Model& model, Fitness fitness, const Calibration&
       }
     }
   } else {
-    result.calibrated = !calibration.sequences.empty();
+    result.calibrated = !calibration.empty();
     const MergeKind kind = fitness == Fitness::aligned ? MergeKind::aligned : MergeKind::subspace;
-    result.costs = sharing_costs(model, kind, calibration.spans(), forward, progress);
+    result.costs = sharing_costs(model, kind, calibration.all(), forward, progress);
   }
   if (fitness == Fitness::measured) {
     result.judge = [&model, &calibration, forward, progress](std::vector<LayerFront>& fronts) {
-      measure_costs(model, fronts, calibration.spans(), forward, progress);
+      const auto groupings = groupings_to_judge(fronts);
+      replace_costs(fronts, groupings, measure_costs(model, groupings, calibration.all(), forward, progress));
     };
   }
   result.seconds = console.seconds() - start;

@@ -50,7 +50,7 @@ struct LayerCosts {
 };
 
 /// The model and the calibration must outlive the result. @throws Error(interrupted)
-[[nodiscard]] LayerCosts compute_costs(const Model& model, Fitness fitness, const Calibration& calibration,
+[[nodiscard]] LayerCosts compute_costs(const Model& model, Fitness fitness, const TokenSequences& calibration,
                                        const ForwardOptions& forward, const Device& device, Console& console);
 
 }  // namespace qcqa::cli

@@ -112,8 +112,7 @@ void SearchFlags::add_to(CLI::App& command) {
       ->capture_default_str();
   command.add_flag("--warm-start", options.warm_start, "With --strategy nsga2: start from local-search solutions")
       ->group(group);
-  command.add_flag("--uniform", options.uniform, "Only plans with one group count for all layers, equal groups")
-      ->group(group);
+  command.add_flag("--uniform", uniform, "Only plans with one group count for all layers, equal groups")->group(group);
   command.add_option("--keep-layers", options.keep_layers, "Layers that keep all their heads, such as 0,1,31")
       ->group(group)
       ->delimiter(',');
@@ -139,10 +138,9 @@ Target parse_target(const std::string& name) { return parse_choice(std::span(tar
 std::string describe_targets() { return describe_choices(std::span(target_choices())); }
 
 void apply_target(const Model& model, Target target, SearchOptions& options) {
-  const PlanLimits limits = limits_for(model, target);
-  options.uniform = options.uniform || limits == PlanLimits::uniform;
-  options.divisors = limits == PlanLimits::divisors || limits == PlanLimits::equal_divisors;
-  if (limits == PlanLimits::equal_divisors) options.arbitrary = false;
+  if (options.limits.is_uniform()) return;
+  options.limits = limits_for(model, target);
+  if (options.limits.equal_groups && !options.limits.is_uniform()) options.arbitrary = false;
 }
 
 std::string_view strategy_name(Strategy strategy) {
@@ -162,6 +160,7 @@ SearchOptions SearchFlags::resolve(int threads) const {
   resolved.model_nsga2.crossover_probability = options.layer.nsga2.crossover_probability;
   resolved.model_nsga2.mutation_probability = options.layer.nsga2.mutation_probability;
   resolved.threads = threads;
+  if (uniform) resolved.limits = PlanLimits::uniform();
   return resolved;
 }
 
@@ -222,10 +221,10 @@ std::optional<Target> ExportFlags::automatic_for() const {
   return std::nullopt;
 }
 
-PlanShape ExportFlags::plans(const Model& model) const {
+PlanLimits ExportFlags::plans(const Model& model) const {
   const auto wanted = automatic_for();
   if (!wanted) return preferred_plans(resolve().layout);
-  return limits_for(model, *wanted) == PlanLimits::uniform ? PlanShape::uniform : PlanShape::any;
+  return limits_for(model, *wanted);
 }
 
 std::uint64_t parse_size(const std::string& text, const std::string& option) {

@@ -31,6 +31,7 @@ struct SearchFlags {
   std::string cardinality = "both";
   std::string stage2 = "front";
   std::string strategy = "auto";
+  bool uniform = false;
 
   void add_to(CLI::App& command);
   /// @throws Error(invalid_argument)
@@ -65,7 +66,7 @@ struct ExportFlags {
   /// The runtime to choose a layout for once the plan is known; nothing when the layout is given.
   [[nodiscard]] std::optional<Target> automatic_for() const;
   /// The plans that a budget chooses from.
-  [[nodiscard]] PlanShape plans(const Model& model) const;
+  [[nodiscard]] PlanLimits plans(const Model& model) const;
   [[nodiscard]] Overwrite overwrite() const { return force ? Overwrite::replace : Overwrite::refuse; }
 };
 

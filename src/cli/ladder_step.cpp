@@ -10,33 +10,33 @@ namespace {
 constexpr std::size_t kJudgedTokens = 8192;
 constexpr std::size_t kHoldBackEvery = 32;
 
-std::vector<TokenWindow> first_of(std::span<const TokenWindow> windows) {
-  std::vector<TokenWindow> some;
+std::vector<TokenSequence> first_of(std::span<const TokenSequence> windows) {
+  std::vector<TokenSequence> some;
   std::size_t tokens = 0;
-  for (const TokenWindow& window : windows) {
+  for (const TokenSequence& window : windows) {
     if (tokens >= kJudgedTokens) break;
     some.push_back(window);
-    tokens += window.tokens.size();
+    tokens += window.ids.size();
   }
   return some;
 }
 
 }  // namespace
 
-std::vector<std::vector<std::int32_t>> hold_back(Calibration& calibration) {
-  std::vector<std::vector<std::int32_t>> held, kept;
-  const std::size_t every = std::min(kHoldBackEvery, std::max<std::size_t>(2, calibration.sequences.size() / 2));
-  for (std::size_t i = 0; i < calibration.sequences.size(); ++i) {
-    (i % every == every - 1 ? held : kept).push_back(std::move(calibration.sequences[i]));
+TokenSequences hold_back(TokenSequences& calibration) {
+  TokenSequences held, kept;
+  const std::size_t every = std::min(kHoldBackEvery, std::max<std::size_t>(2, calibration.size() / 2));
+  for (std::size_t i = 0; i < calibration.size(); ++i) {
+    (i % every == every - 1 ? held : kept).add(calibration.ids()[i]);
   }
-  calibration.sequences = std::move(kept);
+  calibration = std::move(kept);
   return held;
 }
 
-std::vector<MergeRung> climb_ladder(const Model& model, const Plan& plan, const Calibration& calibration,
-                                    std::span<const TokenWindow> windows, const MergeStep& merged,
+std::vector<MergeRung> climb_ladder(const Model& model, const Plan& plan, const TokenSequences& calibration,
+                                    std::span<const TokenSequence> windows, const MergeStep& merged,
                                     const MergeOptions& options, Console& console) {
-  const std::vector<TokenWindow> some = first_of(windows);
+  const std::vector<TokenSequence> some = first_of(windows);
   const ProgressFn progress = console.progress();
   std::vector<MergeRung> rungs;
   const auto judge = [&](const std::string& name, const Model& candidate) {
@@ -50,9 +50,8 @@ std::vector<MergeRung> climb_ladder(const Model& model, const Plan& plan, const 
     lower.kind = kind;
     const bool calibrated = kind == MergeKind::subspace;
     const std::filesystem::path folder = merged.scratch() / std::string(merge_kind_name(kind));
-    const MergeResult result =
-        merge_model(model, plan, calibrated ? calibration.spans() : std::vector<std::span<const std::int32_t>>{}, lower,
-                    folder, progress);
+    const MergeResult result = merge_model(model, plan, calibrated ? calibration.all() : std::vector<TokenSequence>{},
+                                           lower, folder, progress);
     judge(std::string(merge_kind_name(kind)), result.model);
   }
   judge(std::string(merge_kind_name(options.kind)), merged.model());

@@ -109,14 +109,14 @@ std::filesystem::path merge_state_folder(const ExportFlags& output) {
   return output.folder().string() + ".merge-state";
 }
 
-MergeStep::MergeStep(const Model& model, const Plan& plan, const Calibration& calibration, const MergeOptions& options,
-                     const ExportFlags& output, bool resume, Console& console)
+MergeStep::MergeStep(const Model& model, const Plan& plan, const TokenSequences& calibration,
+                     const MergeOptions& options, const ExportFlags& output, bool resume, Console& console)
     : original_(&model) {
   if (options.kind == MergeKind::mean || output.dry_run) return;
   folder_ = merge_state_folder(output);
   std::error_code ignored;
   if (!resume) std::filesystem::remove_all(folder_, ignored);
-  result_ = merge_model(model, plan, calibration.spans(), options, folder_, console.progress());
+  result_ = merge_model(model, plan, calibration.all(), options, folder_, console.progress());
   console.note(merge_summary(result_->summary));
 }
 

@@ -43,7 +43,7 @@ class MergeStep {
   /// @param output  where the model will be written; an interrupted merge leaves a folder with the ending .merge-state
   ///                beside it. With --dry-run nothing is merged
   /// @param resume  whether to go on with what an interrupted merge left there
-  MergeStep(const Model& model, const Plan& plan, const Calibration& calibration, const MergeOptions& options,
+  MergeStep(const Model& model, const Plan& plan, const TokenSequences& calibration, const MergeOptions& options,
             const ExportFlags& output, bool resume, Console& console);
   MergeStep(const MergeStep&) = delete;
   MergeStep& operator=(const MergeStep&) = delete;

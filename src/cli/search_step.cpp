@@ -24,8 +24,8 @@ nlohmann::ordered_json options_json(const SearchOptions& options, const Device& 
   return {{"seed", options.layer.seed},
           {"strategy", strategy_name(options.strategy)},
           {"warm_start", options.warm_start},
-          {"uniform", options.uniform},
-          {"divisors", options.divisors},
+          {"uniform", options.limits.is_uniform()},
+          {"divisors", options.limits.divisors},
           {"keep_layers", options.keep_layers},
           {"cardinality", options.arbitrary && options.equal ? "both"
                           : options.arbitrary                ? "arbitrary"

@@ -30,7 +30,7 @@ struct TextFlags {
 /// A corpus cut into windows; they refer to it.
 struct EvaluationText {
   Corpus corpus;
-  std::vector<TokenWindow> windows;
+  std::vector<TokenSequence> windows;
   std::size_t context = 0;
 };
 

@@ -25,19 +25,19 @@ constexpr std::int64_t kLogitBytesOnGpu = std::int64_t{512} << 20;
 
 using TokenSpan = std::span<const std::int32_t>;
 
-std::size_t first_scored(const TokenWindow& window) { return std::max<std::size_t>(1, window.first_target); }
+std::size_t first_scored(const TokenSequence& window) { return std::max<std::size_t>(1, window.first_target); }
 
-std::size_t scored_tokens(const TokenWindow& window) {
-  return window.tokens.size() > first_scored(window) ? window.tokens.size() - first_scored(window) : 0;
+std::size_t scored_tokens(const TokenSequence& window) {
+  return window.ids.size() > first_scored(window) ? window.ids.size() - first_scored(window) : 0;
 }
 
 /// Windows that have something to score, long ones first: those of one length are then neighbours.
-std::vector<std::size_t> order_of(std::span<const TokenWindow> windows) {
+std::vector<std::size_t> order_of(std::span<const TokenSequence> windows) {
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < windows.size(); ++i) {
     if (scored_tokens(windows[i]) > 0) order.push_back(i);
   }
-  std::ranges::stable_sort(order, std::greater<>(), [&](std::size_t i) { return windows[i].tokens.size(); });
+  std::ranges::stable_sort(order, std::greater<>(), [&](std::size_t i) { return windows[i].ids.size(); });
   return order;
 }
 
@@ -48,27 +48,27 @@ struct Prediction {
   std::size_t window;
 };
 
-std::vector<Prediction> predictions_of(std::span<const TokenWindow> windows, std::span<const std::size_t> order) {
+std::vector<Prediction> predictions_of(std::span<const TokenSequence> windows, std::span<const std::size_t> order) {
   std::vector<Prediction> predictions;
   std::int64_t row = 0;
   for (const std::size_t index : order) {
-    const TokenWindow& window = windows[index];
-    for (std::size_t i = first_scored(window); i < window.tokens.size(); ++i) {
-      predictions.push_back({row + static_cast<std::int64_t>(i) - 1, window.tokens[i], index});
+    const TokenSequence& window = windows[index];
+    for (std::size_t i = first_scored(window); i < window.ids.size(); ++i) {
+      predictions.push_back({row + static_cast<std::int64_t>(i) - 1, window.ids[i], index});
     }
-    row += static_cast<std::int64_t>(window.tokens.size());
+    row += static_cast<std::int64_t>(window.ids.size());
   }
   return predictions;
 }
 
 /// Windows that are run together: as many as the memory for hidden states holds.
-std::vector<std::span<const std::size_t>> turns_of(std::span<const TokenWindow> windows,
+std::vector<std::span<const std::size_t>> turns_of(std::span<const TokenSequence> windows,
                                                    std::span<const std::size_t> order, std::int64_t row_bytes) {
   std::vector<std::span<const std::size_t>> turns;
   std::size_t begin = 0;
   std::int64_t bytes = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {
-    const std::int64_t more = static_cast<std::int64_t>(windows[order[i]].tokens.size()) * row_bytes;
+    const std::int64_t more = static_cast<std::int64_t>(windows[order[i]].ids.size()) * row_bytes;
     if (i > begin && bytes + more > kHiddenBytes) {
       turns.push_back(order.subspan(begin, i - begin));
       begin = i;
@@ -80,9 +80,9 @@ std::vector<std::span<const std::size_t>> turns_of(std::span<const TokenWindow> 
   return turns;
 }
 
-std::vector<TokenSpan> sequences_of(std::span<const TokenWindow> windows, std::span<const std::size_t> order) {
+std::vector<TokenSpan> sequences_of(std::span<const TokenSequence> windows, std::span<const std::size_t> order) {
   std::vector<TokenSpan> sequences;
-  for (const std::size_t index : order) sequences.push_back(windows[index].tokens);
+  for (const std::size_t index : order) sequences.push_back(windows[index].ids);
   return sequences;
 }
 
@@ -118,12 +118,12 @@ void require_finite_loss(const Transformer& transformer, double loss) {
 
 class Evaluator {
  public:
-  Evaluator(Transformer& model, Transformer* reference, std::span<const TokenWindow> windows)
+  Evaluator(Transformer& model, Transformer* reference, std::span<const TokenSequence> windows)
       : model_(model), reference_(reference), windows_(windows), scores_(windows.size()) {}
 
   std::vector<std::vector<TokenScore>> run(std::span<const std::size_t> order, const ProgressFn& progress) {
     std::int64_t tokens = 0;
-    for (const std::size_t index : order) tokens += static_cast<std::int64_t>(windows_[index].tokens.size());
+    for (const std::size_t index : order) tokens += static_cast<std::int64_t>(windows_[index].ids.size());
     const std::int64_t models = reference_ ? 2 : 1;
     const auto layers = static_cast<std::int64_t>(model_.layers().size());
     WorkMeter meter(progress, tokens * (layers * models + 1));
@@ -182,7 +182,7 @@ class Evaluator {
 
   Transformer& model_;
   Transformer* reference_;
-  std::span<const TokenWindow> windows_;
+  std::span<const TokenSequence> windows_;
   std::vector<std::vector<TokenScore>> scores_;
 };
 
@@ -206,7 +206,7 @@ auto with_device_errors(const EvaluateOptions& options, const Body& body) {
 
 }  // namespace
 
-Evaluation evaluate(const Model& model, const Model* reference, std::span<const TokenWindow> windows,
+Evaluation evaluate(const Model& model, const Model* reference, std::span<const TokenSequence> windows,
                     const EvaluateOptions& options, const ProgressFn& progress) {
   const std::vector<std::size_t> order = order_of(windows);
   if (order.empty()) {
@@ -232,13 +232,13 @@ Evaluation evaluate(const Model& model, const Model* reference, std::span<const 
   });
 }
 
-void dump_logits(const Model& model, std::span<const TokenWindow> windows, const EvaluateOptions& options,
+void dump_logits(const Model& model, std::span<const TokenSequence> windows, const EvaluateOptions& options,
                  const std::filesystem::path& folder) {
   std::vector<TokenSpan> sequences;
   std::int64_t tokens = 0;
-  for (const TokenWindow& window : windows) {
-    sequences.push_back(window.tokens);
-    tokens += static_cast<std::int64_t>(window.tokens.size());
+  for (const TokenSequence& window : windows) {
+    sequences.push_back(window.ids);
+    tokens += static_cast<std::int64_t>(window.ids.size());
   }
   with_device_errors(options, [&] {
     Transformer transformer(model, Runtime::of(options.forward), options.layers);

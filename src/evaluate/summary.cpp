@@ -33,7 +33,7 @@ double ratio_error(const std::vector<Cluster>& clusters, double Cluster::*value)
   return std::sqrt(squares * n / (n - 1)) / count;
 }
 
-std::vector<Cluster> clusters_of(std::span<const TokenWindow> windows,
+std::vector<Cluster> clusters_of(std::span<const TokenSequence> windows,
                                  const std::vector<std::vector<TokenScore>>& scores, bool by_document) {
   std::map<std::size_t, Cluster> clusters;
   for (std::size_t i = 0; i < windows.size(); ++i) {
@@ -81,7 +81,7 @@ ReferenceComparison compare(const std::vector<std::vector<TokenScore>>& scores, 
 
 }  // namespace
 
-Evaluation summarise(std::span<const TokenWindow> windows, const std::vector<std::vector<TokenScore>>& scores,
+Evaluation summarise(std::span<const TokenSequence> windows, const std::vector<std::vector<TokenScore>>& scores,
                      bool with_reference) {
   Evaluation evaluation;
   std::set<std::size_t> documents;

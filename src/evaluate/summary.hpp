@@ -10,7 +10,7 @@ namespace qcqa {
 
 /// Means and standard errors.
 /// @param scores  per window its predicted tokens, in order
-[[nodiscard]] Evaluation summarise(std::span<const TokenWindow> windows,
+[[nodiscard]] Evaluation summarise(std::span<const TokenSequence> windows,
                                    const std::vector<std::vector<TokenScore>>& scores, bool with_reference);
 
 }  // namespace qcqa

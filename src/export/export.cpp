@@ -21,10 +21,14 @@ namespace fs = std::filesystem;
 void require_plan_fits(const Model& model, const Plan& plan) {
   const auto layers = model.layers();
   bool fits = plan.layers.size() == layers.size();
-  for (std::size_t i = 0; fits && i < layers.size(); ++i) fits = plan.layers[i].heads() == layers[i].kv_heads;
+  for (std::size_t i = 0; fits && i < layers.size(); ++i) fits = plan.layers[i].grouping.heads() == layers[i].kv_heads;
   if (!fits) {
     throw Error(ErrorKind::invalid_argument, model.path().string(),
                 "the plan must have one label per KV head of the model", "a plan for another shape");
+  }
+  if (!plan.has_own_caches()) {
+    throw Error(ErrorKind::unsupported, model.path().string(),
+                "layers that read the KV cache of another are not written yet", "such a plan");
   }
 }
 

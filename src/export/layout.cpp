@@ -56,19 +56,18 @@ std::span<const LayoutInfo> layout_infos() {
 std::string_view layout_name(Layout layout) { return describe_layout(layout).info.name; }
 
 bool opens_again(Layout layout, Format format) {
-  return format == Format::safetensors &&
-         (layout == Layout::gqa || layout == Layout::expanded || layout == Layout::remote_code);
+  return format == Format::safetensors && describe_layout(layout).opens_again;
 }
 
-PlanShape preferred_plans(Layout layout) { return describe_layout(layout).preferred; }
+PlanLimits preferred_plans(Layout layout) { return describe_layout(layout).preferred; }
 
 std::string layers_in_the_way(const Plan& plan) {
   std::string unequal;
   std::string other;
-  const int common = plan.layers.front().groups();
+  const int common = plan.layers.front().grouping.groups();
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
-    if (!plan.layers[i].has_equal_groups()) unequal += (unequal.empty() ? "" : ", ") + std::to_string(i);
-    if (plan.layers[i].groups() != common) other += (other.empty() ? "" : ", ") + std::to_string(i);
+    if (!plan.layers[i].grouping.has_equal_groups()) unequal += (unequal.empty() ? "" : ", ") + std::to_string(i);
+    if (plan.layers[i].grouping.groups() != common) other += (other.empty() ? "" : ", ") + std::to_string(i);
   }
   std::string text;
   if (!unequal.empty()) text = "unequal groups in layers " + unequal;
@@ -80,7 +79,7 @@ std::string layers_in_the_way(const Plan& plan) {
 std::vector<LayerHeads> heads_per_layer(const Model& model, const Plan& plan) {
   std::vector<LayerHeads> heads;
   for (const AttentionLayer& layer : model.layers()) {
-    const Grouping& grouping = plan.layers[static_cast<std::size_t>(layer.layer)];
+    const Grouping& grouping = plan.grouping(layer.layer);
     heads.push_back(grouped_heads(layer, grouping, largest_group(layer, grouping)));
   }
   return heads;
@@ -89,7 +88,7 @@ std::vector<LayerHeads> heads_per_layer(const Model& model, const Plan& plan) {
 std::vector<LayerHeads> heads_alike(const Model& model, const Plan& plan, int group_places) {
   std::vector<LayerHeads> heads;
   for (const AttentionLayer& layer : model.layers()) {
-    heads.push_back(grouped_heads(layer, plan.layers[static_cast<std::size_t>(layer.layer)], group_places));
+    heads.push_back(grouped_heads(layer, plan.grouping(layer.layer), group_places));
   }
   return heads;
 }
@@ -97,7 +96,7 @@ std::vector<LayerHeads> heads_alike(const Model& model, const Plan& plan, int gr
 int largest_group(const Model& model, const Plan& plan) {
   int places = 1;
   for (const AttentionLayer& layer : model.layers()) {
-    places = std::max(places, largest_group(layer, plan.layers[static_cast<std::size_t>(layer.layer)]));
+    places = std::max(places, largest_group(layer, plan.grouping(layer.layer)));
   }
   return places;
 }

@@ -33,7 +33,8 @@ struct LayoutFormat {
 /// One layout: its row of the table, and what it can do. Each is implemented in a file of its own.
 struct LayoutDescription {
   LayoutInfo info;
-  PlanShape preferred;
+  PlanLimits preferred;      ///< the plans that conversions by budget and searches for it choose from
+  bool opens_again = false;  ///< Model::open reads it, as a folder
   std::optional<LayoutFormat> safetensors, gguf{};
 };
 

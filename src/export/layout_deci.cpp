@@ -18,7 +18,8 @@ const LayoutDescription& deci_layout() {
   static const LayoutDescription kRow = {
       {Layout::deci, "deci",
        "with --format gguf, for llama.cpp: head counts per layer, unequal groups padded to the largest of their layer"},
-      PlanShape::any,
+      PlanLimits{},
+      false,
       std::nullopt,
       LayoutFormat{require_gguf, require_plan, build}};
   return kRow;

@@ -7,7 +7,7 @@ namespace {
 std::vector<LayerHeads> heads_of(const Model& model, const Plan& plan) {
   std::vector<LayerHeads> heads;
   for (const AttentionLayer& layer : model.layers()) {
-    heads.push_back(expanded_heads(layer, plan.layers[static_cast<std::size_t>(layer.layer)]));
+    heads.push_back(expanded_heads(layer, plan.grouping(layer.layer)));
   }
   return heads;
 }
@@ -31,7 +31,8 @@ void any_plan(const Model&, const Plan&) {}
 const LayoutDescription& expanded_layout() {
   static const LayoutDescription kRow = {
       {Layout::expanded, "expanded", "the original shape with merged heads copied back: any grouping, saves no memory"},
-      PlanShape::any,
+      PlanLimits{},
+      true,
       LayoutFormat{[](const Model&) {}, any_plan, build},
       LayoutFormat{require_gguf, [](const Model& model, const Plan&) { require_gguf(model); }, build_as_gguf}};
   return kRow;

@@ -25,7 +25,7 @@ void require_plan(const Model& model, const Plan& plan) {
   if (plan.is_identity()) return;
   require_one_count(plan);
   require_model(model);
-  (void)stock_class(model, plan.layers.front().groups(), largest_group(model, plan));
+  (void)stock_class(model, plan.layers.front().grouping.groups(), largest_group(model, plan));
 }
 
 /// A bias of zeros for every output projection.
@@ -45,7 +45,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   }
   Blueprint blueprint;
   blueprint.config = base_config(model, options.dtype);
-  const int groups = plan.layers.front().groups();
+  const int groups = plan.layers.front().grouping.groups();
   const StockClass stock = stock_class(model, groups, largest_group(model, plan));
   blueprint.heads = heads_alike(model, plan, stock.group_places);
   blueprint.tensors = replace_heads(model, blueprint.heads, options.dtype);
@@ -77,7 +77,8 @@ const LayoutDescription& gqa_layout() {
       {Layout::gqa, "gqa",
        "the model's own class with fewer KV heads, for stock runtimes: one group count for all layers; unequal groups "
        "are padded with zero query heads"},
-      PlanShape::uniform,
+      PlanLimits::uniform(),
+      true,
       LayoutFormat{require_model, require_plan, build},
       LayoutFormat{require_gguf, require_plan_gguf, build_as_gguf}};
   return kRow;

@@ -23,7 +23,7 @@ int query_heads_for(const Model& model, const Plan& plan) {
   std::int64_t unit = 1;
   int needed = 1;
   for (const AttentionLayer& layer : model.layers()) {
-    const Grouping& grouping = plan.layers[static_cast<std::size_t>(layer.layer)];
+    const Grouping& grouping = plan.grouping(layer.layer);
     unit = std::lcm(unit, std::int64_t{grouping.groups()});
     if (unit > most) return 0;
     needed = std::max(needed, grouping.groups() * largest_group(layer, grouping));
@@ -36,8 +36,8 @@ void require_plan(const Model& model, const Plan& plan) {
   (void)read_parts(model);
   if (query_heads_for(model, plan) > 0) return;
   std::string counts;
-  for (const Grouping& grouping : plan.layers)
-    counts += (counts.empty() ? "" : ", ") + std::to_string(grouping.groups());
+  for (const LayerPlan& layer : plan.layers)
+    counts += (counts.empty() ? "" : ", ") + std::to_string(layer.grouping.groups());
   throw Error(ErrorKind::unsupported, "--layout nemotron-nas",
               "one number of query heads must be a multiple of every layer's group count, and at most " +
                   std::to_string(kMostPadding) + " times the model's",
@@ -179,7 +179,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   const int query_heads = query_heads_for(model, plan);
   Blueprint blueprint;
   for (const AttentionLayer& layer : model.layers()) {
-    const Grouping& grouping = plan.layers[static_cast<std::size_t>(layer.layer)];
+    const Grouping& grouping = plan.grouping(layer.layer);
     blueprint.heads.push_back(grouped_heads(layer, grouping, query_heads / grouping.groups()));
   }
   const int width = (parts.mlp_width + kWidthUnit - 1) / kWidthUnit * kWidthUnit;
@@ -202,7 +202,8 @@ const LayoutDescription& nemotron_nas_layout() {
        "for vLLM, served with --trust-remote-code, and for mlx-lm with equal groups: head counts per layer of a "
        "Llama-like "
        "model; all layers are padded to one number of query heads that every group count divides"},
-      PlanShape::any,
+      PlanLimits{.divisors = true},
+      false,
       LayoutFormat{[](const Model& model) { (void)read_parts(model); }, require_plan, build},
       std::nullopt};
   return kRow;

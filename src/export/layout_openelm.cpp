@@ -95,7 +95,8 @@ const LayoutDescription& openelm_layout() {
       {Layout::openelm, "openelm",
        "for mlx-lm: OpenELM's class, which has head counts per layer; any plan of a Llama-like model without biases, "
        "unequal groups padded to the largest of their layer"},
-      PlanShape::any,
+      PlanLimits{},
+      false,
       LayoutFormat{[](const Model& model) { (void)read_parts(model); }, require_plan, build},
       std::nullopt};
   return kRow;

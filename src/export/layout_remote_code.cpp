@@ -77,7 +77,8 @@ const LayoutDescription& remote_code_layout() {
       {Layout::remote_code, "remote-code",
        "for transformers, loaded with trust_remote_code=True: the model's own class with head counts per layer, in a "
        "short modeling file of its own; any plan, unequal groups padded to the largest of their layer"},
-      PlanShape::any,
+      PlanLimits{},
+      true,
       LayoutFormat{require_model, require_plan, build},
       std::nullopt};
   return kRow;

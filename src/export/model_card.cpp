@@ -7,9 +7,10 @@ namespace qcqa {
 namespace {
 
 std::string groups_per_layer(const Plan& plan) {
-  if (plan.is_uniform()) return std::to_string(plan.layers.front().groups()) + " in every layer";
+  if (plan.is_uniform()) return std::to_string(plan.layers.front().grouping.groups()) + " in every layer";
   std::string text;
-  for (const Grouping& grouping : plan.layers) text += (text.empty() ? "" : ", ") + std::to_string(grouping.groups());
+  for (const LayerPlan& layer : plan.layers)
+    text += (text.empty() ? "" : ", ") + std::to_string(layer.grouping.groups());
   return text;
 }
 
@@ -87,7 +88,7 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
           "\n- source fingerprint: " + model.fingerprint() + "\n\n";
   card += "`qcqa-report.json` holds the whole search. Group of each key/value head:\n\n| layer | groups |\n|---|---|\n";
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
-    card += "| " + std::to_string(i) + " | " + labels_of(plan.layers[i]) + " |\n";
+    card += "| " + std::to_string(i) + " | " + labels_of(plan.layers[i].grouping) + " |\n";
   }
   return card;
 }

@@ -11,6 +11,7 @@ struct Candidate {
   Layout layout;
   Format format;
   std::string_view why;
+  PlanLimits limits{};  ///< more than the layout itself asks
   /// More that the runtime asks of the plan; an empty text: nothing stands in the way.
   std::string (*obstacle)(const Model&, const Plan&) = [](const Model&, const Plan&) { return std::string(); };
 };
@@ -50,14 +51,20 @@ const std::vector<TargetRow>& targets() {
         {Layout::nemotron_nas, kFolder,
          "head counts per layer, which vLLM's class for Nemotron-NAS models has; serve with --trust-remote-code"}}},
       {{Target::llama_cpp, "llama.cpp", "llama.cpp, as GGUF"},
-       {{Layout::gqa, Format::gguf, "equal groups, one count for all layers, which llama.cpp holds as it is",
+       {{Layout::gqa,
+         Format::gguf,
+         "equal groups, one count for all layers, which llama.cpp holds as it is",
+         {},
          unequal_groups},
         {Layout::deci, Format::gguf, "head counts per layer, which llama.cpp's architecture deci has"},
         {Layout::gqa, Format::gguf, "one group count for all layers, padded"}}},
       {{Target::mlx, "mlx", "mlx-lm"},
-       {{Layout::gqa, kFolder, kOwnClass, unequal_groups},
+       {{Layout::gqa, kFolder, kOwnClass, {}, unequal_groups},
         {Layout::openelm, kFolder, "head counts per layer, which mlx-lm's class for OpenELM has"},
-        {Layout::nemotron_nas, kFolder, "head counts per layer, which mlx-lm's class for Nemotron-NAS models has",
+        {Layout::nemotron_nas,
+         kFolder,
+         "head counts per layer, which mlx-lm's class for Nemotron-NAS models has",
+         {.equal_groups = true},
          padded_heads},
         {Layout::gqa, kFolder, kOwnClass}}},
   };
@@ -103,17 +110,18 @@ LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target) 
 PlanLimits limits_for(const Model& model, Target target) {
   // Without a layout for head counts per layer, one group count for all is what is left.
   for (const Candidate& candidate : row_of(target).candidates) {
-    if (candidate.layout == Layout::gqa) continue;
+    PlanLimits limits = preferred_plans(candidate.layout);
+    if (limits.is_uniform()) continue;
     try {
       require_layout(model, candidate.layout, candidate.format);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::unsupported) throw;
       continue;
     }
-    if (candidate.layout != Layout::nemotron_nas) return PlanLimits::none;
-    return target == Target::mlx ? PlanLimits::equal_divisors : PlanLimits::divisors;
+    limits.equal_groups = limits.equal_groups || candidate.limits.equal_groups;
+    return limits;
   }
-  return PlanLimits::uniform;
+  return PlanLimits::uniform();
 }
 
 }  // namespace qcqa

@@ -37,6 +37,10 @@ double energy(const at::Tensor& gram, const at::Tensor& weight) {
 
 }  // namespace
 
+KeyFreedom key_freedom(const ForwardSpec& spec) noexcept {
+  return {.rotary_dim = spec.rotary.dim, .head_norm = spec.head_norm};
+}
+
 HeadBlocks compute_head_blocks(const AttentionWeights& weights, const KeyFreedom& freedom,
                                const at::Tensor& second_moment) {
   const std::int64_t n = weights.kv_heads();

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "forward/forward_spec.hpp"
 #include "model/attention_weights.hpp"
 
 namespace qcqa {
@@ -12,6 +13,9 @@ struct KeyFreedom {
                        ///< others are not rotated: any invertible matrix
   bool head_norm = false;  ///< keys are normalised head by head: a positive factor per head, no more
 };
+
+/// As the family's forward pass says.
+[[nodiscard]] KeyFreedom key_freedom(const ForwardSpec& spec) noexcept;
 
 /// Inner products of the rows of heads under the second moment C of the attention input (identity when there is none),
 /// and how much each row matters: what the subspace and aligned merges, and their costs, need of a layer's weights.

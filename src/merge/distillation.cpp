@@ -17,19 +17,19 @@ constexpr int kJudgements = 3;  ///< times that the held-back batches are looked
 
 class Distiller {
  public:
-  Distiller(const LayerStreams& streams, const DistillTask& task, const std::vector<LayerWeights>& layers)
-      : streams_(streams), task_(task), layers_(layers) {}
+  Distiller(const LayerRunner& runner, const DistillTask& task, const std::vector<LayerWeights>& layers)
+      : runner_(runner), task_(task), layers_(layers) {}
 
   /// Sum over the positions from `first` on of the divergence from the original's distribution (KL, in nats).
   [[nodiscard]] at::Tensor divergence(const SequenceBatch& batch, std::int64_t first) const {
-    at::Tensor hidden = streams_.rows(task_.embedded, batch);
+    at::Tensor hidden = runner_.rows(task_.embedded, batch);
     for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-      hidden = streams_.run(layers_[layer], static_cast<int>(layer), batch, hidden);
+      hidden = runner_.run(layers_[layer], static_cast<int>(layer), batch, hidden);
     }
     at::Tensor wanted;
     {
       const at::NoGradGuard no_gradients;
-      wanted = log_probabilities(streams_.rows(task_.targets, batch), first);
+      wanted = log_probabilities(runner_.rows(task_.targets, batch), first);
     }
     return at::kl_div(log_probabilities(hidden, first), wanted, at::Reduction::Sum, true);
   }
@@ -42,21 +42,21 @@ class Distiller {
   [[nodiscard]] double held_back_divergence() const {
     std::vector<double> sums(task_.held_back.size());
     std::int64_t count = 0;
-    for (const std::size_t index : task_.held_back) count += positions(streams_.batches()[index].rows, 0);
-    for_each_batch(streams_.transformer().runtime(), sums.size(), [&](std::size_t i) {
-      sums[i] = divergence(streams_.batches()[task_.held_back[i]], 0).item<double>();
+    for (const std::size_t index : task_.held_back) count += positions(runner_.batches()[index].rows, 0);
+    for_each_batch(runner_.transformer().runtime(), sums.size(), [&](std::size_t i) {
+      sums[i] = divergence(runner_.batches()[task_.held_back[i]], 0).item<double>();
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(count);
   }
 
  private:
   [[nodiscard]] at::Tensor log_probabilities(const at::Tensor& hidden, std::int64_t first) const {
-    const Transformer& transformer = streams_.transformer();
+    const Transformer& transformer = runner_.transformer();
     const at::Tensor some = hidden.slice(0, first, hidden.size(0), kPositionStride);
     return at::log_softmax(transformer.logits(transformer.final_norm(some)), -1);
   }
 
-  const LayerStreams& streams_;
+  const LayerRunner& runner_;
   const DistillTask& task_;
   const std::vector<LayerWeights>& layers_;
 };
@@ -75,7 +75,7 @@ bool distills(const Model& model, const MergeOptions& options) {
   return entries * kCopies * sizeof(float) <= options.memory;
 }
 
-Distillation distill(const LayerStreams& streams, const DistillTask& task, const ReconstructOptions& options,
+Distillation distill(const LayerRunner& runner, const DistillTask& task, const ReconstructOptions& options,
                      const std::vector<bool>& biases, std::uint64_t seed, std::vector<LayerWeights>& layers,
                      const std::function<void(int)>& progress) {
   std::vector<LayerOptimizer> optimizers;
@@ -85,16 +85,16 @@ Distillation distill(const LayerStreams& streams, const DistillTask& task, const
     optimizers.emplace_back(layers[layer], options.scope, biases[layer], options.distill_rate);
     weights.insert(weights.end(), optimizers.back().weights().begin(), optimizers.back().weights().end());
   }
-  const Distiller distiller(streams, task, layers);
+  const Distiller distiller(runner, task, layers);
   const auto keep = [&] {
     for (LayerOptimizer& optimizer : optimizers) optimizer.keep();
   };
-  BatchOrder order(streams, task.fitted, options.step_tokens, seed);
+  BatchOrder order(runner, task.fitted, options.step_tokens, seed);
   const auto take_step = [&](int step) {
     const auto& batches = order.next();
     const std::int64_t first = step % kPositionStride;
     std::vector<std::vector<at::Tensor>> gradients(batches.size());
-    for_each_batch(streams.transformer().runtime(), batches.size(), [&](std::size_t i) {
+    for_each_batch(runner.transformer().runtime(), batches.size(), [&](std::size_t i) {
       const at::AutoGradMode with_gradients(true);
       const at::Tensor loss = distiller.divergence(*batches[i], first) *
                               (static_cast<double>(kPositionStride) / static_cast<double>(rows_of(batches)));

@@ -3,8 +3,8 @@
 #include <functional>
 #include <vector>
 
-#include "merge/layer_streams.hpp"
 #include "qcqa/merge/merge.hpp"
+#include "statistics/layer_runner.hpp"
 
 namespace qcqa {
 
@@ -22,10 +22,10 @@ struct DistillTask {
 /// Fits all layers at once to the original's predictions: Adam on the divergence of the next token's distribution, at
 /// some of the positions. Reconstruction looks at one layer; this is for what their errors come to together. Keeps the
 /// weights that did best on the held-back batches. All layers with their gradients and moments have to be in memory.
-/// @param streams  of the original, its output matrix loaded
+/// @param runner  of the original, its output matrix loaded
 /// @param biases   per layer, whether the biases of queries, keys and values may change
 /// @param progress  called after each step
-[[nodiscard]] Distillation distill(const LayerStreams& streams, const DistillTask& task,
+[[nodiscard]] Distillation distill(const LayerRunner& runner, const DistillTask& task,
                                    const ReconstructOptions& options, const std::vector<bool>& biases,
                                    std::uint64_t seed, std::vector<LayerWeights>& layers,
                                    const std::function<void(int)>& progress);

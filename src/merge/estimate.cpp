@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "merge/distillation.hpp"
-#include "merge/layer_streams.hpp"
+#include "statistics/layer_runner.hpp"
 
 namespace qcqa {
 namespace {
@@ -51,21 +51,21 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options) {
   const std::int64_t length = spec.max_positions > 0 ? std::min<std::int64_t>(kTokens, spec.max_positions) : kTokens;
   const std::vector<std::int32_t> sequence(static_cast<std::size_t>(length), 0);
   const std::int64_t count = omp_get_max_threads() * ((kTokens + length - 1) / length);
-  const std::vector<LayerStreams::Sequence> sequences(static_cast<std::size_t>(count), sequence);
-  const LayerStreams streams(transformer, sequences);
-  const at::Tensor hidden = at::empty({streams.tokens(), transformer.hidden_size()});
-  streams.embed(hidden);
+  const std::vector<TokenSequence> sequences(static_cast<std::size_t>(count), TokenSequence{.ids = sequence});
+  const LayerRunner runner(transformer, sequences);
+  const at::Tensor hidden = at::empty({runner.tokens(), transformer.hidden_size()});
+  runner.embed(hidden);
   const LayerWeights layer = transformer.load(0);
   const double seconds = seconds_of([&] {
     BatchProgress meter(nullptr);
-    streams.advance(layer, 0, hidden, meter);
+    runner.advance(layer, 0, hidden, meter);
   });
   // Nearly all of the time goes into matrix products.
   std::int64_t entries = 0;
   for (const Linear* linear : {&layer.query_key_value, &layer.output, &layer.gate_up, &layer.down}) {
     if (linear->weight.defined()) entries += linear->weight.numel();
   }
-  const double pass = seconds / static_cast<double>(streams.tokens());
+  const double pass = seconds / static_cast<double>(runner.tokens());
   return {.layers = pass * static_cast<double>(model.layers().size()),
           .head = pass * static_cast<double>(transformer.vocabulary() * transformer.hidden_size()) /
                   static_cast<double>(entries)};

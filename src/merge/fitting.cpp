@@ -15,12 +15,12 @@ void shuffle(std::vector<T>& all, std::mt19937_64& random) {  // written out: th
 
 }  // namespace
 
-BatchOrder::BatchOrder(const LayerStreams& streams, const std::vector<std::size_t>& batches, std::int64_t tokens,
+BatchOrder::BatchOrder(const LayerRunner& runner, const std::vector<std::size_t>& batches, std::int64_t tokens,
                        std::uint64_t seed)
     : random_(seed) {
   std::int64_t largest = 1;
   for (const std::size_t index : batches) {
-    batches_.push_back(&streams.batches()[index]);
+    batches_.push_back(&runner.batches()[index]);
     largest = std::max(largest, batches_.back()->rows);
   }
   batches_per_step_ = static_cast<std::size_t>(std::max<std::int64_t>(1, tokens / largest));

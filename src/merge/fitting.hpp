@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "merge/layer_streams.hpp"
+#include "statistics/layer_runner.hpp"
 
 namespace qcqa {
 
@@ -14,7 +14,7 @@ namespace qcqa {
 class BatchOrder {
  public:
   /// @param tokens  of a step at most, unless the largest batch has more
-  BatchOrder(const LayerStreams& streams, const std::vector<std::size_t>& batches, std::int64_t tokens,
+  BatchOrder(const LayerRunner& runner, const std::vector<std::size_t>& batches, std::int64_t tokens,
              std::uint64_t seed);
 
   [[nodiscard]] const std::vector<const SequenceBatch*>& next();

@@ -5,15 +5,16 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "merge/activations.hpp"
+#include "fitness/merge_heads.hpp"
+#include "forward/grouped_layer.hpp"
 #include "merge/distillation.hpp"
-#include "merge/layer_conversion.hpp"
-#include "merge/merge_heads.hpp"
 #include "merge/merge_state.hpp"
 #include "merge/reconstruction.hpp"
-#include "merge/second_moment.hpp"
+#include "merge/surrounding_tensors.hpp"
 #include "qcqa/merge/merge.hpp"
 #include "qcqa/support/error.hpp"
+#include "statistics/activations.hpp"
+#include "statistics/second_moment.hpp"
 
 namespace qcqa {
 namespace {
@@ -34,8 +35,8 @@ bool has_biases(const AttentionLayer& layer) {
 
 class ModelMerger {
  public:
-  ModelMerger(const Model& model, const Plan& plan, CalibrationSequences calibration, const MergeOptions& options,
-              const std::filesystem::path& scratch, const ProgressFn& progress)
+  ModelMerger(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
+              const MergeOptions& options, const std::filesystem::path& scratch, const ProgressFn& progress)
       : model_(model),
         plan_(plan),
         options_(options),
@@ -45,7 +46,7 @@ class ModelMerger {
         state_(model, plan, calibration, options, scratch) {
     if (!calibration.empty() && uses_calibration(options.kind)) {
       transformer_.emplace(model, Runtime::of(options.forward));
-      streams_.emplace(*transformer_, calibration);
+      runner_.emplace(*transformer_, calibration);
       make_room(scratch);
     }
   }
@@ -54,13 +55,13 @@ class ModelMerger {
     MergeSummary summary;
     summary.kind = options_.kind;
     summary.keys_pooled = spec_.head_norm && uses_calibration(options_.kind);
-    if (streams_) {
-      summary.calibration_tokens = streams_->tokens();
-      streams_->embed(original_);
+    if (runner_) {
+      summary.calibration_tokens = runner_->tokens();
+      runner_->embed(original_);
       if (reconstructs()) converted_.copy_(original_);
     }
     for (int layer = 0; layer < layers(); ++layer) {
-      if (streams_) {
+      if (runner_) {
         merge_layer_with_streams(layer);
       } else if (!state_.is_finished(layer)) {
         const AttentionWeights weights = read_attention_weights(attention(layer));
@@ -82,14 +83,14 @@ class ModelMerger {
   [[nodiscard]] const AttentionLayer& attention(int layer) const {
     return model_.layers()[static_cast<std::size_t>(layer)];
   }
-  [[nodiscard]] const Grouping& grouping(int layer) const { return plan_.layers[static_cast<std::size_t>(layer)]; }
+  [[nodiscard]] const Grouping& grouping(int layer) const { return plan_.grouping(layer); }
 
   void make_room(const std::filesystem::path& scratch) {
     const std::int64_t width = transformer_->hidden_size();
     const std::int64_t streams = reconstructs() ? 3 : 1;
     const bool in_file =
-        static_cast<std::uint64_t>(streams_->tokens() * width * streams) * sizeof(float) > options_.memory;
-    const auto room = [&] { return make_activations(streams_->tokens(), width, in_file, scratch); };
+        static_cast<std::uint64_t>(runner_->tokens() * width * streams) * sizeof(float) > options_.memory;
+    const auto room = [&] { return make_activations(runner_->tokens(), width, in_file, scratch); };
     original_ = room();
     if (!reconstructs()) return;
     converted_ = room();
@@ -97,8 +98,8 @@ class ModelMerger {
   }
 
   [[nodiscard]] std::int64_t units_per_layer() const {
-    if (!streams_) return 1;
-    const auto passes = static_cast<std::int64_t>(streams_->batches().size()) * (reconstructs() ? 4 : 2);
+    if (!runner_) return 1;
+    const auto passes = static_cast<std::int64_t>(runner_->batches().size()) * (reconstructs() ? 4 : 2);
     return passes * kUnitsPerPass + (reconstructs() ? options_.reconstruct.steps * kUnitsPerStep : 0);
   }
 
@@ -121,18 +122,18 @@ class ModelMerger {
     std::int64_t passed = 0;
     const auto pass = [&](const LayerWeights& weights, const at::Tensor& hidden) {
       BatchProgress meter([&](std::int64_t rows) {
-        const auto batches = static_cast<std::int64_t>(streams_->batches().size());
+        const auto batches = static_cast<std::int64_t>(runner_->batches().size());
         return !progress_ ||
-               progress_({"merge", begin + passed + rows * batches / streams_->tokens() * kUnitsPerPass, units()});
+               progress_({"merge", begin + passed + rows * batches / runner_->tokens() * kUnitsPerPass, units()});
       });
-      streams_->advance(weights, layer, hidden, meter);
-      passed += static_cast<std::int64_t>(streams_->batches().size()) * kUnitsPerPass;
+      runner_->advance(weights, layer, hidden, meter);
+      passed += static_cast<std::int64_t>(runner_->batches().size()) * kUnitsPerPass;
       report(begin + passed);
     };
     if (!reconstructs()) {
       if (!state_.is_finished(layer)) {
         const AttentionWeights weights = read_attention_weights(attention(layer));
-        finish_merge(layer, weights, second_moment(*streams_, original_, original, weights.inputs()));
+        finish_merge(layer, weights, second_moment(*runner_, original_, original, weights.inputs()));
       }
       pass(original, original_);
       return;
@@ -155,7 +156,7 @@ class ModelMerger {
   void finish_reconstruction(int layer, const LayerWeights& original, std::int64_t units_before) {
     const AttentionWeights weights = read_attention_weights(attention(layer));
     const AttentionWeights merged = merge_heads(weights, grouping(layer), MergeKind::subspace, key_freedom(spec_),
-                                                second_moment(*streams_, original_, original, weights.inputs()));
+                                                second_moment(*runner_, original_, original, weights.inputs()));
     LayerWeights compact = compact_layer(original, merged, grouping(layer), transformer_->runtime());
     LayerTask task{.layer = layer,
                    .original = &original,
@@ -166,9 +167,9 @@ class ModelMerger {
                    .held_back = {}};
     divide_batches(task.fitted, task.held_back);
     MergedLayer summary{.layer = layer};
-    summary.subspace_error = output_error(*streams_, task, compact, task.held_back);
-    refit_output(*streams_, task, compact);
-    const Fit fit = reconstruct_layer(*streams_, task, options_.reconstruct, has_biases(attention(layer)),
+    summary.subspace_error = output_error(*runner_, task, compact, task.held_back);
+    refit_output(*runner_, task, compact);
+    const Fit fit = reconstruct_layer(*runner_, task, options_.reconstruct, has_biases(attention(layer)),
                                       options_.seed + static_cast<std::uint64_t>(layer), compact,
                                       [&](int step) { report(units_before + step * kUnitsPerStep); });
     summary.refit_error = fit.before;
@@ -187,12 +188,12 @@ class ModelMerger {
       compact.push_back(compact_layer(written.load(layer), heads, grouping(layer), transformer_->runtime()));
       biases.push_back(has_biases(attention(layer)));
     }
-    streams_->embed(converted_);
+    runner_->embed(converted_);
     transformer_->load_head();
     DistillTask task{.embedded = converted_, .targets = original_, .fitted = {}, .held_back = {}};
     divide_batches(task.fitted, task.held_back);
     const std::int64_t begin = layers() * units_per_layer();
-    const Distillation distillation = distill(*streams_, task, options_.reconstruct, biases, options_.seed, compact,
+    const Distillation distillation = distill(*runner_, task, options_.reconstruct, biases, options_.seed, compact,
                                               [&](int step) { report(begin + step * units_per_distill_step()); });
     std::vector<TensorBytes> tensors;
     for (int layer = 0; layer < layers(); ++layer) {
@@ -212,7 +213,7 @@ class ModelMerger {
   }
 
   void divide_batches(std::vector<std::size_t>& fitted, std::vector<std::size_t>& held_back) const {
-    const std::size_t count = streams_->batches().size();
+    const std::size_t count = runner_->batches().size();
     const std::size_t every = std::max(kHoldBackEvery, (count + kMostHeldBack - 1) / kMostHeldBack);
     for (std::size_t i = 0; i < count; ++i) (i % every == every / 2 || count == 1 ? held_back : fitted).push_back(i);
     if (held_back.empty()) held_back = fitted;
@@ -227,7 +228,7 @@ class ModelMerger {
   bool distills_;
   MergeState state_;
   std::optional<Transformer> transformer_;
-  std::optional<LayerStreams> streams_;
+  std::optional<LayerRunner> runner_;
   at::Tensor original_, converted_, targets_;
 };
 
@@ -238,7 +239,7 @@ bool uses_calibration(MergeKind kind) noexcept {
 }
 bool needs_calibration(MergeKind kind) noexcept { return kind == MergeKind::reconstruct; }
 
-MergeResult merge_model(const Model& model, const Plan& plan, CalibrationSequences calibration,
+MergeResult merge_model(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
                         const MergeOptions& options, const std::filesystem::path& scratch, const ProgressFn& progress) {
   if (calibration.empty() && needs_calibration(options.kind)) {
     throw Error(ErrorKind::invalid_argument, "--merge reconstruct", "needs calibration tokens", "none",

@@ -16,16 +16,16 @@ constexpr const char* kIdentityFile = "merge.json";
 constexpr const char* kSummaryFile = "layer.json";
 
 /// Everything that the merged tensors follow from.
-nlohmann::json identity_of(const Model& model, const Plan& plan, CalibrationSequences calibration,
+nlohmann::json identity_of(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
                            const MergeOptions& options) {
   nlohmann::json labels = nlohmann::json::array();
-  for (const Grouping& grouping : plan.layers) {
-    labels.push_back(std::vector<int>(grouping.labels().begin(), grouping.labels().end()));
+  for (const LayerPlan& layer : plan.layers) {
+    labels.push_back(std::vector<int>(layer.grouping.labels().begin(), layer.grouping.labels().end()));
   }
   Fnv1a hash;
-  for (const auto sequence : calibration) {
-    hash.add(static_cast<std::int64_t>(sequence.size()));
-    hash.add(std::as_bytes(sequence));
+  for (const TokenSequence& sequence : calibration) {
+    hash.add(static_cast<std::int64_t>(sequence.ids.size()));
+    hash.add(std::as_bytes(sequence.ids));
   }
   return {{"model", model.fingerprint()},
           {"labels", std::move(labels)},
@@ -67,7 +67,7 @@ bool belongs(const fs::path& file, const nlohmann::json& identity) {
 
 }  // namespace
 
-MergeState::MergeState(const Model& model, const Plan& plan, CalibrationSequences calibration,
+MergeState::MergeState(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
                        const MergeOptions& options, fs::path folder)
     : model_(&model), folder_(std::move(folder)) {
   const nlohmann::json identity = identity_of(model, plan, calibration, options);

@@ -14,8 +14,8 @@ namespace qcqa {
 /// that belongs to another model, plan, calibration or options is emptied first.
 class MergeState {
  public:
-  MergeState(const Model& model, const Plan& plan, CalibrationSequences calibration, const MergeOptions& options,
-             std::filesystem::path folder);
+  MergeState(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
+             const MergeOptions& options, std::filesystem::path folder);
 
   /// What distillation came to; none before finish() of all layers.
   [[nodiscard]] std::optional<Distillation> distillation() const;

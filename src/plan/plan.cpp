@@ -1,95 +1,41 @@
 #include "qcqa/plan/plan.hpp"
 
 #include <algorithm>
-#include <cstdio>
-
-#include "qcqa/support/error.hpp"
+#include <utility>
 
 namespace qcqa {
-namespace {
 
-std::string percent(double fraction) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.4g %%", 100 * fraction);
-  return text;
+Plan Plan::of(const std::vector<Grouping>& groupings, double cost, std::string origin) {
+  Plan plan{.layers = {}, .cost = cost, .origin = std::move(origin)};
+  for (const Grouping& grouping : groupings) plan.layers.push_back({grouping, static_cast<int>(plan.layers.size())});
+  return plan;
 }
-
-}  // namespace
 
 int Plan::kv_heads() const {
   int sum = 0;
-  for (const Grouping& grouping : layers) sum += grouping.groups();
+  for (const LayerPlan& layer : layers) sum += layer.grouping.groups();
   return sum;
 }
 
 bool Plan::is_uniform() const {
-  return has_one_group_count() && std::ranges::all_of(layers, &Grouping::has_equal_groups);
+  return has_one_group_count() && std::ranges::all_of(layers, &Grouping::has_equal_groups, &LayerPlan::grouping);
 }
 
 bool Plan::has_one_group_count() const {
-  return std::ranges::all_of(layers,
-                             [this](const Grouping& grouping) { return grouping.groups() == layers.front().groups(); });
+  return std::ranges::all_of(
+      layers, [this](const LayerPlan& layer) { return layer.grouping.groups() == layers.front().grouping.groups(); });
 }
 
 bool Plan::is_identity() const {
-  return std::ranges::all_of(layers, [](const Grouping& grouping) { return grouping.groups() == grouping.heads(); });
+  return std::ranges::all_of(layers,
+                             [](const LayerPlan& layer) { return layer.grouping.groups() == layer.grouping.heads(); });
 }
 
-Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double max_fraction, PlanShape shape) {
-  if (!(max_fraction > 0 && max_fraction <= 1)) {
-    throw Error(ErrorKind::invalid_argument, "--kv", "must be a fraction in (0, 1]", std::to_string(max_fraction));
+bool Plan::has_own_caches() const {
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (layers[i].kv_source != static_cast<int>(i)) return false;
   }
-  // A fraction such as 1/3 typed with few digits should not lose the point it means.
-  const double limit = max_fraction * model_kv_heads + 1e-6 * model_kv_heads;
-  const ModelPoint* best = nullptr;
-  const ModelPoint* smallest = nullptr;
-  const auto consider = [&](const ModelPoint& point) {
-    if (!smallest || point.kv_heads < smallest->kv_heads) smallest = &point;
-    if (point.kv_heads <= limit && (!best || point.cost < best->cost)) best = &point;
-  };
-  if (shape == PlanShape::any) std::ranges::for_each(search.front, consider);
-  std::ranges::for_each(search.uniform, consider);
-  if (!best) {
-    const std::string found =
-        smallest ? "the smallest is " + percent(static_cast<double>(smallest->kv_heads) / model_kv_heads)
-                 : std::string("no plan of that kind in the report");
-    throw Error(ErrorKind::invalid_argument, "--kv " + percent(max_fraction),
-                shape == PlanShape::uniform ? "no plan with equal groups and one group count is that small"
-                                            : "no plan is that small",
-                found, "Ask for more, or search with a smaller --min-groups.");
-  }
-  return {best->layers, best->cost, "best plan with at most " + percent(max_fraction) + " of the KV cache"};
-}
-
-Plan plan_for_point(const SearchResult& search, int index) {
-  if (index < 0 || static_cast<std::size_t>(index) >= search.front.size()) {
-    throw Error(ErrorKind::invalid_argument, "--point",
-                "must be a point of the report's front, 0 to " + std::to_string(search.front.size() - 1),
-                std::to_string(index), "See `qcqa report FILE`.");
-  }
-  const ModelPoint& point = search.front[static_cast<std::size_t>(index)];
-  return {point.layers, point.cost, "point " + std::to_string(index) + " of the search's front"};
-}
-
-Plan plan_for_groups(const SearchResult& search, int groups, Cardinality cardinality) {
-  Plan plan;
-  plan.origin = std::to_string(groups) + " groups per layer, " + std::string(cardinality_name(cardinality));
-  for (const LayerFront& layer : search.layers) {
-    const LayerGrouping* entry = layer.find(cardinality, groups);
-    if (!entry) {
-      const bool divides = groups >= 1 && groups <= layer.heads && layer.heads % groups == 0;
-      throw Error(ErrorKind::invalid_argument, "--groups " + std::to_string(groups),
-                  "layer " + std::to_string(layer.layer) + " with " + std::to_string(layer.heads) +
-                      " KV heads has no such grouping",
-                  std::string(cardinality_name(cardinality)) + " groups",
-                  divides || cardinality == Cardinality::arbitrary
-                      ? "Use 1 to " + std::to_string(layer.heads) + " groups."
-                      : "Use a divisor of the head count, or --cardinality arbitrary.");
-    }
-    plan.layers.push_back(entry->grouping);
-    plan.cost += entry->cost;
-  }
-  return plan;
+  return true;
 }
 
 }  // namespace qcqa

@@ -126,13 +126,15 @@ std::vector<Baseline> read_baselines(const JsonPathReader& reader, const ReportM
 }
 
 Plan read_plan(const JsonPathReader& reader, const ReportModel& model) {
-  Plan plan{{}, reader.at("cost").non_negative(), reader.at("origin").text()};
   const JsonPathReader layers = reader.at("layers");
-  if (layers.size() != static_cast<std::size_t>(model.layers))
+  if (layers.size() != static_cast<std::size_t>(model.layers)) {
     layers.fail("must have one entry per layer", std::to_string(layers.size()));
-  for (std::size_t i = 0; i < layers.size(); ++i)
-    plan.layers.push_back(read_labels(layers.at(i).at("labels"), model.kv_heads));
-  return plan;
+  }
+  std::vector<Grouping> groupings;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    groupings.push_back(read_labels(layers.at(i).at("labels"), model.kv_heads));
+  }
+  return Plan::of(groupings, reader.at("cost").non_negative(), reader.at("origin").text());
 }
 
 MergeKind read_merge_kind(const JsonPathReader& reader) {

@@ -134,7 +134,7 @@ ordered_json to_json(const Report& report) {
                              {"reference", {{"kv_fraction", 1.0}, {"cost", report.hypervolume_reference_cost}}}};
   if (report.plan) {
     ordered_json layers = ordered_json::array();
-    for (const Grouping& grouping : report.plan->layers) layers.push_back({{"labels", labels_json(grouping)}});
+    for (const LayerPlan& layer : report.plan->layers) layers.push_back({{"labels", labels_json(layer.grouping)}});
     document["plan"] = {{"origin", report.plan->origin}, {"cost", report.plan->cost}, {"layers", std::move(layers)}};
   }
   if (report.merge) document["merge"] = merge_json(*report.merge);

@@ -148,7 +148,7 @@ std::string plan_section(const Report& report) {
   std::string text = "Plan: " + report.plan->origin + ", cost " + number(report.plan->cost) + "\n";
   TextTable table({"layer", "groups", "<  group of each KV head"});
   for (std::size_t i = 0; i < report.plan->layers.size(); ++i) {
-    const Grouping& grouping = report.plan->layers[i];
+    const Grouping& grouping = report.plan->layers[i].grouping;
     std::string labels = " ";
     for (const std::uint8_t label : grouping.labels()) labels += " " + std::to_string(label);
     table.add({std::to_string(i), std::to_string(grouping.groups()), labels});

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "qcqa/fitness/group_cost.hpp"
-#include "qcqa/search/grouping.hpp"
+#include "qcqa/plan/grouping.hpp"
 #include "qcqa/search/nsga2.hpp"
 #include "search/partition.hpp"
 #include "search/rng.hpp"

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "qcqa/fitness/pairwise_cost.hpp"
-#include "qcqa/search/grouping.hpp"
+#include "qcqa/plan/grouping.hpp"
 
 namespace qcqa {
 

@@ -81,7 +81,7 @@ struct ModelSearch::State {
   }
 
   [[nodiscard]] std::vector<ModelPoint> front() const {
-    if (options.uniform) return stage->uniform();
+    if (options.limits.is_uniform()) return stage->uniform();
     return stage->front(model ? model->problem().archive() : best_by_budget(stage->problem().options()));
   }
 };

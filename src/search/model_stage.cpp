@@ -61,7 +61,7 @@ ModelStage::ModelStage(const std::vector<LayerFront>& layers, const SearchOption
     double least = std::numeric_limits<double>::infinity();
     const auto add = [&](const LayerGrouping* entry) {
       if (entry == nullptr || entry->cost >= least) return;  // more groups that cost no less are no choice
-      if (options.divisors && layer.heads % entry->grouping.groups() != 0) return;
+      if (options.limits.divisors && layer.heads % entry->grouping.groups() != 0) return;
       least = entry->cost;
       choices.push_back(entry);
     };

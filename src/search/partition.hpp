@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "qcqa/fitness/group_cost.hpp"
-#include "qcqa/search/grouping.hpp"
+#include "qcqa/plan/grouping.hpp"
 #include "search/index.hpp"
 
 namespace qcqa {

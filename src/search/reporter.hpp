@@ -4,7 +4,7 @@
 #include <mutex>
 #include <string_view>
 
-#include "qcqa/search/progress.hpp"
+#include "qcqa/support/progress.hpp"
 
 namespace qcqa {
 

@@ -67,7 +67,7 @@ void require_valid(const SearchOptions& options, const std::vector<const GroupCo
           std::to_string(options.binary_groups));
   require(!options.warm_start || options.strategy == Strategy::nsga2, "warm start", "needs the strategy nsga2",
           "another strategy", "The others start from local search anyway.");
-  require(!options.uniform || options.keep_layers.empty(), "uniform",
+  require(!options.limits.is_uniform() || options.keep_layers.empty(), "uniform",
           "leaves no choice when layers keep all their heads",
           std::to_string(options.keep_layers.size()) + " kept layers");
   for (const int kept : options.keep_layers) {
@@ -107,8 +107,8 @@ nlohmann::json options_to_json(const SearchOptions& options) {
           {"model_nsga2", to_json(options.model_nsga2)},
           {"strategy", static_cast<int>(options.strategy)},
           {"warm_start", options.warm_start},
-          {"uniform", options.uniform},
-          {"divisors", options.divisors},
+          {"uniform", options.limits.is_uniform()},
+          {"divisors", options.limits.divisors},
           {"keep_layers", options.keep_layers}};
 }
 

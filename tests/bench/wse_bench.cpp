@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "qcqa/fitness/pairwise_cost.hpp"
-#include "qcqa/search/grouping.hpp"
+#include "qcqa/plan/grouping.hpp"
 
 namespace {
 

@@ -22,7 +22,7 @@ class Evaluate : public ::testing::Test {
     model_.emplace(Model::open(folder_ / "model"));
   }
 
-  [[nodiscard]] Evaluation run(const std::vector<TokenWindow>& windows, const EvaluateOptions& options = {}) const {
+  [[nodiscard]] Evaluation run(const std::vector<TokenSequence>& windows, const EvaluateOptions& options = {}) const {
     return evaluate(*model_, nullptr, windows, options);
   }
 
@@ -50,7 +50,7 @@ TEST_F(Evaluate, OrderOfWindowsDoesNotMatter) {
 }
 
 TEST_F(Evaluate, ModelDoesNotDifferFromItself) {
-  const Evaluation evaluation = evaluate(*model_, &*model_, std::vector<TokenWindow>{{a_, 1, 0}, {b_, 1, 1}}, {});
+  const Evaluation evaluation = evaluate(*model_, &*model_, std::vector<TokenSequence>{{a_, 1, 0}, {b_, 1, 1}}, {});
   ASSERT_TRUE(evaluation.reference);
   EXPECT_EQ(evaluation.perplexity_increase(), 0);
   EXPECT_EQ(evaluation.reference->kl_mean, 0);
@@ -79,7 +79,7 @@ TEST_F(Evaluate, RefusesWeightsThatAreNotNumbers) {
                            "model.layers.0.input_layernorm.weight", "lm_head.weight"}) {
     const Model other = spoiled(folder_, name, nan);
     const std::string why = std::string(name) + ": weights must be finite; found not a number";
-    const std::vector<TokenWindow> windows{{a_, 1, 0}};
+    const std::vector<TokenSequence> windows{{a_, 1, 0}};
     expect_error(ErrorKind::corrupt, why, [&] { (void)evaluate(other, nullptr, windows, {}); });
     expect_error(ErrorKind::corrupt, why, [&] { (void)evaluate(*model_, &other, windows, {}); });
   }
@@ -88,7 +88,7 @@ TEST_F(Evaluate, RefusesWeightsThatAreNotNumbers) {
 TEST_F(Evaluate, NamesTheLayerThatOverflows) {
   const Model other = spoiled(folder_, "layers.1.mlp.up_proj.weight", 3e38);
   expect_error(ErrorKind::unsupported, "layer 1: what a layer computes must be finite", [&] {
-    (void)evaluate(other, nullptr, std::vector<TokenWindow>{{a_, 1, 0}}, {});
+    (void)evaluate(other, nullptr, std::vector<TokenSequence>{{a_, 1, 0}}, {});
   });
 }
 
@@ -106,7 +106,7 @@ TEST_F(Evaluate, PlansCanBeEvaluatedBeforeTheyAreWritten) {
 TEST_F(Evaluate, ProgressReachesItsTotal) {
   std::int64_t last = 0;
   std::int64_t total = -1;
-  (void)evaluate(*model_, nullptr, std::vector<TokenWindow>{{a_, 1, 0}, {b_, 1, 1}}, {},
+  (void)evaluate(*model_, nullptr, std::vector<TokenSequence>{{a_, 1, 0}, {b_, 1, 1}}, {},
                  [&](const ProgressEvent& event) {
                    EXPECT_GE(event.done, last);
                    last = event.done;
@@ -124,7 +124,7 @@ TEST_F(Evaluate, RefusesWhatCannotBeScored) {
   const Ids outside = {1, 20};
   expect_error(ErrorKind::invalid_argument, "found 20", [&] { (void)run({{outside, 1, 0}}); });
   expect_error(ErrorKind::interrupted, "interrupted", [&] {
-    (void)evaluate(*model_, nullptr, std::vector<TokenWindow>{{a_, 1, 0}}, {},
+    (void)evaluate(*model_, nullptr, std::vector<TokenSequence>{{a_, 1, 0}}, {},
                    [](const ProgressEvent&) { return false; });
   });
 }
@@ -134,7 +134,7 @@ TEST_F(Evaluate, RefusesAReferenceWithOtherTokens) {
                    {.query_heads = 4, .kv_heads = 4, .head_dim = 4, .mlp_size = 10, .vocabulary = 21});
   const Model other = Model::open(folder_ / "other");
   expect_error(ErrorKind::invalid_argument, "the model's vocabulary, 20 tokens; found 21", [&] {
-    (void)evaluate(*model_, &other, std::vector<TokenWindow>{{a_, 1, 0}}, {});
+    (void)evaluate(*model_, &other, std::vector<TokenSequence>{{a_, 1, 0}}, {});
   });
 }
 

@@ -7,10 +7,10 @@
 namespace qcqa {
 namespace {
 
-TokenWindow window_of(std::size_t document) { return {.tokens = {}, .first_target = 1, .document = document}; }
+TokenSequence window_of(std::size_t document) { return {.ids = {}, .first_target = 1, .document = document}; }
 
 TEST(Summary, MeansAreOverTokens) {
-  const std::vector<TokenWindow> windows = {window_of(0), window_of(1)};
+  const std::vector<TokenSequence> windows = {window_of(0), window_of(1)};
   const Evaluation evaluation = summarise(windows, {{{.loss = 1}, {.loss = 2}, {.loss = 3}}, {{.loss = 6}}}, false);
   EXPECT_EQ(evaluation.tokens, 4);
   EXPECT_EQ(evaluation.documents, 2);
@@ -21,19 +21,19 @@ TEST(Summary, MeansAreOverTokens) {
 
 TEST(Summary, ErrorIsThatOfARatioOfDocumentTotals) {
   // Totals 6 and 6 of 3 and 1 tokens, mean 3: residuals -3 and 3; sqrt(18 * 2 / 1) / 4.
-  const std::vector<TokenWindow> windows = {window_of(0), window_of(0), window_of(1)};
+  const std::vector<TokenSequence> windows = {window_of(0), window_of(0), window_of(1)};
   const Evaluation evaluation = summarise(windows, {{{.loss = 1}}, {{.loss = 2}, {.loss = 3}}, {{.loss = 6}}}, false);
   EXPECT_DOUBLE_EQ(evaluation.standard_error, 1.5);
 }
 
 TEST(Summary, WindowsOfOneDocumentStandForDocuments) {
-  const std::vector<TokenWindow> windows = {window_of(0), window_of(0)};
+  const std::vector<TokenSequence> windows = {window_of(0), window_of(0)};
   EXPECT_DOUBLE_EQ(summarise(windows, {{{.loss = 1}}, {{.loss = 3}}}, false).standard_error, 1);
   EXPECT_DOUBLE_EQ(summarise(std::span(windows).first(1), {{{.loss = 1}}}, false).standard_error, 0);
 }
 
 TEST(Summary, DifferencesArePaired) {
-  const std::vector<TokenWindow> windows = {window_of(0), window_of(1)};
+  const std::vector<TokenSequence> windows = {window_of(0), window_of(1)};
   const Evaluation evaluation = summarise(windows,
                                           {{{.loss = 3, .reference_loss = 1, .kl = 0.5, .same_top = true}},
                                            {{.loss = 9, .reference_loss = 7, .kl = 0.1, .same_top = false}}},

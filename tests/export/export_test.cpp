@@ -16,7 +16,8 @@ using namespace testing;
 
 Plan plan_of(std::vector<std::vector<int>> labels) {
   Plan plan;
-  for (const auto& layer : labels) plan.layers.push_back(Grouping::from_labels(layer));
+  for (const auto& layer : labels)
+    plan.layers.push_back({Grouping::from_labels(layer), static_cast<int>(plan.layers.size())});
   plan.origin = "a test";
   return plan;
 }

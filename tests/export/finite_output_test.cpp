@@ -33,7 +33,7 @@ class FiniteOutput : public ::testing::Test {
   void convert(const ExportOptions& options = {}) const {
     const Model model = Model::open(folder_ / "in");
     Plan plan;
-    plan.layers.assign(model.layers().size(), Grouping::contiguous(4, 2));
+    plan = Plan::of(std::vector(model.layers().size(), Grouping::contiguous(4, 2)));
     (void)export_model(model, plan, options, folder_ / "out", Overwrite::refuse);
   }
 

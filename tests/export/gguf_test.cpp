@@ -29,7 +29,8 @@ struct Source {
                    std::optional<Dtype> dtype = {}) const {
     const Model model = Model::open(folder / "in");
     Plan plan;
-    for (const auto& layer : labels) plan.layers.push_back(Grouping::from_labels(layer));
+    for (const auto& layer : labels)
+      plan.layers.push_back({Grouping::from_labels(layer), static_cast<int>(plan.layers.size())});
     ExportOptions options{.format = Format::gguf, .dtype = dtype};
     options.layout = layout ? *layout : choose_layout(model, plan, Target::llama_cpp).layout;
     summary = export_model(model, plan, options, folder / "out", Overwrite::replace);
@@ -287,7 +288,8 @@ TEST(ExportGguf, StoppingLeavesNothingBehind) {
   const auto before = folder_contents(source.folder.path());
   const Model model = Model::open(source.folder / "in");
   Plan plan;
-  for (const auto& layer : kUnequal) plan.layers.push_back(Grouping::from_labels(layer));
+  for (const auto& layer : kUnequal)
+    plan.layers.push_back({Grouping::from_labels(layer), static_cast<int>(plan.layers.size())});
   int reports = 0;
   expect_error(ErrorKind::interrupted, "nothing was written", [&] {
     (void)export_model(model, plan, {.layout = Layout::deci, .format = Format::gguf}, source.folder / "out",

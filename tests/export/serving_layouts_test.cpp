@@ -20,7 +20,8 @@ const Labels kUniform = {{0, 1, 0, 1}, {0, 0, 1, 1}}, kUnequal = {{0, 1, 1, 1}, 
 
 Plan plan_of(const Labels& labels) {
   Plan plan;
-  for (const auto& layer : labels) plan.layers.push_back(Grouping::from_labels(layer));
+  for (const auto& layer : labels)
+    plan.layers.push_back({Grouping::from_labels(layer), static_cast<int>(plan.layers.size())});
   plan.origin = "a test";
   return plan;
 }
@@ -194,12 +195,13 @@ TEST(Targets, MlxTakesNemotronOnlyWithoutPadding) {
 }
 
 TEST(Targets, LimitsAreThoseOfTheModelAndTheRuntime) {
-  EXPECT_EQ(limits_for(Source().model(), Target::transformers), PlanLimits::none);
-  EXPECT_EQ(limits_for(Source().model(), Target::vllm), PlanLimits::divisors);
-  EXPECT_EQ(limits_for(Source().model(), Target::mlx), PlanLimits::none);
-  EXPECT_EQ(limits_for(Source("llama", true).model(), Target::mlx), PlanLimits::equal_divisors);
-  EXPECT_EQ(limits_for(Source("gemma2").model(), Target::vllm), PlanLimits::uniform);
-  EXPECT_EQ(limits_for(Source("gemma2").model(), Target::transformers), PlanLimits::none);
+  EXPECT_EQ(limits_for(Source().model(), Target::transformers), PlanLimits{});
+  EXPECT_EQ(limits_for(Source().model(), Target::vllm), (PlanLimits{.divisors = true}));
+  EXPECT_EQ(limits_for(Source().model(), Target::mlx), PlanLimits{});
+  EXPECT_EQ(limits_for(Source("llama", true).model(), Target::mlx),
+            (PlanLimits{.equal_groups = true, .divisors = true}));
+  EXPECT_EQ(limits_for(Source("gemma2").model(), Target::vllm), PlanLimits::uniform());
+  EXPECT_EQ(limits_for(Source("gemma2").model(), Target::transformers), PlanLimits{});
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <random>
 
 #include "qcqa/checkpoint/float_codec.hpp"
-#include "qcqa/search/grouping.hpp"
+#include "qcqa/plan/grouping.hpp"
 #include "support/expect_error.hpp"
 #include "support/gpu.hpp"
 #include "support/pico_model.hpp"

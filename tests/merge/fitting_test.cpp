@@ -33,17 +33,16 @@ class Fitting : public ::testing::Test {
 
 TEST_F(Fitting, StepsTakeAllBatchesInTurnAndThoseOfAStepAreOfOneSize) {
   // Two sequences of each length, none of which shares a batch with another.
-  std::vector<std::vector<std::int32_t>> sequences;
+  TokenSequences sequences;
   for (const std::size_t length : {140, 170, 200, 230, 256, 150, 140, 170, 200, 230, 256, 150}) {
-    sequences.emplace_back(length, 1);
+    sequences.add(std::vector<TokenId>(length, 1));
   }
-  const std::vector<std::span<const std::int32_t>> spans(sequences.begin(), sequences.end());
-  const LayerStreams streams(*transformer_, spans);
-  ASSERT_EQ(streams.batches().size(), sequences.size());
+  const LayerRunner runner(*transformer_, sequences.all());
+  ASSERT_EQ(runner.batches().size(), sequences.size());
   std::vector<std::size_t> all(sequences.size());
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
 
-  BatchOrder order(streams, all, 512, 7);
+  BatchOrder order(runner, all, 512, 7);
   for (int epoch = 0; epoch < 3; ++epoch) {
     std::set<const SequenceBatch*> seen;
     for (std::size_t step = 0; step < all.size() / 2; ++step) {
@@ -57,10 +56,9 @@ TEST_F(Fitting, StepsTakeAllBatchesInTurnAndThoseOfAStepAreOfOneSize) {
 }
 
 TEST_F(Fitting, LongSequencesMakeStepsOfOne) {
-  const std::vector<std::vector<std::int32_t>> sequences(4, std::vector<std::int32_t>(512, 1));
-  const std::vector<std::span<const std::int32_t>> spans(sequences.begin(), sequences.end());
-  const LayerStreams streams(*transformer_, spans);
-  BatchOrder order(streams, {0, 1, 2, 3}, 512, 7);
+  const TokenSequences sequences(std::vector(4, std::vector<TokenId>(512, 1)));
+  const LayerRunner runner(*transformer_, sequences.all());
+  BatchOrder order(runner, {0, 1, 2, 3}, 512, 7);
   for (int step = 0; step < 8; ++step) EXPECT_EQ(rows_of(order.next()), 512);
 }
 

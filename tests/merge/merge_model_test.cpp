@@ -8,9 +8,10 @@
 #include <random>
 
 #include "qcqa/evaluate/evaluate.hpp"
+#include "qcqa/fitness/measured_costs.hpp"
+#include "qcqa/fitness/sharing_costs.hpp"
 #include "qcqa/merge/estimate.hpp"
-#include "qcqa/merge/measured_costs.hpp"
-#include "qcqa/merge/sharing_costs.hpp"
+#include "qcqa/search/judged_fronts.hpp"
 #include "qcqa/search/model_search.hpp"
 #include "support/expect_error.hpp"
 #include "support/gpu.hpp"
@@ -38,14 +39,15 @@ class MergeModel : public ::testing::Test {
     }
   }
 
-  [[nodiscard]] std::vector<std::span<const std::int32_t>> calibration() const {
-    return {sequences_.begin(), sequences_.end()};
+  [[nodiscard]] std::vector<TokenSequence> calibration() const {
+    std::vector<TokenSequence> sequences;
+    for (const auto& ids : sequences_)
+      sequences.push_back({.ids = ids, .first_target = 1, .document = sequences.size()});
+    return sequences;
   }
 
   [[nodiscard]] Plan pairs() const {
-    Plan plan;
-    plan.layers.assign(model_->layers().size(), Grouping::contiguous(4, 2));
-    return plan;
+    return Plan::of(std::vector(model_->layers().size(), Grouping::contiguous(4, 2)));
   }
 
   /// Small, and with little to learn: quick.
@@ -66,7 +68,7 @@ class MergeModel : public ::testing::Test {
   [[nodiscard]] double divergence(const Model& model) const {
     std::mt19937 random(2);
     std::vector<std::vector<std::int32_t>> rows(8, std::vector<std::int32_t>(32));
-    std::vector<TokenWindow> windows;
+    std::vector<TokenSequence> windows;
     for (auto& row : rows) {
       for (std::int32_t& id : row) id = static_cast<std::int32_t>(random() % kVocabulary);
       windows.push_back({row, 1, windows.size()});
@@ -114,7 +116,7 @@ TEST_F(MergeModel, EveryKindRefusesWeightsThatAreNotNumbers) {
          {MergeKind::first, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace, MergeKind::reconstruct}) {
       for (const bool calibrated : {false, true}) {
         if (!calibrated && needs_calibration(kind)) continue;
-        const auto sequences = calibrated ? calibration() : std::vector<std::span<const std::int32_t>>();
+        const auto sequences = calibrated ? calibration() : std::vector<TokenSequence>();
         expect_error(ErrorKind::corrupt, std::string(name) + ": weights must be finite; found not a number",
                      [&] { (void)merge_model(spoiled, pairs(), sequences, options(kind), folder_ / "scratch"); });
       }
@@ -249,7 +251,7 @@ TEST_F(MergeModel, ReconstructionWithoutCalibrationIsRefused) {
 
 TEST_F(MergeModel, OneHeadPerGroupChangesNothingUnlessReconstructed) {
   Plan plan = pairs();
-  plan.layers.assign(plan.layers.size(), Grouping::contiguous(4, 4));
+  plan = Plan::of(std::vector(plan.layers.size(), Grouping::contiguous(4, 4)));
   for (const MergeKind kind : {MergeKind::mean, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace}) {
     const Model same = merge_model(*model_, plan, calibration(), options(kind), folder_ / "scratch").model;
     for (const TensorView& tensor : model_->checkpoint().tensors()) {
@@ -268,8 +270,8 @@ TEST_F(MergeModel, CostsPredictWhichGroupingLosesLess) {
     const auto cost = [&](const std::vector<int>& label) {
       return grouping_cost(*costs[layer], Grouping::from_labels(label));
     };
-    best.layers[layer] = Grouping::from_labels(*std::ranges::min_element(labels, {}, cost));
-    worst.layers[layer] = Grouping::from_labels(*std::ranges::max_element(labels, {}, cost));
+    best.layers[layer].grouping = Grouping::from_labels(*std::ranges::min_element(labels, {}, cost));
+    worst.layers[layer].grouping = Grouping::from_labels(*std::ranges::max_element(labels, {}, cost));
   }
   const auto loss = [&](const Plan& plan, const char* name) {
     return divergence(merge_model(*model_, plan, calibration(), options(MergeKind::subspace), folder_ / name).model);
@@ -283,16 +285,17 @@ TEST_F(MergeModel, MeasuredCostIsTheRiseOfTheCrossEntropy) {
   for (const auto& cost : costs) pointers.push_back(cost.get());
   SearchResult result = ModelSearch(pointers, {}).run();
   sequences_.resize(8);
-  measure_costs(*model_, result.layers, calibration(), {});
+  const auto groupings = groupings_to_judge(result.layers);
+  replace_costs(result.layers, groupings, measure_costs(*model_, groupings, calibration(), {}));
 
-  std::vector<TokenWindow> windows;
+  std::vector<TokenSequence> windows;
   for (const auto& sequence : sequences_) windows.push_back({sequence, 1, windows.size()});
   const double before = evaluate(*model_, nullptr, windows, {}).cross_entropy;
   for (std::size_t l = 0; l < result.layers.size(); ++l) {
     const LayerGrouping& entry = *result.layers[l].find(Cardinality::equal, 1);
     Plan plan = pairs();
-    plan.layers.assign(plan.layers.size(), Grouping::contiguous(4, 4));
-    plan.layers[l] = entry.grouping;
+    plan = Plan::of(std::vector(plan.layers.size(), Grouping::contiguous(4, 4)));
+    plan.layers[l].grouping = entry.grouping;
     const MergeResult alone =
         merge_model(*model_, plan, calibration(), options(MergeKind::subspace), folder_ / "alone");
     const double rise = evaluate(alone.model, nullptr, windows, {}).cross_entropy - before;
@@ -315,7 +318,7 @@ TEST_F(MergeModel, CudaAgreesWithCpu) {
     there.forward = gpu;
     const Model model = merge_model(*model_, pairs(), calibration(), there, folder_ / "cuda").model;
     EXPECT_NEAR(divergence(model), on_cpu, (kind == MergeKind::subspace ? 0.001 : 0.05) * on_cpu);
-    std::vector<TokenWindow> windows;
+    std::vector<TokenSequence> windows;
     for (const auto& sequence : sequences_) windows.push_back({sequence, 1, windows.size()});
     EXPECT_NEAR(evaluate(model, nullptr, windows, {.forward = gpu, .layers = {}}).cross_entropy,
                 evaluate(model, nullptr, windows, {}).cross_entropy, 1e-3);

@@ -31,7 +31,7 @@ struct Written {
     const Model model = Model::open(folder / "in");
     Plan plan;
     for (const AttentionLayer& layer : model.layers())
-      plan.layers.push_back(Grouping::contiguous(layer.kv_heads, layer.kv_heads));
+      plan.layers.push_back({Grouping::contiguous(layer.kv_heads, layer.kv_heads), layer.layer});
     (void)export_model(model, plan, {.format = Format::gguf}, folder / "out", Overwrite::refuse);
   }
   [[nodiscard]] std::filesystem::path file() const { return folder / "out" / kGgufFile; }
@@ -70,7 +70,7 @@ TEST(GgufSource, Llama3FactorsAreItsScalingAgain) {
     config["rope_scaling"] = scaling;
   });
   const Model model = Model::open(folder / "in");
-  Plan plan{.layers = {2, Grouping::contiguous(2, 2)}};
+  const Plan plan = Plan::of({2, Grouping::contiguous(2, 2)});
   (void)export_model(model, plan, {.format = Format::gguf}, folder / "out", Overwrite::refuse);
   EXPECT_EQ(Model::open(folder / "out" / kGgufFile).config()["rope_scaling"], scaling);
 }

@@ -2,91 +2,29 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-
-#include "support/expect_error.hpp"
-
 namespace qcqa {
 namespace {
 
-using testing::expect_error;
-
 Grouping grouping(std::vector<int> labels) { return Grouping::from_labels(labels); }
 
-/// Two layers of four heads; the front's points are cheaper than the uniform ones of the same size.
-SearchResult small_search() {
-  const Grouping mha = Grouping::identity(4);
-  const Grouping three = grouping({0, 1, 1, 2});
-  const Grouping one = Grouping::contiguous(4, 1);
-  const Grouping pairs = grouping({0, 1, 0, 1});
-  SearchResult search;
-  search.front = {{8, 0.0, Cardinality::arbitrary, {mha, mha}},
-                  {7, 1.0, Cardinality::arbitrary, {mha, three}},
-                  {4, 5.0, Cardinality::arbitrary, {three, one}},
-                  {2, 20.0, Cardinality::arbitrary, {one, one}}};
-  search.uniform = {{8, 0.0, Cardinality::equal, {mha, mha}}, {4, 7.0, Cardinality::equal, {pairs, pairs}}};
-  search.layers.push_back({0, 4, 10.0, {{pairs, Cardinality::equal, 3.0, {1.0, 2.0}, "nsga2"}}, 1});
-  search.layers.push_back({1, 4, 10.0, {{pairs, Cardinality::equal, 4.0, {2.0, 2.0}, "nsga2"}}, 1});
-  return search;
-}
-
-TEST(Plan, FractionTakesTheCheapestThatFits) {
-  const SearchResult search = small_search();
-  EXPECT_EQ(plan_for_fraction(search, 8, 0.5, PlanShape::any).cost, 5.0);
-  EXPECT_EQ(plan_for_fraction(search, 8, 0.95, PlanShape::any).cost, 1.0);
-  EXPECT_EQ(plan_for_fraction(search, 8, 0.45, PlanShape::any).cost, 20.0);
-}
-
-TEST(Plan, FractionForStockRuntimesLooksAtUniformPlansOnly) {
-  const SearchResult search = small_search();
-  EXPECT_EQ(plan_for_fraction(search, 8, 0.5, PlanShape::uniform).cost, 7.0);
-  EXPECT_TRUE(plan_for_fraction(search, 8, 0.95, PlanShape::uniform).is_uniform());
-}
-
-TEST(Plan, FractionTooSmallNamesTheSmallest) {
-  const SearchResult search = small_search();
-  expect_error(ErrorKind::invalid_argument, "the smallest is 50 %",
-               [&] { (void)plan_for_fraction(search, 8, 0.3, PlanShape::uniform); });
-  expect_error(ErrorKind::invalid_argument, "the smallest is 25 %",
-               [&] { (void)plan_for_fraction(search, 8, 0.1, PlanShape::any); });
-}
-
-TEST(Plan, FractionMustBeAFraction) {
-  const SearchResult search = small_search();
-  for (const double nonsense : {0.0, -1.0, 1.5, std::nan("")}) {
-    expect_error(ErrorKind::invalid_argument, "must be a fraction in (0, 1]",
-                 [&] { (void)plan_for_fraction(search, 8, nonsense, PlanShape::any); });
-  }
-}
-
-TEST(Plan, PointIsAnIndexIntoTheFront) {
-  const SearchResult search = small_search();
-  EXPECT_EQ(plan_for_point(search, 3).kv_heads(), 2);
-  for (const int nonsense : {-1, 4}) {
-    expect_error(ErrorKind::invalid_argument, "0 to 3", [&] { (void)plan_for_point(search, nonsense); });
-  }
-}
-
-TEST(Plan, GroupsSumTheLayers) {
-  const Plan plan = plan_for_groups(small_search(), 2, Cardinality::equal);
-  EXPECT_EQ(plan.cost, 7.0);
-  EXPECT_EQ(plan.kv_heads(), 4);
-}
-
-TEST(Plan, MissingGroupingNamesTheLayer) {
-  expect_error(ErrorKind::invalid_argument, "layer 0 with 4 KV heads",
-               [] { (void)plan_for_groups(small_search(), 3, Cardinality::equal); });
-}
-
 TEST(Plan, UniformMeansEqualGroupsAndOneCount) {
-  EXPECT_TRUE((Plan{{grouping({0, 1, 0, 1}), grouping({0, 0, 1, 1})}}).is_uniform());
-  EXPECT_FALSE((Plan{{grouping({0, 1, 1, 1}), grouping({0, 0, 1, 1})}}).is_uniform());
-  EXPECT_FALSE((Plan{{grouping({0, 1, 0, 1}), grouping({0, 0, 0, 0})}}).is_uniform());
+  EXPECT_TRUE(Plan::of({grouping({0, 1, 0, 1}), grouping({0, 0, 1, 1})}).is_uniform());
+  EXPECT_FALSE(Plan::of({grouping({0, 1, 1, 1}), grouping({0, 0, 1, 1})}).is_uniform());
+  EXPECT_FALSE(Plan::of({grouping({0, 1, 0, 1}), grouping({0, 0, 0, 0})}).is_uniform());
 }
 
 TEST(Plan, IdentityKeepsEveryHead) {
-  EXPECT_TRUE((Plan{{Grouping::identity(4), Grouping::identity(4)}}).is_identity());
-  EXPECT_FALSE((Plan{{Grouping::identity(4), grouping({0, 1, 2, 2})}}).is_identity());
+  EXPECT_TRUE(Plan::of({Grouping::identity(4), Grouping::identity(4)}).is_identity());
+  EXPECT_FALSE(Plan::of({Grouping::identity(4), grouping({0, 1, 2, 2})}).is_identity());
+}
+
+TEST(Plan, EveryLayerReadsItsOwnCache) {
+  Plan plan = Plan::of({Grouping::identity(4), Grouping::contiguous(4, 2)}, 3, "somewhere");
+  EXPECT_TRUE(plan.has_own_caches());
+  EXPECT_EQ(plan.kv_heads(), 6);
+  EXPECT_EQ(plan.grouping(1).groups(), 2);
+  plan.layers[1].kv_source = 0;
+  EXPECT_FALSE(plan.has_own_caches());
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "qcqa/fitness/pairwise_cost.hpp"
 #include "qcqa/report/tables.hpp"
+#include "qcqa/search/plan_choice.hpp"
 #include "support/expect_error.hpp"
 #include "support/temporary_folder.hpp"
 

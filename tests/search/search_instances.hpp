@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "qcqa/fitness/pairwise_cost.hpp"
-#include "qcqa/search/grouping.hpp"
+#include "qcqa/plan/grouping.hpp"
 #include "search/model_problem.hpp"
 #include "search/rng.hpp"
 

@@ -208,7 +208,7 @@ TEST(Strategy, RangeHoldsForWholePlans) {
   EXPECT_EQ(result.front.front().kv_heads, 4 + 6 + 4);
   EXPECT_EQ(result.front.back().kv_heads, 2 + 6 + 2);
   for (const auto& point : result.front) EXPECT_TRUE(point.proven);
-  options.uniform = true;
+  options.limits = PlanLimits::uniform();
   EXPECT_THROW(ModelSearch(test::pointers(costs), options), Error);
   options.keep_layers = {};
   const auto uniform = ModelSearch(test::pointers(costs), options).run();
@@ -220,7 +220,7 @@ TEST(Strategy, RangeHoldsForWholePlans) {
 TEST(Strategy, UniformFrontHasOneGroupCount) {
   const auto costs = layers(3, 6);
   SearchOptions options;
-  options.uniform = true;
+  options.limits = PlanLimits::uniform();
   const auto result = ModelSearch(test::pointers(costs), options).run();
   ASSERT_EQ(result.front.size(), 4u);
   for (const auto& point : result.front) {

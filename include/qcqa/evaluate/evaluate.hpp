@@ -10,16 +10,10 @@
 
 #include "qcqa/forward/forward_options.hpp"
 #include "qcqa/model/model.hpp"
-#include "qcqa/search/progress.hpp"
+#include "qcqa/support/progress.hpp"
+#include "qcqa/text/token_sequences.hpp"
 
 namespace qcqa {
-
-/// Tokens that the model sees together. Those from `first_target` on are predicted, each from all before it.
-struct TokenWindow {
-  std::span<const std::int32_t> tokens;
-  std::size_t first_target = 1;  ///< at least 1: the first token has nothing before it
-  std::size_t document = 0;      ///< tokens of one document are not independent: errors are estimated over documents
-};
 
 struct EvaluateOptions {
   ForwardOptions forward{};
@@ -59,12 +53,12 @@ struct Evaluation {
 /// @param reference  nullptr, or a model with the same vocabulary
 /// @throws Error(invalid_argument) when nothing is scored or a token id is outside the vocabulary;
 ///         Error(unsupported) when a model cannot be run; Error(interrupted) when progress asks to stop
-[[nodiscard]] Evaluation evaluate(const Model& model, const Model* reference, std::span<const TokenWindow> windows,
+[[nodiscard]] Evaluation evaluate(const Model& model, const Model* reference, std::span<const TokenSequence> windows,
                                   const EvaluateOptions& options, const ProgressFn& progress = {});
 
 /// Writes the logits after every token of every window, (tokens, vocabulary) in F32, as the tensor "logits" of
 /// `folder`/model.safetensors. For comparing with other programs.
-void dump_logits(const Model& model, std::span<const TokenWindow> windows, const EvaluateOptions& options,
+void dump_logits(const Model& model, std::span<const TokenSequence> windows, const EvaluateOptions& options,
                  const std::filesystem::path& folder);
 
 }  // namespace qcqa

@@ -14,7 +14,8 @@
 #include "qcqa/fitness/merge_kind.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/plan.hpp"
-#include "qcqa/search/progress.hpp"
+#include "qcqa/plan/plan_limits.hpp"
+#include "qcqa/support/progress.hpp"
 
 namespace qcqa {
 
@@ -60,7 +61,7 @@ struct LayoutInfo {
 [[nodiscard]] bool opens_again(Layout layout, Format format);
 
 /// The plans that conversions by budget choose from: gqa takes uniform ones, which need no padding.
-[[nodiscard]] PlanShape preferred_plans(Layout layout);
+[[nodiscard]] PlanLimits preferred_plans(Layout layout);
 
 struct ExportOptions {
   Layout layout = Layout::gqa;
@@ -117,12 +118,6 @@ struct LayoutChoice {
 [[nodiscard]] LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target);
 
 /// Which plans a search for a runtime should offer, so that choose_layout finds a layout for each.
-enum class PlanLimits {
-  none,
-  divisors,  ///< group counts that divide the number of KV heads, so that one number of query heads suits all layers
-  equal_divisors,  ///< the same, and groups of equal size
-  uniform,         ///< one group count for all layers, equal groups
-};
 [[nodiscard]] PlanLimits limits_for(const Model& model, Target target);
 
 /// Throws unless export_model could begin to write: not in place, nothing there to lose.

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 
+#include "qcqa/plan/grouping.hpp"
 #include "qcqa/support/limits.hpp"
 
 namespace qcqa {
@@ -36,5 +37,9 @@ class GroupCost {
   /// pairwise; nullptr where groups are few enough to be priced one by one.
   [[nodiscard]] virtual const PairwiseCost* pairwise() const noexcept { return nullptr; }
 };
+
+/// Sum over groups. O(sum of squared group sizes) for pairwise costs.
+[[nodiscard]] double grouping_cost(const GroupCost& cost, const Grouping& grouping);
+[[nodiscard]] CostParts grouping_cost_parts(const GroupCost& cost, const Grouping& grouping);
 
 }  // namespace qcqa

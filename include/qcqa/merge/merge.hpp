@@ -9,10 +9,10 @@
 
 #include "qcqa/fitness/merge_kind.hpp"
 #include "qcqa/forward/forward_options.hpp"
-#include "qcqa/merge/calibration.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/plan.hpp"
-#include "qcqa/search/progress.hpp"
+#include "qcqa/support/progress.hpp"
+#include "qcqa/text/token_sequences.hpp"
 
 namespace qcqa {
 
@@ -91,7 +91,7 @@ struct MergeResult {
 /// @param calibration  sequences of token ids; may be empty unless needs_calibration
 /// @throws Error(invalid_argument) without calibration where it is needed; Error(unsupported) when the family's forward
 ///         pass is not known (and is needed); Error(interrupted); Error(io)
-[[nodiscard]] MergeResult merge_model(const Model& model, const Plan& plan, CalibrationSequences calibration,
+[[nodiscard]] MergeResult merge_model(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
                                       const MergeOptions& options, const std::filesystem::path& scratch,
                                       const ProgressFn& progress = {});
 

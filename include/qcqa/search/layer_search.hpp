@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "qcqa/fitness/group_cost.hpp"
-#include "qcqa/search/grouping.hpp"
+#include "qcqa/plan/grouping.hpp"
 #include "qcqa/search/nsga2.hpp"
-#include "qcqa/search/progress.hpp"
+#include "qcqa/support/progress.hpp"
 
 namespace qcqa {
 

@@ -10,8 +10,9 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "qcqa/fitness/group_cost.hpp"
+#include "qcqa/plan/plan_limits.hpp"
 #include "qcqa/search/layer_search.hpp"
-#include "qcqa/search/progress.hpp"
+#include "qcqa/support/progress.hpp"
 
 namespace qcqa {
 
@@ -40,8 +41,7 @@ struct SearchOptions {
                           ///< (equal groups: the largest divisor up to that)
   Nsga2Options model_nsga2{.population = 512, .generations = 500};  ///< stage 2
   bool warm_start = false;         ///< Strategy::nsga2: seed the populations with local-search solutions
-  bool uniform = false;            ///< the front holds uniform plans only, as stock runtimes load
-  bool divisors = false;           ///< a layer's group count divides its heads, so that few counts go with all layers
+  PlanLimits limits{};             ///< of the front; uniform: its plans are those of `uniform`
   std::vector<int> keep_layers{};  ///< layers, from 0, that keep all their heads
   int threads = 0;                 ///< 0 = all; never changes the result
 };

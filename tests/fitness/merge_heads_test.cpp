@@ -1,4 +1,4 @@
-#include "merge/merge_heads.hpp"
+#include "fitness/merge_heads.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>

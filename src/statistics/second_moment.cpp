@@ -1,4 +1,4 @@
-#include "merge/second_moment.hpp"
+#include "statistics/second_moment.hpp"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -7,20 +7,20 @@
 
 namespace qcqa {
 
-at::Tensor second_moment(const LayerStreams& streams, const at::Tensor& hidden, const LayerWeights& layer,
+at::Tensor second_moment(const LayerRunner& runner, const at::Tensor& hidden, const LayerWeights& layer,
                          std::int64_t inputs) {
-  const std::vector<SequenceBatch>& batches = streams.batches();
-  const auto options = streams.transformer().runtime().options().dtype(at::kDouble);
+  const std::vector<SequenceBatch>& batches = runner.batches();
+  const auto options = runner.transformer().runtime().options().dtype(at::kDouble);
   const auto wanted = static_cast<std::size_t>(
       std::max<std::int64_t>(1, kMomentTokensPerColumn * inputs * static_cast<std::int64_t>(batches.size()) /
-                                    std::max<std::int64_t>(1, streams.tokens())));
+                                    std::max<std::int64_t>(1, runner.tokens())));
   const std::size_t every = std::max<std::size_t>(1, batches.size() / wanted);
   at::Tensor sum = at::zeros({inputs, inputs}, options);
   std::int64_t tokens = 0;
   const at::NoGradGuard no_gradients;
   for (std::size_t i = 0; i < batches.size(); i += every) {
-    at::Tensor x = apply_norm(streams.rows(hidden, batches[i]), layer.attention_norm, streams.transformer().spec())
-                       .to(at::kDouble);
+    at::Tensor x =
+        apply_norm(runner.rows(hidden, batches[i]), layer.attention_norm, runner.transformer().spec()).to(at::kDouble);
     if (inputs > x.size(1)) x = at::cat({x, at::ones({x.size(0), 1}, options)}, 1);
     sum.addmm_(x.t(), x);
     tokens += batches[i].rows;

@@ -1,4 +1,4 @@
-#include "merge/layer_streams.hpp"
+#include "statistics/layer_runner.hpp"
 
 #include <ATen/ATen.h>
 
@@ -16,63 +16,60 @@ constexpr std::int64_t kBatchTokens = 256;
 
 }  // namespace
 
-KeyFreedom key_freedom(const ForwardSpec& spec) noexcept {
-  return {.rotary_dim = spec.rotary.dim, .head_norm = spec.head_norm};
-}
-
-std::vector<std::span<const std::int32_t>> evenly_spread(CalibrationSequences calibration, std::int64_t tokens) {
+std::vector<TokenSequence> evenly_spread(std::span<const TokenSequence> calibration, std::int64_t tokens) {
   std::int64_t all = 0;
-  for (const auto sequence : calibration) all += static_cast<std::int64_t>(sequence.size());
+  for (const TokenSequence& sequence : calibration) all += static_cast<std::int64_t>(sequence.ids.size());
   const auto every = static_cast<std::size_t>(std::max<std::int64_t>(1, all / tokens));
-  std::vector<std::span<const std::int32_t>> some;
+  std::vector<TokenSequence> some;
   for (std::size_t i = 0; i < calibration.size(); i += every) some.push_back(calibration[i]);
   return some;
 }
 
-LayerStreams::LayerStreams(const Transformer& transformer, CalibrationSequences sequences)
-    : transformer_(&transformer), sequences_(sequences.begin(), sequences.end()) {
+LayerRunner::LayerRunner(const Transformer& transformer, std::span<const TokenSequence> sequences)
+    : transformer_(&transformer) {
   std::size_t longest = 1;
-  for (const Sequence sequence : sequences) {
-    longest = std::max(longest, sequence.size());
-    tokens_ += static_cast<std::int64_t>(sequence.size());
+  for (const TokenSequence& sequence : sequences) {
+    sequences_.push_back(sequence.ids);
+    longest = std::max(longest, sequence.ids.size());
+    tokens_ += static_cast<std::int64_t>(sequence.ids.size());
   }
   const RotaryTable table(transformer.spec().rotary, static_cast<std::int64_t>(longest), transformer.runtime());
-  batches_ = make_batches(sequences, table, kBatchTokens);
+  batches_ = make_batches(sequences_, table, kBatchTokens);
 }
 
-void LayerStreams::embed(at::Tensor hidden) const {
+void LayerRunner::embed(at::Tensor hidden) const {
   std::int64_t row = 0;
-  for (const Sequence sequence : sequences_) {
+  for (const std::span<const TokenId> sequence : sequences_) {
     const auto length = static_cast<std::int64_t>(sequence.size());
     hidden.narrow(0, row, length).copy_(transformer_->embed(sequence));
     row += length;
   }
 }
 
-Attend LayerStreams::attend_within(const LayerWeights& weights, int layer, const SequenceBatch& batch) const {
+Attend LayerRunner::attend_within(const LayerWeights& weights, int layer, const SequenceBatch& batch) const {
   return [options = transformer_->attention_options(weights, layer), &batch](
              const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
     return attend(queries, keys, values, batch.spans, options);
   };
 }
 
-at::Tensor LayerStreams::rows(const at::Tensor& hidden, const SequenceBatch& batch) const {
+at::Tensor LayerRunner::rows(const at::Tensor& hidden, const SequenceBatch& batch) const {
   return hidden.narrow(0, batch.first_row, batch.rows).to(transformer_->runtime().options());
 }
 
-at::Tensor LayerStreams::run(const LayerWeights& weights, int layer, const SequenceBatch& batch,
-                             const at::Tensor& hidden) const {
+at::Tensor LayerRunner::run(const LayerWeights& weights, int layer, const SequenceBatch& batch,
+                            const at::Tensor& hidden) const {
   return run_layer(weights, transformer_->spec(), batch.rotary, attend_within(weights, layer, batch), hidden);
 }
 
-at::Tensor LayerStreams::run_attention_block(const LayerWeights& weights, int layer, const SequenceBatch& batch,
-                                             const at::Tensor& hidden) const {
+at::Tensor LayerRunner::run_attention_block(const LayerWeights& weights, int layer, const SequenceBatch& batch,
+                                            const at::Tensor& hidden) const {
   const ForwardSpec& spec = transformer_->spec();
   return run_attention(weights, spec, batch.rotary, attend_within(weights, layer, batch),
                        apply_norm(hidden, weights.attention_norm, spec));
 }
 
-void LayerStreams::advance(const LayerWeights& weights, int layer, at::Tensor hidden, BatchProgress& progress) const {
+void LayerRunner::advance(const LayerWeights& weights, int layer, at::Tensor hidden, BatchProgress& progress) const {
   for_each_batch(transformer_->runtime(), batches_.size(), [&](std::size_t i) {
     const SequenceBatch& batch = batches_[i];
     hidden.narrow(0, batch.first_row, batch.rows).copy_(run(weights, layer, batch, rows(hidden, batch)));

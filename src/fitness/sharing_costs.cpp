@@ -1,41 +1,41 @@
-#include "qcqa/merge/sharing_costs.hpp"
+#include "qcqa/fitness/sharing_costs.hpp"
 
 #include <ATen/ATen.h>
 
 #include <optional>
 
 #include "fitness/sharing_cost.hpp"
-#include "merge/second_moment.hpp"
 #include "qcqa/support/error.hpp"
+#include "statistics/second_moment.hpp"
 
 namespace qcqa {
 
 std::vector<std::unique_ptr<GroupCost>> sharing_costs(const Model& model, MergeKind kind,
-                                                      CalibrationSequences calibration, const ForwardOptions& options,
-                                                      const ProgressFn& progress) {
+                                                      std::span<const TokenSequence> calibration,
+                                                      const ForwardOptions& options, const ProgressFn& progress) {
   const ForwardSpec spec = read_forward_spec(model);
   const auto layers = static_cast<std::int64_t>(model.layers().size());
   std::optional<Transformer> transformer;
-  std::optional<LayerStreams> streams;
+  std::optional<LayerRunner> runner;
   at::Tensor hidden;
   if (!calibration.empty()) {
     transformer.emplace(model, Runtime::of(options));
-    streams.emplace(*transformer, evenly_spread(calibration, kMomentTokensPerColumn * transformer->hidden_size()));
-    hidden = at::empty({streams->tokens(), transformer->hidden_size()});
-    streams->embed(hidden);
+    runner.emplace(*transformer, evenly_spread(calibration, kMomentTokensPerColumn * transformer->hidden_size()));
+    hidden = at::empty({runner->tokens(), transformer->hidden_size()});
+    runner->embed(hidden);
   }
   std::vector<std::unique_ptr<GroupCost>> costs;
   for (const AttentionLayer& layer : model.layers()) {
     const AttentionWeights weights = read_attention_weights(layer);
     at::Tensor moment;
     double scale = 1;
-    if (!streams) {
+    if (!runner) {
       moment = isotropic_moment(model, layer.layer, spec, weights.inputs());
     } else {
       const LayerWeights loaded = transformer->load(layer.layer);
-      moment = second_moment(*streams, hidden, loaded, weights.inputs());
+      moment = second_moment(*runner, hidden, loaded, weights.inputs());
       BatchProgress meter([](std::int64_t) { return true; });
-      streams->advance(loaded, layer.layer, hidden, meter);
+      runner->advance(loaded, layer.layer, hidden, meter);
       scale = 1 / hidden.square().sum(1).mean().item<double>();
     }
     costs.push_back(

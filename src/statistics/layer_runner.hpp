@@ -6,28 +6,21 @@
 #include <span>
 #include <vector>
 
-#include "fitness/head_blocks.hpp"
 #include "forward/batch.hpp"
 #include "forward/for_each_batch.hpp"
 #include "forward/transformer.hpp"
-#include "qcqa/merge/calibration.hpp"
+#include "qcqa/text/token_sequences.hpp"
 
 namespace qcqa {
 
-/// What a family's attention leaves free, as its forward pass says.
-[[nodiscard]] KeyFreedom key_freedom(const ForwardSpec& spec) noexcept;
-
 /// Some of the sequences, evenly spread, of about so many tokens in all.
-[[nodiscard]] std::vector<std::span<const std::int32_t>> evenly_spread(CalibrationSequences calibration,
-                                                                       std::int64_t tokens);
+[[nodiscard]] std::vector<TokenSequence> evenly_spread(std::span<const TokenSequence> calibration, std::int64_t tokens);
 
-/// The calibration sequences as they pass through a model: batches of them, and how a layer is run over one.
-class LayerStreams {
+/// Runs single layers over calibration sequences, in batches: the sequences' hidden states are the caller's.
+class LayerRunner {
  public:
-  using Sequence = std::span<const std::int32_t>;
-
   /// @param transformer   of the original; must outlive this
-  LayerStreams(const Transformer& transformer, CalibrationSequences sequences);
+  LayerRunner(const Transformer& transformer, std::span<const TokenSequence> sequences);
 
   [[nodiscard]] std::int64_t tokens() const noexcept { return tokens_; }
   [[nodiscard]] const std::vector<SequenceBatch>& batches() const noexcept { return batches_; }
@@ -53,7 +46,7 @@ class LayerStreams {
   [[nodiscard]] Attend attend_within(const LayerWeights& weights, int layer, const SequenceBatch& batch) const;
 
   const Transformer* transformer_;
-  std::vector<Sequence> sequences_;
+  std::vector<std::span<const TokenId>> sequences_;
   std::int64_t tokens_ = 0;
   std::vector<SequenceBatch> batches_;
 };

@@ -6,9 +6,9 @@
 #include "qcqa/fitness/group_cost.hpp"
 #include "qcqa/fitness/merge_kind.hpp"
 #include "qcqa/forward/forward_options.hpp"
-#include "qcqa/merge/calibration.hpp"
 #include "qcqa/model/model.hpp"
-#include "qcqa/search/progress.hpp"
+#include "qcqa/support/progress.hpp"
+#include "qcqa/text/token_sequences.hpp"
 
 namespace qcqa {
 
@@ -21,7 +21,7 @@ namespace qcqa {
 /// @param calibration  may be empty; no more of it is used than a layer's second moment needs
 /// @throws Error(unsupported) when the family's forward pass is not known; Error(interrupted)
 [[nodiscard]] std::vector<std::unique_ptr<GroupCost>> sharing_costs(const Model& model, MergeKind kind,
-                                                                    CalibrationSequences calibration,
+                                                                    std::span<const TokenSequence> calibration,
                                                                     const ForwardOptions& options,
                                                                     const ProgressFn& progress = {});
 

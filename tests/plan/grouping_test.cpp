@@ -1,4 +1,4 @@
-#include "qcqa/search/grouping.hpp"
+#include "qcqa/plan/grouping.hpp"
 
 #include <vector>
 

@@ -5,8 +5,6 @@
 #include <string_view>
 #include <vector>
 
-#include "qcqa/fitness/group_cost.hpp"
-
 namespace qcqa {
 
 /// Which group sizes a grouping may have.
@@ -48,9 +46,5 @@ class Grouping {
   std::vector<std::uint8_t> labels_;
   int groups_ = 0;
 };
-
-/// Sum over groups. O(sum of squared group sizes) for pairwise costs.
-[[nodiscard]] double grouping_cost(const GroupCost& cost, const Grouping& grouping);
-[[nodiscard]] CostParts grouping_cost_parts(const GroupCost& cost, const Grouping& grouping);
 
 }  // namespace qcqa

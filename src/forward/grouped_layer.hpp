@@ -1,10 +1,8 @@
 #pragma once
 
-#include <vector>
-
 #include "forward/layer_weights.hpp"
 #include "model/attention_weights.hpp"
-#include "qcqa/search/grouping.hpp"
+#include "qcqa/plan/grouping.hpp"
 
 namespace qcqa {
 
@@ -17,10 +15,5 @@ namespace qcqa {
 /// @param like  gives the shapes and whether there is a bias column
 [[nodiscard]] AttentionWeights expand_layer(const LayerWeights& compact, const AttentionWeights& like,
                                             const Grouping& grouping);
-
-/// Everything of the layer outside the projections and the output matrix that reconstruction changes: MLP, the output's
-/// bias and all norms but the attention's, under the names and in the types of the checkpoint.
-[[nodiscard]] std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, const ForwardSpec& spec,
-                                                           const LayerWeights& weights);
 
 }  // namespace qcqa

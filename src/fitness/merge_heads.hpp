@@ -2,7 +2,7 @@
 
 #include "fitness/head_blocks.hpp"
 #include "qcqa/fitness/merge_kind.hpp"
-#include "qcqa/search/grouping.hpp"
+#include "qcqa/plan/grouping.hpp"
 
 namespace qcqa {
 

@@ -1,4 +1,4 @@
-#include "merge/activations.hpp"
+#include "statistics/activations.hpp"
 
 #include <ATen/ATen.h>
 #include <fcntl.h>

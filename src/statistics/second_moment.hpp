@@ -1,6 +1,6 @@
 #pragma once
 
-#include "merge/layer_streams.hpp"
+#include "statistics/layer_runner.hpp"
 
 namespace qcqa {
 
@@ -12,7 +12,7 @@ inline constexpr std::int64_t kMomentTokensPerColumn = 64;
 /// @param hidden  (tokens, hidden_size): what goes into the layer
 /// @param inputs  hidden_size, or one more where there are biases
 /// @returns (inputs, inputs) float64 on the CPU
-[[nodiscard]] at::Tensor second_moment(const LayerStreams& streams, const at::Tensor& hidden, const LayerWeights& layer,
+[[nodiscard]] at::Tensor second_moment(const LayerRunner& runner, const at::Tensor& hidden, const LayerWeights& layer,
                                        std::int64_t inputs);
 
 /// The same for hidden states of any direction alike, when there are no tokens to look at: what the norm before the

@@ -1,0 +1,19 @@
+#pragma once
+
+namespace qcqa {
+
+/// What a runtime or a layout asks of a plan.
+struct PlanLimits {
+  bool equal_groups = false;     ///< the groups of a layer are of one size
+  bool one_group_count = false;  ///< all layers have the same number of groups
+  bool divisors =
+      false;  ///< group counts divide the number of KV heads, so that one number of query heads suits all layers
+
+  /// What stock GQA classes express: one number of equal groups for all layers.
+  [[nodiscard]] static constexpr PlanLimits uniform() { return {.equal_groups = true, .one_group_count = true}; }
+  [[nodiscard]] constexpr bool is_uniform() const { return equal_groups && one_group_count; }
+
+  friend constexpr bool operator==(const PlanLimits&, const PlanLimits&) = default;
+};
+
+}  // namespace qcqa

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "qcqa/plan/plan.hpp"
+#include "qcqa/plan/plan_limits.hpp"
+#include "qcqa/search/model_search.hpp"
+
+namespace qcqa {
+
+/// The point of least cost with at most `max_fraction` of the model's KV heads (all heads are of one size), among the
+/// search's uniform plans and, unless `limits` are uniform, its front.
+/// @throws Error(invalid_argument) when none is small enough, naming the smallest there is
+[[nodiscard]] Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double max_fraction,
+                                     const PlanLimits& limits);
+
+/// The front's point `index`. @throws Error(invalid_argument) when out of range
+[[nodiscard]] Plan plan_for_point(const SearchResult& search, int index);
+
+/// `groups` groups in every layer, of the given class, from a search that covered it.
+/// @throws Error(invalid_argument) naming the first layer where that is impossible
+[[nodiscard]] Plan plan_for_groups(const SearchResult& search, int groups, Cardinality cardinality);
+
+}  // namespace qcqa
