@@ -12,12 +12,17 @@
 // The kernel converts a panel of kColumns elements of every row to float64 in cache, then multiplies it with itself in
 // register tiles (upper triangle only). It must keep up with the page cache: while a panel is multiplied the next one
 // is prefetched, and partial sums stay in vector form until the end.
+//
+// Every product has kLanes partial sums, whatever the vector unit: element k of a row goes to sum k % kLanes. Units
+// with shorter vectors pass over a panel once for each part of the lanes. So sums are formed in one order on all
+// machines.
 
 namespace qcqa {
 namespace {
 
 constexpr int kColumns = 256;
 constexpr int kTile = 4;
+constexpr int kLanes = 8;
 
 template <int kWidth>
 struct VectorOf {
@@ -85,20 +90,36 @@ struct Job {
   for (std::size_t offset = 0; offset < bytes; offset += 64) __builtin_prefetch(source + offset, 0, 2);
 }
 
-/// sums[(i * rows + j) * kWidth ...] += panel_i * panel_j for a kTile x kTileJ tile.
-template <int kWidth, int kTileJ>
+/// sum += a * b. An exact product (of floats with 24 bits or fewer, as float64) rounds to the same sum whether the
+/// compiler fuses the two or not, so it may where the unit can. Any other product must be rounded first everywhere: the
+/// baseline unit cannot do without.
+template <bool kExact, typename Vector>
+[[gnu::always_inline]] inline void add_product(Vector& sum, const Vector& a, const Vector& b) {
+  Vector product = a * b;
+  if constexpr (!kExact) {
+#if defined(__x86_64__)
+    asm("" : "+v"(product));
+#elif defined(__aarch64__)
+    asm("" : "+w"(product));
+#endif
+  }
+  sum += product;
+}
+
+/// sums[(i * rows + j) * kLanes ...] += panel_i * panel_j for a kTile x kTileJ tile, in kWidth lanes from `lane` on.
+template <bool kExact, int kWidth, int kTileJ>
 [[gnu::always_inline]] inline void multiply_tile(const double* panel_i, const double* panel_j, double* sums,
-                                                 std::size_t padded_rows) {
+                                                 std::size_t padded_rows, int lane) {
   using Vector = typename VectorOf<kWidth>::Type;
   const auto sum_at = [&](int i, int j) {
-    return reinterpret_cast<Vector*>(sums + (static_cast<std::size_t>(i) * padded_rows + static_cast<std::size_t>(j)) *
-                                                kWidth);
+    return reinterpret_cast<Vector*>(
+        sums + (static_cast<std::size_t>(i) * padded_rows + static_cast<std::size_t>(j)) * kLanes + lane);
   };
   Vector c[kTile][kTileJ];
   for (int i = 0; i < kTile; ++i) {
     for (int j = 0; j < kTileJ; ++j) c[i][j] = *sum_at(i, j);
   }
-  for (int k = 0; k < kColumns; k += kWidth) {
+  for (int k = lane; k < kColumns; k += kLanes) {
     Vector a[kTile];
 #pragma GCC unroll 8
     for (int i = 0; i < kTile; ++i) a[i] = *reinterpret_cast<const Vector*>(panel_i + i * kColumns + k);
@@ -106,7 +127,7 @@ template <int kWidth, int kTileJ>
     for (int j = 0; j < kTileJ; ++j) {
       const Vector b = *reinterpret_cast<const Vector*>(panel_j + j * kColumns + k);
 #pragma GCC unroll 8
-      for (int i = 0; i < kTile; ++i) c[i][j] += a[i] * b;
+      for (int i = 0; i < kTile; ++i) add_product<kExact>(c[i][j], a[i], b);
     }
   }
   for (int i = 0; i < kTile; ++i) {
@@ -114,33 +135,40 @@ template <int kWidth, int kTileJ>
   }
 }
 
-template <int kWidth, int kTileJ>
+template <bool kExact, int kWidth, int kTileJ>
 [[gnu::always_inline]] inline std::vector<double> gram(const Job& job) {
   const std::size_t n = job.rows.size();
   const std::size_t padded = (n + kTile - 1) / kTile * kTile;
   const AlignedDoubles panel_storage(padded * kColumns);
   double* const panel = panel_storage.data();
-  const AlignedDoubles sums(padded * padded * kWidth);
+  const AlignedDoubles sums(padded * padded * kLanes);
   for (std::size_t column = job.begin; column < job.end; column += kColumns) {
     for (std::size_t row = 0; row < n; ++row) fill_row(job, row, column, panel + row * kColumns);
     for (std::size_t i = 0; i < padded; i += kTile) {
       for (std::size_t row = i; row < i + kTile; ++row) prefetch_row(job, row, column + kColumns);
       for (std::size_t j = i; j < padded; j += kTileJ) {
-        multiply_tile<kWidth, kTileJ>(panel + i * kColumns, panel + j * kColumns,
-                                      sums.data() + (i * padded + j) * kWidth, padded);
+        double* const tile = sums.data() + (i * padded + j) * kLanes;
+        for (int lane = 0; lane < kLanes; lane += kWidth) {
+          multiply_tile<kExact, kWidth, kTileJ>(panel + i * kColumns, panel + j * kColumns, tile, padded, lane);
+        }
       }
     }
   }
   std::vector<double> out(n * n);
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = i; j < n; ++j) {
-      const double* lanes = sums.data() + (i * padded + j) * kWidth;
+      const double* lanes = sums.data() + (i * padded + j) * kLanes;
       double sum = 0;
-      for (int lane = 0; lane < kWidth; ++lane) sum += lanes[lane];
+      for (int lane = 0; lane < kLanes; ++lane) sum += lanes[lane];
       out[i * n + j] = out[j * n + i] = sum;
     }
   }
   return out;
+}
+
+template <int kWidth, int kTileJ>
+[[gnu::always_inline]] inline std::vector<double> gram(const Job& job) {
+  return job.dtype == Dtype::f64 ? gram<false, kWidth, kTileJ>(job) : gram<true, kWidth, kTileJ>(job);
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -153,15 +181,23 @@ std::vector<double> gram_baseline(const Job& job) { return gram<2, 2>(job); }
 
 }  // namespace
 
-std::vector<double> gram_of_rows(std::span<const std::byte* const> rows, Dtype dtype, std::size_t begin,
-                                 std::size_t end) {
-  const Job job{rows, dtype, static_cast<std::size_t>(dtype_bits(dtype) / 8), begin, end};
+VectorUnit widest_vector_unit() noexcept {
 #if defined(__x86_64__) && defined(__GNUC__)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl")) {
-    return gram_avx512(job);
+    return VectorUnit::avx512;
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return gram_avx2(job);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return VectorUnit::avx2;
+#endif
+  return VectorUnit::baseline;
+}
+
+std::vector<double> gram_of_rows(std::span<const std::byte* const> rows, Dtype dtype, std::size_t begin,
+                                 std::size_t end, VectorUnit unit) {
+  const Job job{rows, dtype, static_cast<std::size_t>(dtype_bits(dtype) / 8), begin, end};
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (unit == VectorUnit::avx512) return gram_avx512(job);
+  if (unit == VectorUnit::avx2) return gram_avx2(job);
 #endif
   return gram_baseline(job);
 }
