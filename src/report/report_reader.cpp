@@ -75,6 +75,12 @@ LayerGrouping read_grouping(const JsonPathReader& reader, int heads) {
   return entry;
 }
 
+std::vector<LayerGrouping> read_groupings(const JsonPathReader& reader, int heads) {
+  std::vector<LayerGrouping> groupings;
+  for (std::size_t i = 0; i < reader.size(); ++i) groupings.push_back(read_grouping(reader.at(i), heads));
+  return groupings;
+}
+
 /// Layers are those of a model, all of them, or keys of a file of distances.
 LayerFront read_layer(const JsonPathReader& reader, int least, int most, int heads) {
   LayerFront layer;
@@ -85,8 +91,8 @@ LayerFront read_layer(const JsonPathReader& reader, int least, int most, int hea
   layer.heads = static_cast<int>(reader.at("kv_heads").integer(heads, heads));
   layer.one_group_cost = reader.at("one_group_cost").non_negative();
   layer.evaluations = reader.at("evaluations").integer(0, std::numeric_limits<std::int64_t>::max());
-  const JsonPathReader groupings = reader.at("groupings");
-  for (std::size_t i = 0; i < groupings.size(); ++i) layer.groupings.push_back(read_grouping(groupings.at(i), heads));
+  layer.groupings = read_groupings(reader.at("groupings"), heads);
+  if (reader.has("kdgqa")) layer.kdgqa = read_groupings(reader.at("kdgqa"), heads);
   return layer;
 }
 
@@ -134,7 +140,14 @@ Plan read_plan(const JsonPathReader& reader, const ReportModel& model) {
   for (std::size_t i = 0; i < layers.size(); ++i) {
     groupings.push_back(read_labels(layers.at(i).at("labels"), model.kv_heads));
   }
-  return Plan::of(groupings, reader.at("cost").non_negative(), reader.at("origin").text());
+  Plan plan = Plan::of(groupings, reader.at("cost").non_negative(), reader.at("origin").text());
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const JsonPathReader layer = layers.at(i);
+    if (layer.has("kv_source")) {
+      plan.layers[i].kv_source = static_cast<int>(layer.at("kv_source").integer(0, model.layers - 1));
+    }
+  }
+  return plan;
 }
 
 MergeKind read_merge_kind(const JsonPathReader& reader) {
@@ -144,10 +157,16 @@ MergeKind read_merge_kind(const JsonPathReader& reader) {
   reader.fail("must be a kind of merge", reader.text());
 }
 
+bool read_keys_pooled(const JsonPathReader& reader) {
+  const std::string keys = reader.text();
+  if (keys != "free" && keys != "pooled by direction") reader.fail("must be free or pooled by direction", keys);
+  return keys != "free";
+}
+
 MergeSummary read_merge(const JsonPathReader& reader, const ReportModel& model) {
   MergeSummary merge{.kind = read_merge_kind(reader.at("kind")),
                      .calibration_tokens = reader.at("calibration_tokens").integer(0, std::int64_t{1} << 62),
-                     .keys_pooled = reader.at("keys").text() != "free",
+                     .keys_pooled = read_keys_pooled(reader.at("keys")),
                      .layers = {},
                      .distillation = {},
                      .seconds = reader.at("seconds").non_negative(),
@@ -188,13 +207,28 @@ Evaluation read_evaluation(const JsonPathReader& reader) {
   if (!reader.has("reference")) return evaluation;
   const JsonPathReader reference = reader.at("reference");
   evaluation.reference = {.perplexity = reference.at("perplexity").non_negative(),
-                          .cross_entropy = std::log(reference.at("perplexity").non_negative()),
+                          .cross_entropy = reference.has("cross_entropy")
+                                               ? reference.at("cross_entropy").non_negative()
+                                               : std::log(reference.at("perplexity").non_negative()),
                           .kl_mean = reference.at("kl_mean").non_negative(),
                           .kl_p99 = reference.at("kl_p99").non_negative(),
                           .top1_agreement = reference.at("top1_agreement").non_negative(),
                           .difference = reference.at("difference").number(),
                           .difference_error = reference.at("difference_error").non_negative()};
   return evaluation;
+}
+
+/// What is told of the search as a whole. The first reports told nothing: theirs are the layers' evaluations alone.
+void read_search_facts(const JsonPathReader& root, SearchResult& search) {
+  if (!root.has("search")) {
+    for (const LayerFront& layer : search.layers) search.evaluations += layer.evaluations;
+    return;
+  }
+  const JsonPathReader facts = root.at("search");
+  search.evaluations = facts.at("evaluations").integer(0, std::numeric_limits<std::int64_t>::max());
+  const std::string stop = facts.at("stop").text();
+  if (stop != "completed" && stop != "interrupted") facts.at("stop").fail("must be completed or interrupted", stop);
+  search.stop = stop == "completed" ? StopReason::completed : StopReason::interrupted;
 }
 
 }  // namespace
@@ -225,8 +259,8 @@ Report report_from_json(const nlohmann::json& document, std::string_view where) 
     const int next = i == 0 ? 0 : report.search.layers.back().layer + 1;
     const int most = report.model.family == kDistancesFamily ? static_cast<int>(kMaxCount) : next;
     report.search.layers.push_back(read_layer(layers.at(i), next, most, report.model.kv_heads));
-    report.search.evaluations += report.search.layers.back().evaluations;
   }
+  read_search_facts(root, report.search);
   report.search.front = read_points(root.at("front"), report.model);
   report.search.uniform = read_points(root.at("uniform"), report.model);
   report.baselines = read_baselines(root.at("baselines"), report.model);

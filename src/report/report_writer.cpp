@@ -11,26 +11,32 @@ ordered_json labels_json(const Grouping& grouping) {
   return labels;
 }
 
-ordered_json layer_json(const LayerFront& layer) {
-  ordered_json groupings = ordered_json::array();
-  for (const LayerGrouping& entry : layer.groupings) {
-    groupings.push_back({{"groups", entry.grouping.groups()},
-                         {"cardinality", cardinality_name(entry.cardinality)},
-                         {"labels", labels_json(entry.grouping)},
-                         {"cost", entry.cost},
-                         {"cost_k", entry.parts.k},
-                         {"cost_v", entry.parts.v},
-                         {"normalized", layer.one_group_cost > 0 ? entry.cost / layer.one_group_cost : 0.0},
-                         {"lower_bound", entry.lower_bound},
-                         {"gap", bound_gap(entry.cost, entry.lower_bound)},
-                         {"proven", entry.proven},
-                         {"source", entry.source}});
+ordered_json groupings_json(const std::vector<LayerGrouping>& groupings, const LayerFront& layer) {
+  ordered_json list = ordered_json::array();
+  for (const LayerGrouping& entry : groupings) {
+    list.push_back({{"groups", entry.grouping.groups()},
+                    {"cardinality", cardinality_name(entry.cardinality)},
+                    {"labels", labels_json(entry.grouping)},
+                    {"cost", entry.cost},
+                    {"cost_k", entry.parts.k},
+                    {"cost_v", entry.parts.v},
+                    {"normalized", layer.one_group_cost > 0 ? entry.cost / layer.one_group_cost : 0.0},
+                    {"lower_bound", entry.lower_bound},
+                    {"gap", bound_gap(entry.cost, entry.lower_bound)},
+                    {"proven", entry.proven},
+                    {"source", entry.source}});
   }
-  return {{"layer", layer.layer},
-          {"kv_heads", layer.heads},
-          {"one_group_cost", layer.one_group_cost},
-          {"evaluations", layer.evaluations},
-          {"groupings", std::move(groupings)}};
+  return list;
+}
+
+ordered_json layer_json(const LayerFront& layer) {
+  ordered_json document = {{"layer", layer.layer},
+                           {"kv_heads", layer.heads},
+                           {"one_group_cost", layer.one_group_cost},
+                           {"evaluations", layer.evaluations},
+                           {"groupings", groupings_json(layer.groupings, layer)}};
+  if (!layer.kdgqa.empty()) document["kdgqa"] = groupings_json(layer.kdgqa, layer);
+  return document;
 }
 
 ordered_json point_json(const ModelPoint& point, std::size_t index, const ReportModel& model) {
@@ -94,9 +100,13 @@ ordered_json to_json(const Evaluation& evaluation) {
                       {"kv_bytes_per_token", evaluation.kv_bytes_per_token},
                       {"tokens_per_second", evaluation.tokens_per_second}};
   if (const auto& reference = evaluation.reference) {
-    out["reference"] = {{"perplexity", reference->perplexity}, {"kl_mean", reference->kl_mean},
-                        {"kl_p99", reference->kl_p99},         {"top1_agreement", reference->top1_agreement},
-                        {"difference", reference->difference}, {"difference_error", reference->difference_error}};
+    out["reference"] = {{"perplexity", reference->perplexity},
+                        {"cross_entropy", reference->cross_entropy},
+                        {"kl_mean", reference->kl_mean},
+                        {"kl_p99", reference->kl_p99},
+                        {"top1_agreement", reference->top1_agreement},
+                        {"difference", reference->difference},
+                        {"difference_error", reference->difference_error}};
   }
   return out;
 }
@@ -119,6 +129,8 @@ ordered_json to_json(const Report& report) {
   document["options"] = report.options;
   document["fitness"] = {{"name", report.fitness_name}, {"unit", report.fitness_unit}};
   document["timings"] = report.timings;
+  document["search"] = {{"evaluations", report.search.evaluations},
+                        {"stop", report.search.stop == StopReason::completed ? "completed" : "interrupted"}};
   document["layers"] = ordered_json::array();
   for (const LayerFront& layer : report.search.layers) document["layers"].push_back(layer_json(layer));
   document["front"] = points_json(report.search.front, model);
@@ -134,7 +146,9 @@ ordered_json to_json(const Report& report) {
                              {"reference", {{"kv_fraction", 1.0}, {"cost", report.hypervolume_reference_cost}}}};
   if (report.plan) {
     ordered_json layers = ordered_json::array();
-    for (const LayerPlan& layer : report.plan->layers) layers.push_back({{"labels", labels_json(layer.grouping)}});
+    for (const LayerPlan& layer : report.plan->layers) {
+      layers.push_back({{"labels", labels_json(layer.grouping)}, {"kv_source", layer.kv_source}});
+    }
     document["plan"] = {{"origin", report.plan->origin}, {"cost", report.plan->cost}, {"layers", std::move(layers)}};
   }
   if (report.merge) document["merge"] = merge_json(*report.merge);

@@ -50,8 +50,9 @@ TEST_F(EvaluateCommand, JsonHasTheDocumentedFields) {
   EXPECT_EQ(names_of(result),
             (std::vector<std::string>{"cross_entropy", "documents", "kv_bytes_per_token", "perplexity", "reference",
                                       "standard_error", "tokens", "tokens_per_second"}));
-  EXPECT_EQ(names_of(result["reference"]), (std::vector<std::string>{"difference", "difference_error", "kl_mean",
-                                                                     "kl_p99", "perplexity", "top1_agreement"}));
+  EXPECT_EQ(names_of(result["reference"]),
+            (std::vector<std::string>{"cross_entropy", "difference", "difference_error", "kl_mean", "kl_p99",
+                                      "perplexity", "top1_agreement"}));
   EXPECT_EQ(result["documents"], 5);
   EXPECT_EQ(result["kv_bytes_per_token"], 4 * 2 * 2 * 12 * 4);  // layers, keys and values, heads, head_dim, bytes
   EXPECT_GT(result["perplexity"], result["reference"]["perplexity"]);
