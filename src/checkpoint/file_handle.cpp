@@ -5,10 +5,10 @@
 #include <unistd.h>
 #include <cerrno>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "qcqa/support/error.hpp"
+#include "support/error_of_errno.hpp"
 
 namespace qcqa {
 namespace {
@@ -20,46 +20,18 @@ int open_retrying(const std::filesystem::path& path, int flags) noexcept {
   }
 }
 
-bool disk_is_full(int error) noexcept { return error == ENOSPC || error == EDQUOT; }
-
-/// A link is listed like a file, so that "no such file" would seem wrong.
-void refuse_link(const std::filesystem::path& path, int error) {
-  std::error_code ignored;
-  if (!std::filesystem::is_symlink(path, ignored)) return;
-  const std::string target = std::filesystem::read_symlink(path, ignored).string();
-  if (error == ELOOP) {
-    throw Error(ErrorKind::not_found, path.string(), "a link must lead to a file",
-                "links that lead in a circle (to " + target + ")", "Put the file itself there.");
-  }
-  if (error == ENOENT || error == ENOTDIR) {
-    throw Error(ErrorKind::not_found, path.string(), "a link must lead to a file",
-                "a link to " + target + ", which is not there",
-                "Download the file again, or copy the folder with what its links lead to (cp -RL).");
-  }
-}
-
 }  // namespace
 
 void throw_system_error(const std::filesystem::path& path, std::string_view action, int error,
                         std::uint64_t bytes_needed) {
-  if (disk_is_full(error)) {
-    const std::string needed = bytes_needed == 0 ? "" : std::to_string(bytes_needed) + " bytes still to place";
-    throw Error(ErrorKind::io, path.string(), error == EDQUOT ? "disk quota is used up" : "disk is full", needed,
-                "Free some space or choose another output folder.");
-  }
-  refuse_link(path, error);
-  if (error == ENOENT || error == ENOTDIR) throw Error(ErrorKind::not_found, path.string(), "no such file or folder");
-  throw Error(ErrorKind::io, path.string(), action, std::generic_category().message(error));
+  throw error_of_errno(path, action, error, bytes_needed);
 }
 
 FileHandle FileHandle::open_for_reading(const std::filesystem::path& path) {
   // O_NONBLOCK: a named pipe must not hang the program; it has no effect on regular files.
   const int descriptor = open_retrying(path, O_RDONLY | O_NONBLOCK);
   if (descriptor >= 0) return {descriptor, path};
-  if (errno == EACCES) {  // of an input, a matter of what was given, not of the disk
-    throw Error(ErrorKind::invalid_argument, path.string(), "must be readable", std::generic_category().message(EACCES),
-                "Change its permissions.");
-  }
+  if (errno == EACCES) throw unreadable(path);
   throw_system_error(path, "cannot be opened", errno);
 }
 

@@ -1,22 +1,20 @@
 #include <cstdio>
-#include <exception>
 #include <string>
-#include <string_view>
 
 #include "cli/commands.hpp"
 #include "cli/console.hpp"
 #include "cli/flags.hpp"
 #include "cli/usage.hpp"
-#include "qcqa/support/error.hpp"
+#include "qcqa/support/current_error.hpp"
 #include "qcqa/support/version.hpp"
 
 namespace qcqa::cli {
 namespace {
 
 constexpr const char* kFooter =
-    "Exit codes: 0 done; 1 a limit that was asked for was missed; 2 wrong usage or input; 3 reading or writing "
-    "failed;\n"
-    "4 a bug in qcqa; 130 interrupted.";
+    "Exit codes: 0 done; 1 a limit that was asked for was missed; 2 wrong usage or input; 3 reading, writing or a "
+    "device\n"
+    "failed, or memory ran out; 4 a bug in qcqa; 130 interrupted.";
 
 int exit_code(ErrorKind kind) {
   switch (kind) {
@@ -72,12 +70,8 @@ int main(int argc, char** argv) {
   using namespace qcqa;
   try {
     return cli::run(argc, argv);
-  } catch (const Error& error) {
+  } catch (...) {
+    const Error error = current_error();
     return cli::print_error(error.what(), cli::exit_code(error.kind()));
-  } catch (const std::bad_alloc&) {
-    return cli::print_error("out of memory.", cli::kIo);
-  } catch (const std::exception& error) {
-    const std::string_view what = error.what();  // LibTorch adds a backtrace
-    return cli::print_error(("unexpected: " + std::string(what.substr(0, what.find('\n')))).c_str(), cli::kBug);
   }
 }

@@ -13,6 +13,7 @@
 #include "forward/transformer.hpp"
 #include "qcqa/checkpoint/writer.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/error_of_errno.hpp"
 
 namespace qcqa {
 namespace {
@@ -193,17 +194,6 @@ void require_same_vocabulary(const Transformer& model, const Transformer& refere
               std::to_string(reference.vocabulary()));
 }
 
-template <typename Body>
-auto with_device_errors(const EvaluateOptions& options, const Body& body) {
-  const c10::InferenceMode no_gradients;
-  try {
-    return body();
-  } catch (const c10::Error& error) {
-    throw Error(ErrorKind::io, options.forward.device.name(), "LibTorch could not do the computation",
-                error.what_without_backtrace());
-  }
-}
-
 }  // namespace
 
 Evaluation evaluate(const Model& model, const Model* reference, std::span<const TokenSequence> windows,
@@ -213,23 +203,21 @@ Evaluation evaluate(const Model& model, const Model* reference, std::span<const 
     throw Error(ErrorKind::invalid_argument, "evaluation text", "must have at least one document of two tokens or more",
                 "none");
   }
-  return with_device_errors(options, [&] {
-    const auto begin = std::chrono::steady_clock::now();
-    const Runtime runtime = Runtime::of(options.forward);
-    Transformer transformer(model, runtime, options.layers);
-    std::optional<Transformer> other;
-    if (reference) {
-      other.emplace(*reference, runtime);
-      require_same_vocabulary(transformer, *other);
-    }
-    const auto scores = Evaluator(transformer, other ? &*other : nullptr, windows).run(order, progress);
-    Evaluation evaluation = summarise(windows, scores, reference != nullptr);
-    for (const AttentionLayer& layer : transformer.layers())
-      evaluation.kv_bytes_per_token += layer.kv_bytes_per_token();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    evaluation.tokens_per_second = static_cast<double>(evaluation.tokens) / seconds;
-    return evaluation;
-  });
+  const c10::InferenceMode no_gradients;
+  const auto begin = std::chrono::steady_clock::now();
+  const Runtime runtime = Runtime::of(options.forward);
+  Transformer transformer(model, runtime, options.layers);
+  std::optional<Transformer> other;
+  if (reference) {
+    other.emplace(*reference, runtime);
+    require_same_vocabulary(transformer, *other);
+  }
+  const auto scores = Evaluator(transformer, other ? &*other : nullptr, windows).run(order, progress);
+  Evaluation evaluation = summarise(windows, scores, reference != nullptr);
+  for (const AttentionLayer& layer : transformer.layers()) evaluation.kv_bytes_per_token += layer.kv_bytes_per_token();
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  evaluation.tokens_per_second = static_cast<double>(evaluation.tokens) / seconds;
+  return evaluation;
 }
 
 void dump_logits(const Model& model, std::span<const TokenSequence> windows, const EvaluateOptions& options,
@@ -240,23 +228,23 @@ void dump_logits(const Model& model, std::span<const TokenSequence> windows, con
     sequences.push_back(window.ids);
     tokens += static_cast<std::int64_t>(window.ids.size());
   }
-  with_device_errors(options, [&] {
-    Transformer transformer(model, Runtime::of(options.forward), options.layers);
-    transformer.load_head();
-    const at::Tensor hidden = transformer.run(sequences);
-    const std::int64_t vocabulary = transformer.vocabulary();
-    std::filesystem::create_directories(folder);
-    CheckpointWriter writer(folder, {{"logits", Dtype::f32, {tokens, vocabulary}}});
-    const std::int64_t step = logit_rows(transformer);
-    for (std::int64_t row = 0; row < tokens; row += step) {
-      const at::Tensor logits =
-          transformer.logits(hidden.narrow(0, row, std::min(step, tokens - row))).to(at::kCPU).contiguous();
-      writer.write("logits",
-                   std::as_bytes(std::span(logits.data_ptr<float>(), static_cast<std::size_t>(logits.numel()))),
-                   static_cast<std::uint64_t>(row * vocabulary) * sizeof(float));
-    }
-    writer.finish();
-  });
+  const c10::InferenceMode no_gradients;
+  Transformer transformer(model, Runtime::of(options.forward), options.layers);
+  transformer.load_head();
+  const at::Tensor hidden = transformer.run(sequences);
+  const std::int64_t vocabulary = transformer.vocabulary();
+  std::error_code failure;
+  std::filesystem::create_directories(folder, failure);
+  if (failure) throw error_of_errno(folder, "cannot be created", failure.value());
+  CheckpointWriter writer(folder, {{"logits", Dtype::f32, {tokens, vocabulary}}});
+  const std::int64_t step = logit_rows(transformer);
+  for (std::int64_t row = 0; row < tokens; row += step) {
+    const at::Tensor logits =
+        transformer.logits(hidden.narrow(0, row, std::min(step, tokens - row))).to(at::kCPU).contiguous();
+    writer.write("logits", std::as_bytes(std::span(logits.data_ptr<float>(), static_cast<std::size_t>(logits.numel()))),
+                 static_cast<std::uint64_t>(row * vocabulary) * sizeof(float));
+  }
+  writer.finish();
 }
 
 }  // namespace qcqa

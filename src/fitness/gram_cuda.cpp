@@ -50,12 +50,7 @@ std::vector<double> gram(const std::vector<HeadRows>& heads, const at::Device& g
 HeadGram gram_on_cuda(const AttentionLayer& layer, const Device& device) {
   const c10::InferenceMode no_gradients;
   const at::Device gpu = gpu_device(device.index);
-  try {
-    return {layer.kv_heads, gram(layer.key, gpu), gram(layer.value, gpu)};
-  } catch (const c10::Error& error) {
-    throw Error(ErrorKind::io, device.name(), "the GPU could not do the computation", error.what_without_backtrace(),
-                "Use --device cpu.");
-  }
+  return {layer.kv_heads, gram(layer.key, gpu), gram(layer.value, gpu)};
 }
 
 }  // namespace qcqa

@@ -246,14 +246,9 @@ MergeResult merge_model(const Model& model, const Plan& plan, std::span<const To
                 "Add --calibrate self, or --calibrate with a text.");
   }
   const auto begin = std::chrono::steady_clock::now();
-  try {
-    MergeResult result = ModelMerger(model, plan, calibration, options, scratch, progress).run();
-    result.summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    return result;
-  } catch (const c10::Error& error) {
-    throw Error(ErrorKind::io, options.forward.device.name(), "LibTorch could not do the computation",
-                error.what_without_backtrace());
-  }
+  MergeResult result = ModelMerger(model, plan, calibration, options, scratch, progress).run();
+  result.summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return result;
 }
 
 }  // namespace qcqa

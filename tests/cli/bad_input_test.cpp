@@ -148,6 +148,22 @@ TEST_F(BadInput, TruncatedWeights) {
   fails_to_convert(2, "model.safetensors");
 }
 
+TEST_F(BadInput, LinksInACircleWhereverTheyAre) {
+  namespace fs = std::filesystem;
+  for (const std::string name : {"config.json", "generation_config.json", "tokenizer_config.json", "added_tokens.json",
+                                 "chat_template.jinja", "model.safetensors"}) {
+    const fs::path model = at("circle-" + name);
+    fs::copy(QCQA_EXAMPLE_MODEL, model);
+    fs::remove(model / name);
+    fs::create_symlink(name, model / "other");
+    fs::create_symlink("other", model / name);
+    const std::string out = at("out");
+    expect_failure({"convert", model.string(), "--groups", "2", "--format", "gguf", "-o", out, "-q"}, 2,
+                   (model / name).string() + ": a link must lead to a file; found links that lead in a circle");
+    EXPECT_FALSE(fs::exists(out)) << name;
+  }
+}
+
 TEST_F(BadInput, HeaderBomb) {
   folder_.write("model/model.safetensors", le64(std::uint64_t{1} << 62) + "{}");
   fails_to_convert(2, "model.safetensors");

@@ -9,6 +9,7 @@
 #include <torch/library.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <utility>
 #include <vector>
 #if __has_include(<ATen/detail/PrivateUse1HooksInterface.h>)
@@ -55,7 +56,18 @@ at::Tensor same_bytes(const at::Tensor& tensor, at::Device device, c10::Allocato
 }
 
 at::Tensor on_host(const at::Tensor& tensor) { return same_bytes(tensor, at::kCPU, c10::GetAllocator(at::kCPU)); }
-at::Tensor on_device(const at::Tensor& tensor) { return same_bytes(tensor, gpu_device(0), nullptr); }
+
+/// Bytes that one tensor there may have, as on a GPU that others have filled: QCQA_STRICT_DEVICE_BYTES.
+std::size_t most_bytes() {
+  static const char* const limit = std::getenv("QCQA_STRICT_DEVICE_BYTES");
+  return limit != nullptr ? std::strtoull(limit, nullptr, 10) : SIZE_MAX;
+}
+
+at::Tensor on_device(const at::Tensor& tensor) {
+  const std::size_t bytes = tensor.storage().nbytes();
+  TORCH_CHECK_WITH(OutOfMemoryError, bytes <= most_bytes(), "CUDA out of memory. Tried to allocate ", bytes, " bytes");
+  return same_bytes(tensor, gpu_device(0), nullptr);
+}
 
 /// The part of `base`'s memory that `view`, made on the host, shows.
 at::Tensor device_view(const at::Tensor& base, const at::Tensor& view) {
