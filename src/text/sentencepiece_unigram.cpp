@@ -6,7 +6,7 @@
 namespace qcqa {
 namespace {
 
-constexpr float kUnknownPenalty = 10;
+constexpr float kUnknownPiecePenalty = 10;
 
 struct Path {
   TokenId id = -1;
@@ -35,7 +35,7 @@ UnigramSegmenter::UnigramSegmenter(const SentencePieceModel& model) : model_(mod
       pieces_.insert(piece.text, static_cast<std::int32_t>(i));
     }
   }
-  unknown_score_ = smallest - kUnknownPenalty;
+  unknown_score_ = smallest - kUnknownPiecePenalty;
 }
 
 std::vector<Segment> UnigramSegmenter::run(std::string_view text) const {

@@ -11,14 +11,12 @@ namespace {
 
 using testing::expect_error;
 
-Grouping grouping(std::vector<int> labels) { return Grouping::from_labels(labels); }
-
 /// Two layers of four heads; the front's points are cheaper than the uniform ones of the same size.
 SearchResult small_search() {
   const Grouping mha = Grouping::identity(4);
-  const Grouping three = grouping({0, 1, 1, 2});
+  const Grouping three = Grouping::from_labels(std::vector{0, 1, 1, 2});
   const Grouping one = Grouping::contiguous(4, 1);
-  const Grouping pairs = grouping({0, 1, 0, 1});
+  const Grouping pairs = Grouping::from_labels(std::vector{0, 1, 0, 1});
   SearchResult search;
   search.front = {{8, 0.0, Cardinality::arbitrary, {mha, mha}},
                   {7, 1.0, Cardinality::arbitrary, {mha, three}},
