@@ -94,7 +94,8 @@ std::optional<TokenId> turn_end(const std::vector<TokenId>& ends, std::optional<
 void add_special_tokens(GgufMetadata& keys, const Model& model, const TokenizerDescription& tokenizer,
                         std::int64_t rows, std::vector<std::string>& notes) {
   const SpecialIds ids(model, tokenizer, rows);
-  const SpecialTokens special = find_special_tokens(model.path(), tokenizer, static_cast<std::size_t>(rows), notes);
+  const SpecialTokens special = find_special_tokens(model.path(), tokenizer, {tokenizer.before, tokenizer.after},
+                                                    static_cast<std::size_t>(rows), notes);
   std::optional<TokenId> bos = ids.declared(kBos), eos = ids.declared(kEos);
   if (!bos && special.bos && ids.in_range(*special.bos)) bos = special.bos;
   if (!eos) {

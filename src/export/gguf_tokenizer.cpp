@@ -5,6 +5,7 @@
 #include "support/in_quotes.hpp"
 #include "text/gguf_tokenizer_files.hpp"
 #include "text/json_view.hpp"
+#include "text/tokenizer_cache.hpp"
 
 namespace qcqa {
 namespace {
@@ -67,10 +68,10 @@ GgufTokenizer gguf_tokenizer(const Model& model, std::int64_t rows) {
         "the folder has no tokenizer, so the GGUF file has no vocabulary: runtimes can feed it token ids, and no text");
     return result;
   }
-  const TokenizerDescription tokenizer = describe_tokenizer(model.path());
-  add_vocabulary(result.keys, tokenizer, rows);
-  add_special_tokens(result.keys, model, tokenizer, rows, result.notes);
-  add_chat_templates(result.keys, model, tokenizer);
+  const auto tokenizer = described_tokenizer(model.path());
+  add_vocabulary(result.keys, *tokenizer, rows);
+  add_special_tokens(result.keys, model, *tokenizer, rows, result.notes);
+  add_chat_templates(result.keys, model, *tokenizer);
   return result;
 }
 

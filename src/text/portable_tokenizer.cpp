@@ -2,8 +2,7 @@
 
 #include <algorithm>
 
-#include "checkpoint/json_file.hpp"
-#include "text/tokenizer_description.hpp"
+#include "text/tokenizer_cache.hpp"
 #include "text/tokenizer_settings.hpp"
 
 namespace qcqa {
@@ -82,13 +81,19 @@ class Writer {
 
 std::optional<PortableTokenizer> tokenizer_beside(const fs::path& folder, const std::string& model_type) {
   if (!has_tokenizer(folder)) return std::nullopt;
-  json tokenizer, model = json::object();
-  if (fs::exists(folder / "tokenizer.json")) tokenizer = read_json_file(folder / "tokenizer.json");
-  if (fs::exists(folder / "config.json")) model = read_json_file(folder / "config.json");
-  const std::string_view own = tokenizer_class_of(folder, tokenizer, model).name;
-  model["model_type"] = model_type;
-  if (tokenizer_class_of(folder, tokenizer, model).name == own) return std::nullopt;
-  return Writer(describe_tokenizer(folder)).run();
+  const auto is_read_alike = [&](TokenizerClassHints hints) {
+    const std::string_view own = choose_tokenizer_class(hints).name;
+    hints.model_type = model_type;
+    return choose_tokenizer_class(hints).name == own;
+  };
+  // Where it does not depend on tokenizer.json, nothing has to be understood of that.
+  TokenizerClassHints hints = tokenizer_class_hints(folder);
+  const bool otherwise = is_read_alike(hints);
+  hints.is_byte_level = true;
+  if (otherwise && is_read_alike(hints)) return std::nullopt;
+  const auto tokenizer = described_tokenizer(folder);
+  if (is_read_alike(tokenizer->class_hints)) return std::nullopt;
+  return Writer(*tokenizer).run();
 }
 
 }  // namespace qcqa

@@ -13,10 +13,10 @@ class Finder {
   Finder(const std::filesystem::path& folder, std::size_t size, std::vector<std::string>& notes)
       : folder_(folder), size_(size), notes_(notes) {}
 
-  SpecialTokens run(const TokenizerDescription& tokenizer) {
-    found_.frame = {tokenizer.before, tokenizer.after};
+  SpecialTokens run(const TokenizerDescription& tokenizer, const TextFrame& frame) {
+    found_.frame = frame;
     found_.bos = tokenizer.id_of("bos_token");
-    if (!found_.bos && !tokenizer.before.empty()) found_.bos = tokenizer.before.front();
+    if (!found_.bos && !frame.before.empty()) found_.bos = frame.before.front();
     if (const auto eos = tokenizer.id_of("eos_token")) found_.eos.push_back(*eos);
     for (const char* file : {"generation_config.json", "config.json"}) read(file);
     std::ranges::sort(found_.eos);
@@ -69,8 +69,8 @@ class Finder {
 }  // namespace
 
 SpecialTokens find_special_tokens(const std::filesystem::path& model_folder, const TokenizerDescription& tokenizer,
-                                  std::size_t size, std::vector<std::string>& notes) {
-  return Finder(model_folder, size, notes).run(tokenizer);
+                                  const TextFrame& frame, std::size_t size, std::vector<std::string>& notes) {
+  return Finder(model_folder, size, notes).run(tokenizer, frame);
 }
 
 }  // namespace qcqa

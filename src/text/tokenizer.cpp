@@ -5,7 +5,7 @@
 #include "text/sentencepiece_tokenizer.hpp"
 #include "text/special_tokens.hpp"
 #include "text/text_model.hpp"
-#include "text/tokenizer_description.hpp"
+#include "text/tokenizer_cache.hpp"
 #include "text/unicode.hpp"
 
 namespace qcqa {
@@ -38,18 +38,16 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 Tokenizer Tokenizer::open(const std::filesystem::path& model_folder, TokenizerKind kind) {
-  TokenizerDescription description = describe_tokenizer(model_folder);
+  const auto shared = described_tokenizer(model_folder);
+  const TokenizerDescription& description = *shared;
   const bool sentencepiece = kind == TokenizerKind::sentencepiece && description.pieces;
-  if (sentencepiece) {
-    const TextFrame frame = sentencepiece_frame(description);
-    description.before = frame.before;
-    description.after = frame.after;
-    description.notes.clear();
-  }
   Tokenizer tokenizer(description.source,
                       sentencepiece ? make_sentencepiece(*description.pieces) : make_json_tokenizer(description));
-  tokenizer.notes_ = description.notes;
-  tokenizer.special_ = find_special_tokens(model_folder, description, tokenizer.vocabulary_size(), tokenizer.notes_);
+  if (!sentencepiece) tokenizer.notes_ = description.notes;
+  const TextFrame frame =
+      sentencepiece ? sentencepiece_frame(description) : TextFrame{description.before, description.after};
+  tokenizer.special_ =
+      find_special_tokens(model_folder, description, frame, tokenizer.vocabulary_size(), tokenizer.notes_);
   return tokenizer;
 }
 

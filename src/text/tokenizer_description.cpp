@@ -177,6 +177,7 @@ class Builder {
     result_.split_special = settings_.split_special;
     result_.trusts_looks = settings_.trusts_looks;
     result_.config = std::move(settings_.config);
+    result_.class_hints = std::move(settings_.hints);
   }
 
   void add_tokens(AddedVocabulary& vocabulary) const {
@@ -248,5 +249,15 @@ bool has_tokenizer(const fs::path& folder) {
 }
 
 TokenizerDescription describe_tokenizer(const fs::path& folder) { return Builder(folder).run(); }
+
+std::vector<fs::path> tokenizer_files(const fs::path& model) {
+  if (is_gguf(model)) return {model};
+  std::vector<fs::path> files;
+  for (const char* name : kVocabularies) files.push_back(model / name);
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"}) {
+    files.push_back(model / name);
+  }
+  return files;
+}
 
 }  // namespace qcqa

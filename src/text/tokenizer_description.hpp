@@ -11,6 +11,7 @@
 
 #include "text/added_tokens.hpp"
 #include "text/sentencepiece_model.hpp"
+#include "text/tokenizer_class.hpp"
 #include "text/word_model.hpp"
 
 namespace qcqa {
@@ -34,6 +35,7 @@ struct TokenizerDescription {
   std::map<std::string, Named, std::less<>> named;  ///< bos_token, eos_token, unk_token, ...
 
   nlohmann::json config;                     ///< tokenizer_config.json
+  TokenizerClassHints class_hints;           ///< what chose the class that reads the files
   std::optional<SentencePieceModel> pieces;  ///< of a tokenizer.model, where that is the source or stands beside it
   bool trusts_looks = false;                 ///< some file flags tokens: what looks special is so (llama.cpp's rule)
   std::vector<std::string> notes;            ///< what a user should know, a line each
@@ -44,7 +46,11 @@ struct TokenizerDescription {
 /// Whether a folder has a file that only a tokenizer has, or a GGUF file a vocabulary.
 [[nodiscard]] bool has_tokenizer(const std::filesystem::path& model);
 
+/// Reads all files. described_tokenizer() (text/tokenizer_cache.hpp) does so once.
 /// @throws Error(not_found) without a tokenizer, Error(corrupt), Error(unsupported)
 [[nodiscard]] TokenizerDescription describe_tokenizer(const std::filesystem::path& model);
+
+/// What describe_tokenizer() looks at, whether it is there or not.
+[[nodiscard]] std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& model);
 
 }  // namespace qcqa

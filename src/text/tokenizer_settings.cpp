@@ -46,7 +46,7 @@ AddedToken read_token(const JsonView& value) {
 }
 
 /// @param config  tokenizer_config.json  @param model  config.json
-const TokenizerClass& choose_class(const json& config, const json& tokenizer_json, const json& model) {
+TokenizerClassHints class_hints(const json& config, const json& tokenizer_json, const json& model) {
   TokenizerClassHints hints;
   hints.model_type = text_of(model, "model_type").value_or("");
   hints.model_config = text_of(model, "tokenizer_class");
@@ -58,7 +58,7 @@ const TokenizerClass& choose_class(const json& config, const json& tokenizer_jso
     if (const auto it = tokenizer_json.find(part); it != tokenizer_json.end())
       hints.is_byte_level = hints.is_byte_level || mentions_byte_level(*it);
   }
-  return choose_tokenizer_class(hints);
+  return hints;
 }
 
 class Reader {
@@ -69,7 +69,8 @@ class Reader {
     settings_.config = config ? std::move(*config) : read_object(folder_ / "tokenizer_config.json");
     settings_.config_where = (folder_ / "tokenizer_config.json").string() + ":";
     values_ = settings_.config;
-    settings_.tokenizer_class = choose_class(values_, tokenizer_json_, read_object(folder_ / "config.json"));
+    settings_.hints = class_hints(values_, tokenizer_json_, read_object(folder_ / "config.json"));
+    settings_.tokenizer_class = choose_tokenizer_class(settings_.hints);
     read_added_tokens();
     read_extra();
     read_names();
@@ -259,8 +260,8 @@ TokenizerSettings read_tokenizer_settings(const fs::path& folder, const json& to
   return Reader(folder, tokenizer_json).run(std::move(config));
 }
 
-const TokenizerClass& tokenizer_class_of(const fs::path& folder, const json& tokenizer_json, const json& model) {
-  return choose_class(read_object(folder / "tokenizer_config.json"), tokenizer_json, model);
+TokenizerClassHints tokenizer_class_hints(const fs::path& folder) {
+  return class_hints(read_object(folder / "tokenizer_config.json"), {}, read_object(folder / "config.json"));
 }
 
 }  // namespace qcqa

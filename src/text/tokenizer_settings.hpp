@@ -18,6 +18,7 @@ namespace qcqa {
 /// and of config.json the model's type. They are joined as AutoTokenizer of transformers 5.24 joins them: with an
 /// `added_tokens_decoder` in tokenizer_config.json, special_tokens_map.json and added_tokens.json are not read at all.
 struct TokenizerSettings {
+  TokenizerClassHints hints;  ///< what chose the class
   TokenizerClass tokenizer_class;
   nlohmann::json config = nlohmann::json::object();  ///< tokenizer_config.json
   std::string config_where;
@@ -43,10 +44,8 @@ struct TokenizerSettings {
   void offer(std::string_view key, const std::string& content);
 };
 
-/// The class that reads the tokenizer of a folder beside a model with this config.json.
-[[nodiscard]] const TokenizerClass& tokenizer_class_of(const std::filesystem::path& folder,
-                                                       const nlohmann::json& tokenizer_json,
-                                                       const nlohmann::json& model);
+/// What a folder says of its tokenizer's class beside tokenizer.json. @throws Error(corrupt)
+[[nodiscard]] TokenizerClassHints tokenizer_class_hints(const std::filesystem::path& folder);
 
 /// @param tokenizer_json  its document, or null
 /// @param config          tokenizer_config.json, where that is no file of the folder
