@@ -8,7 +8,6 @@
 #include "qcqa/fitness/measured_costs.hpp"
 #include "qcqa/fitness/sharing_costs.hpp"
 #include "qcqa/merge/merge.hpp"
-#include "qcqa/search/judged_fronts.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa::cli {
@@ -44,6 +43,18 @@ std::unique_ptr<GroupCost> weight_sharing_error(const AttentionLayer& layer, con
     for (const HeadRows& head : *heads) Checkpoint::done_with(head.weight.pages());
   }
   return cost;
+}
+
+/// Measures only once it is asked, and keeps nothing when all layers are judged.
+LayerJudge measuring_judge(const Model& model, const TokenSequences& calibration, const ForwardOptions& forward,
+                           const ProgressFn& progress) {
+  const auto costs = std::make_shared<std::optional<MeasuredCosts>>();
+  return [=, &model, &calibration](int layer, std::span<const Grouping> groupings) {
+    if (!*costs) costs->emplace(model, calibration.all(), forward, progress);
+    std::vector<double> result = (*costs)->measure(layer, groupings);
+    if (layer + 1 == static_cast<int>(model.layers().size())) costs->reset();
+    return result;
+  };
 }
 
 }  // namespace
@@ -114,10 +125,7 @@ LayerCosts compute_costs(const Model& model, Fitness fitness, const TokenSequenc
     result.costs = sharing_costs(model, kind, calibration.all(), forward, progress);
   }
   if (fitness == Fitness::measured) {
-    result.judge = [&model, &calibration, forward, progress](std::vector<LayerFront>& fronts) {
-      const auto groupings = groupings_to_judge(fronts);
-      replace_costs(fronts, groupings, measure_costs(model, groupings, calibration.all(), forward, progress));
-    };
+    result.judge = measuring_judge(model, calibration, forward, progress);
   }
   result.seconds = console.seconds() - start;
   console.detail("fitness tables: " + std::to_string(result.seconds) + " s");

@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "fitness/merge_heads.hpp"
@@ -17,12 +18,14 @@ namespace {
 /// Calibration tokens that are looked at.
 constexpr std::int64_t kTokens = 16384;
 
-class CostMeter {
+}  // namespace
+
+class MeasuredCosts::Meter {
  public:
-  CostMeter(const Model& model, std::span<const TokenSequence> calibration, const ForwardOptions& options,
-            const ProgressFn& progress)
+  Meter(const Model& model, std::span<const TokenSequence> calibration, const ForwardOptions& options,
+        ProgressFn progress)
       : model_(model),
-        progress_(progress),
+        progress_(std::move(progress)),
         transformer_(model, Runtime::of(options)),
         runner_(transformer_, calibration),
         original_(at::empty({runner_.tokens(), transformer_.hidden_size()})) {
@@ -39,24 +42,14 @@ class CostMeter {
       throw Error(ErrorKind::invalid_argument, "--calibrate", "must have sequences of two tokens or more", "none");
     }
     runner_.embed(original_);
+    const at::Tensor through = original_.clone();
+    for (int layer = 0; layer < layers(); ++layer) advance(transformer_.load(layer), layer, through);
+    before_ = cross_entropy(through);
   }
 
-  [[nodiscard]] std::vector<std::vector<double>> run(std::span<const std::vector<Grouping>> groupings) {
-    for (std::size_t l = 0; l < groupings.size(); ++l) {
-      passes_ += static_cast<std::int64_t>(groupings[l].size() * (groupings.size() - l) + 1);
-    }
-    std::vector<std::vector<double>> rises;
-    for (std::size_t l = 0; l < groupings.size(); ++l) rises.push_back(measure(static_cast<int>(l), groupings[l]));
-    const double before = cross_entropy(original_);
-    for (std::vector<double>& layer : rises) {
-      for (double& rise : layer) rise = std::max(0.0, rise - before);
-    }
-    return rises;
-  }
-
- private:
-  /// The cross-entropy for each grouping of a layer; the original stream goes on by it.
   [[nodiscard]] std::vector<double> measure(int index, std::span<const Grouping> groupings) {
+    stand_at(index);
+    done_ = passes_before(index);
     const LayerWeights loaded = transformer_.load(index);
     const AttentionWeights weights = read_attention_weights(model_.layers()[static_cast<std::size_t>(index)]);
     const at::Tensor moment = second_moment(runner_, original_, loaded, weights.inputs());
@@ -67,20 +60,37 @@ class CostMeter {
       hidden.push_back(original_.clone());
       advance(compact_layer(loaded, merged, grouping, transformer_.runtime()), index, hidden.back());
     }
-    advance(loaded, index, original_);
-    for (int layer = index + 1; layer < static_cast<int>(model_.layers().size()); ++layer) {
+    for (int layer = index + 1; layer < layers(); ++layer) {
+      ++done_;
       const LayerWeights next = transformer_.load(layer);
       for (at::Tensor& variant : hidden) advance(next, layer, variant);
     }
-    std::vector<double> losses;
-    for (const at::Tensor& variant : hidden) losses.push_back(cross_entropy(variant));
-    return losses;
+    std::vector<double> rises;
+    for (const at::Tensor& variant : hidden) rises.push_back(std::max(cross_entropy(variant) - before_, 0.0));
+    return rises;
+  }
+
+ private:
+  [[nodiscard]] int layers() const { return static_cast<int>(model_.layers().size()); }
+  /// Layers that the groupings of all layers before this one go through.
+  [[nodiscard]] std::int64_t passes_before(std::int64_t layer) const {
+    return layer * layers() - layer * (layer - 1) / 2;
+  }
+
+  /// Brings the original's hidden states to where they go into a layer.
+  void stand_at(int layer) {
+    if (layer < next_) {
+      runner_.embed(original_);
+      next_ = 0;
+    }
+    for (; next_ < layer; ++next_) advance(transformer_.load(next_), next_, original_);
   }
 
   void advance(const LayerWeights& weights, int layer, const at::Tensor& hidden) {
-    BatchProgress meter([&](std::int64_t) { return !progress_ || progress_({"measure", passed_, passes_}); });
+    BatchProgress meter([&](std::int64_t) {
+      return !progress_ || progress_({"measure", done_, passes_before(layers())});
+    });
     runner_.advance(weights, layer, hidden, meter);
-    ++passed_;
   }
 
   [[nodiscard]] double cross_entropy(const at::Tensor& hidden) const {
@@ -104,21 +114,28 @@ class CostMeter {
   }
 
   const Model& model_;
-  const ProgressFn& progress_;
+  ProgressFn progress_;
   Transformer transformer_;
   LayerRunner runner_;
-  at::Tensor original_;
-  std::int64_t passes_ = 0, passed_ = 0;      ///< of all tokens through a layer
+  at::Tensor original_;  ///< hidden states that go into layer `next_`
+  int next_ = 0;
+  double before_ = 0;                         ///< cross-entropy of the original
+  std::int64_t done_ = 0;                     ///< layers that groupings went through
   std::vector<std::int64_t> rows_, targets_;  ///< hidden states that predict something, and what
 };
 
-}  // namespace
-
-std::vector<std::vector<double>> measure_costs(const Model& model, std::span<const std::vector<Grouping>> groupings,
-                                               std::span<const TokenSequence> calibration,
-                                               const ForwardOptions& options, const ProgressFn& progress) {
+MeasuredCosts::MeasuredCosts(const Model& model, std::span<const TokenSequence> calibration,
+                             const ForwardOptions& options, ProgressFn progress) {
   const at::NoGradGuard no_gradients;
-  return CostMeter(model, evenly_spread(calibration, kTokens), options, progress).run(groupings);
+  meter_ = std::make_unique<Meter>(model, evenly_spread(calibration, kTokens), options, std::move(progress));
+}
+MeasuredCosts::MeasuredCosts(MeasuredCosts&&) noexcept = default;
+MeasuredCosts& MeasuredCosts::operator=(MeasuredCosts&&) noexcept = default;
+MeasuredCosts::~MeasuredCosts() = default;
+
+std::vector<double> MeasuredCosts::measure(int layer, std::span<const Grouping> groupings) {
+  const at::NoGradGuard no_gradients;
+  return meter_->measure(layer, groupings);
 }
 
 }  // namespace qcqa

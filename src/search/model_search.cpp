@@ -10,6 +10,7 @@
 
 #include "qcqa/support/error.hpp"
 #include "search/evolution.hpp"
+#include "search/judged_layers.hpp"
 #include "search/layer_budget.hpp"
 #include "search/layer_stage.hpp"
 #include "search/model_stage.hpp"
@@ -20,7 +21,7 @@ namespace qcqa {
 namespace {
 
 constexpr const char* kFormat = "qcqa-search-state";
-constexpr int kVersion = 2;
+constexpr int kVersion = 3;
 
 // Changes with any cost: hashes the costs of all pairs and of the whole layer, bit by bit.
 std::uint64_t fingerprint(const std::vector<const GroupCost*>& costs) {
@@ -49,7 +50,8 @@ struct ModelSearch::State {
   std::vector<const GroupCost*> costs;
   SearchOptions options;
   LayerStage layer_stage;
-  // Stage 2, once stage 1 is complete. `layers` and `stage` follow from the layers' results.
+  std::optional<JudgedLayers> judged;  // once stage 1 is complete, where there is a judge
+  // Stage 2, after that. `layers` and `stage` follow from the layers' results and what was judged.
   std::vector<LayerFront> layers;
   std::optional<ModelStage> stage;
   std::optional<Evolution<ModelProblem>> model;  // Strategy::nsga2 only
@@ -59,10 +61,31 @@ struct ModelSearch::State {
   State(const State&) = delete;  // `stage` points into it
   State& operator=(const State&) = delete;
 
-  void open_model_stage(const LayerJudge& judge = {}) {
+  void require_same_judge(const LayerJudge& judge) const {
+    const bool begun = judged || stage;
+    if (!begun || judged.has_value() == static_cast<bool>(judge)) return;
+    throw Error(ErrorKind::invalid_argument, "search state",
+                judged ? "the costs between layers were judged, so they must be from here on"
+                       : "the costs between layers were not judged, so they must not be from here on",
+                {}, "Go on with the same fitness, or start the search anew.");
+  }
+
+  /// False when interrupted; what was judged by then is kept.
+  bool judge_layers(const LayerJudge& judge) {
+    if (stage || !judge) return true;
+    if (!judged) judged.emplace(layer_stage.fronts());
+    try {
+      while (!judged->finished()) judged->judge_next(judge);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::interrupted) throw;
+      return false;
+    }
+    return true;
+  }
+
+  void open_model_stage() {
     if (stage) return;
-    layers = layer_stage.fronts();
-    if (judge) judge(layers);
+    layers = judged ? judged->fronts() : layer_stage.fronts();
     stage.emplace(layers, options);
     if (options.strategy == Strategy::nsga2) {
       model.emplace(stage->problem(), options.model_nsga2, Rng(options.layer.seed, 0));
@@ -97,8 +120,9 @@ ModelSearch::~ModelSearch() = default;
 SearchResult ModelSearch::run(const ProgressFn& progress, const LayerJudge& judge) {
   SearchResult result;
   result.stop = StopReason::interrupted;
-  if (state_->layer_stage.run(progress)) {
-    state_->open_model_stage(judge);
+  state_->require_same_judge(judge);
+  if (state_->layer_stage.run(progress) && state_->judge_layers(judge)) {
+    state_->open_model_stage();
     if (state_->run_model(progress)) result.stop = StopReason::completed;
     result.layers = state_->layers;
     result.front = state_->front();
@@ -117,6 +141,7 @@ nlohmann::json ModelSearch::save() const {
           {"options", options_to_json(state_->options)},
           {"costs", fingerprint(state_->costs)},
           {"layers", state_->layer_stage.save()},
+          {"judged", state_->judged ? state_->judged->save() : nlohmann::json()},
           {"model", state_->model ? state_->model->save() : nlohmann::json()}};
 }
 
@@ -132,9 +157,16 @@ void ModelSearch::restore(const nlohmann::json& saved) {
 
   auto fresh = std::make_unique<State>(state_->costs, state_->options);
   fresh->layer_stage.restore(reader.array("layers", fresh->layer_stage.tasks()));
+  const auto& judged = reader.field("judged");
+  if (!judged.is_null()) {
+    if (!fresh->layer_stage.finished()) reader.fail("judged", "must be null while layers are unfinished");
+    fresh->judged.emplace(fresh->layer_stage.fronts());
+    fresh->judged->restore(judged);
+  }
   const auto& model = reader.field("model");
   if (!model.is_null()) {
     if (!fresh->layer_stage.finished()) reader.fail("model", "must be null while layers are unfinished");
+    if (fresh->judged && !fresh->judged->finished()) reader.fail("model", "must be null while layers are not judged");
     fresh->open_model_stage();
     if (!fresh->model) reader.fail("model", "must be null: this strategy has no evolution over layers");
     fresh->model->restore(model, "search state.model");

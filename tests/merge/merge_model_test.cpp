@@ -11,7 +11,6 @@
 #include "qcqa/fitness/measured_costs.hpp"
 #include "qcqa/fitness/sharing_costs.hpp"
 #include "qcqa/merge/estimate.hpp"
-#include "qcqa/search/judged_fronts.hpp"
 #include "qcqa/search/model_search.hpp"
 #include "support/expect_error.hpp"
 #include "support/gpu.hpp"
@@ -283,10 +282,11 @@ TEST_F(MergeModel, MeasuredCostIsTheRiseOfTheCrossEntropy) {
   const auto costs = sharing_costs(*model_, MergeKind::subspace, calibration(), {});
   std::vector<const GroupCost*> pointers;
   for (const auto& cost : costs) pointers.push_back(cost.get());
-  SearchResult result = ModelSearch(pointers, {}).run();
   sequences_.resize(8);
-  const auto groupings = groupings_to_judge(result.layers);
-  replace_costs(result.layers, groupings, measure_costs(*model_, groupings, calibration(), {}));
+  MeasuredCosts measured(*model_, calibration(), {});
+  const SearchResult result = ModelSearch(pointers, {}).run({}, [&](int layer, std::span<const Grouping> groupings) {
+    return measured.measure(layer, groupings);
+  });
 
   std::vector<TokenSequence> windows;
   for (const auto& sequence : sequences_) windows.push_back({sequence, 1, windows.size()});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -11,17 +12,28 @@
 
 namespace qcqa {
 
-/// What a grouping does to the model: the rise of the cross-entropy, in nats per predicted token, when that layer alone
-/// is merged so (subspace merge). No rise counts as 0. Takes a pass over half the model per grouping; memory holds one
-/// layer's weights and the activations of one layer's groupings.
-/// @param groupings    of each layer, any number of them
-/// @param calibration  not empty; about 16384 tokens of it are used
-/// @returns one cost for each of `groupings`
-/// @throws Error(invalid_argument, unsupported, interrupted)
-[[nodiscard]] std::vector<std::vector<double>> measure_costs(const Model& model,
-                                                             std::span<const std::vector<Grouping>> groupings,
-                                                             std::span<const TokenSequence> calibration,
-                                                             const ForwardOptions& options,
-                                                             const ProgressFn& progress = {});
+/// What groupings of a layer do to the model: the rise of the cross-entropy, in nats per predicted token, when that
+/// layer alone is merged so (subspace merge). No rise counts as 0. Layers that the model can spare come out cheap, so
+/// that a layer budget leaves heads where they matter. Takes a pass over all later layers per grouping; memory holds
+/// one layer's weights and the activations of one layer's groupings.
+class MeasuredCosts {
+ public:
+  /// @param model        not owned, as the calibration
+  /// @param calibration  not empty; about 16384 tokens of it are used
+  /// @throws Error(invalid_argument, unsupported)
+  MeasuredCosts(const Model& model, std::span<const TokenSequence> calibration, const ForwardOptions& options,
+                ProgressFn progress = {});
+  MeasuredCosts(MeasuredCosts&&) noexcept;
+  MeasuredCosts& operator=(MeasuredCosts&&) noexcept;
+  ~MeasuredCosts();
+
+  /// One cost for each of the groupings. Layers cost least time when they come in rising order.
+  /// @throws Error(interrupted)
+  [[nodiscard]] std::vector<double> measure(int layer, std::span<const Grouping> groupings);
+
+ private:
+  class Meter;
+  std::unique_ptr<Meter> meter_;
+};
 
 }  // namespace qcqa

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "qcqa/search/model_search.hpp"
+
+namespace qcqa {
+
+/// What a LayerJudge says of the groupings that stage 1 found, layer by layer. Which groupings it is asked about
+/// follows from stage 1, so that costs alone are kept.
+class JudgedLayers {
+ public:
+  /// @param fronts  of stage 1
+  explicit JudgedLayers(std::vector<LayerFront> fronts);
+
+  [[nodiscard]] bool finished() const noexcept { return costs_.size() == fronts_.size(); }
+  /// Asks about the next layer. @throws what the judge does; Error(unsupported) when its costs are none
+  void judge_next(const LayerJudge& judge);
+  /// Stage 1's groupings, those of judged layers at the judge's costs: a class is no worse than a narrower one again,
+  /// keys and values share a cost as they shared the old one, and there are no bounds but that nothing costs less
+  /// than 0.
+  [[nodiscard]] std::vector<LayerFront> fronts() const;
+
+  /// One array of costs per judged layer.
+  [[nodiscard]] nlohmann::json save() const;
+  /// This must not have judged. @throws Error(corrupt)
+  void restore(const nlohmann::json& saved);
+
+ private:
+  std::vector<LayerFront> fronts_;
+  std::vector<std::vector<Grouping>> groupings_;  // per layer, what is asked about
+  std::vector<std::vector<double>> costs_;        // of the layers judged, which are the first ones
+};
+
+}  // namespace qcqa
