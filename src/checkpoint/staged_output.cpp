@@ -17,14 +17,19 @@ namespace fs = std::filesystem;
 namespace qcqa {
 namespace {
 
+constexpr std::size_t kTemporaryLetters = 6;
+
+std::string temporary_stem(const fs::path& path) {
+  return std::string(".").append(path.filename().string(), 0, 200).append(".qcqa-");
+}
+
 /// ".NAME.qcqa-XXXXXX" beside `path`. Not mkdtemp/mkstemp: they fix the permissions to the owner
 /// alone, and the umask that should decide cannot be read without changing it under other threads.
 fs::path temporary_sibling(const fs::path& path) {
   static constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
   std::random_device entropy;
-  std::string name(".");
-  name.append(path.filename().string(), 0, 200).append(".qcqa-");
-  for (int i = 0; i < 6; ++i) name += kLetters[entropy() % kLetters.size()];
+  std::string name = temporary_stem(path);
+  for (std::size_t i = 0; i < kTemporaryLetters; ++i) name += kLetters[entropy() % kLetters.size()];
   return path.parent_path() / name;
 }
 
@@ -135,6 +140,17 @@ void StagedFolder::commit() {
   if (error) {
     throw Error(ErrorKind::io, aside.string(), "the replaced folder cannot be removed", error.message(),
                 "The output is complete; remove this folder by hand.");
+  }
+}
+
+void remove_abandoned(const fs::path& target) noexcept {
+  std::error_code ignored;
+  const fs::path output = resolved(target);
+  const std::string stem = temporary_stem(output);
+  for (fs::directory_iterator entry(output.parent_path(), ignored), end; entry != end; entry.increment(ignored)) {
+    const std::string name = entry->path().filename().string();
+    if (name.size() == stem.size() + kTemporaryLetters && name.starts_with(stem))
+      fs::remove_all(entry->path(), ignored);
   }
 }
 

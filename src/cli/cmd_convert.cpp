@@ -1,18 +1,21 @@
 #include <array>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "cli/choice.hpp"
 #include "cli/commands.hpp"
-#include "cli/evaluate_step.hpp"
-#include "cli/export_step.hpp"
+#include "cli/evaluate_flags.hpp"
+#include "cli/fitness_flag.hpp"
 #include "cli/flags.hpp"
 #include "cli/forward_setup.hpp"
-#include "cli/merge_choice.hpp"
+#include "cli/merge_flags.hpp"
 #include "cli/open_model.hpp"
-#include "cli/search_step.hpp"
-#include "qcqa/search/plan_choice.hpp"
+#include "cli/output_text.hpp"
+#include "cli/search_text.hpp"
+#include "qcqa/pipeline/conversion.hpp"
+#include "qcqa/pipeline/merge_choice.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa::cli {
@@ -29,11 +32,12 @@ struct ConvertCommand {
   double kv = 0;
   int point = -1, groups = 0;
   bool resume = false;
+  std::uint64_t seed = 0;
   std::string cardinality = "contiguous";
   CLI::Option *kv_option = nullptr, *point_option = nullptr, *groups_option = nullptr, *cardinality_option = nullptr;
   CommonFlags common;
-  ExportFlags output;
-  FitnessFlags fitness;
+  OutputFlags output;
+  FitnessFlag fitness;
   MergeFlags merge;
   ComputeFlags compute;
 };
@@ -50,66 +54,43 @@ void check_choice_of_plan(const ConvertCommand& command) {
   }
 }
 
-/// A search of just the wanted groupings when they are not given by counting.
-Report search_for_groups(const ConvertCommand& command, const Model& model, const TokenSequences& calibration,
-                         const MergeOptions& merge, Cardinality cardinality, int threads, Console& console) {
-  const int heads = model.layers().front().kv_heads;
-  if (command.groups < 1 || command.groups > heads) {
-    throw Error(ErrorKind::invalid_argument, "--groups",
-                "must be from 1 to the number of KV heads, " + std::to_string(heads), std::to_string(command.groups));
-  }
-  SearchOptions options;
-  options.layer.seed = command.merge.seed;
-  options.layer.min_groups = options.layer.max_groups = command.groups;
-  options.arbitrary = cardinality == Cardinality::arbitrary;
-  options.equal = cardinality == Cardinality::equal;
-  options.model_nsga2.generations = 0;  // every layer gets the same number of groups: nothing to choose
-  options.threads = threads;
-  const Device device = parse_device(command.common.device);
-  const LayerCosts costs =
-      compute_costs(model, command.fitness.resolve(merge.kind), calibration, merge.forward, device, console);
-  return search_model(model, costs, options, device, console);
+ConversionSettings settings_of(const ConvertCommand& command, int threads) {
+  ConversionSettings settings;
+  settings.plan = {.report = command.report,
+                   .point = command.point_option->count() > 0 ? std::optional(command.point) : std::nullopt,
+                   .groups = command.groups,
+                   .cardinality = parse_choice(std::span<const Choice<Cardinality>>(kCardinalities),
+                                               command.cardinality, "--cardinality"),
+                   .kv = command.kv};
+  settings.search.layer.seed = command.seed;
+  settings.search.threads = threads;
+  settings.fitness = command.fitness.resolve();
+  settings.merge = command.merge.resolve();
+  settings.calibration = command.merge.calibration.resolve();
+  settings.output = command.output.resolve();
+  settings.forward = command.compute.resolve(command.common.device);
+  return settings;
 }
 
 int run(const ConvertCommand& command) {
   check_choice_of_plan(command);
   const int threads = command.common.apply_threads();
-  (void)command.output.resolve();
-  const MergeOptions merge = command.merge.resolve(command.compute.resolve(command.common.device));
-  require_use_of(command.merge.calibration, merge.kind, command.fitness.resolve(merge.kind));
-  const Cardinality cardinality =
-      parse_choice(std::span<const Choice<Cardinality>>(kCardinalities), command.cardinality, "--cardinality");
+  const ConversionSettings settings = settings_of(command, threads);
   Console console = command.common.console();
   const Model model = open_model(command.model, console);
   console.note(preamble(model, "convert"));
-  check_output(model, command.output);
-  if (command.resume && !std::filesystem::exists(merge_state_folder(command.output))) {
-    throw Error(ErrorKind::not_found, merge_state_folder(command.output).string(),
-                "--resume needs the layers that an interrupted conversion left", "none",
-                "Convert again without --resume.");
-  }
   prepare_forward(threads);
-  TokenSequences calibration;
-  if (!command.output.dry_run) {
-    calibration = collect_calibration(model, command.merge.calibration, command.merge.seed, merge.forward, console);
+  Conversion conversion(model, settings, console.session({}, resume_of(command.resume, command.output.force)));
+  const Report& report = conversion.plan();
+  if (settings.output.dry_run) {
+    print_preview(model, conversion.preview(), report, console);
+    return kOk;
   }
-  Report report;
-  Plan plan;
-  if (command.report.empty()) {
-    report = search_for_groups(command, model, calibration, merge, cardinality, threads, console);
-    plan = plan_for_groups(report.search, command.groups, cardinality);
-  } else {
-    report = read_report(command.report);
-    require_same_model(report, model, command.report);
-    plan = command.point_option->count() > 0
-               ? plan_for_point(report.search, command.point)
-               : plan_for_fraction(report.search, model.total_kv_heads(), command.kv, command.output.plans(model));
-  }
-  const MergeStep merged(model, plan, calibration, merge, command.output, command.resume, console);
-  report.merge = merged.summary();
-  (void)export_step(merged.model(), plan, std::move(report), command.output, console);
-  if (merge.kind != MergeKind::reconstruct && !command.output.dry_run && !command.common.quiet) {
-    const std::string hint = reconstruct_hint(model, command.merge, merge.forward);
+  (void)conversion.merge();
+  print_output(model, conversion.write(), *report.plan, conversion.export_options(), command.output.output, console);
+  conversion.finish();
+  if (settings.merge.kind != MergeKind::reconstruct && !command.common.quiet) {
+    const std::string hint = reconstruct_hint(model, settings.merge, settings.calibration, settings.forward);
     if (!hint.empty()) std::printf("%s\n", hint.c_str());
   }
   return kOk;
@@ -136,7 +117,7 @@ void add_convert(CLI::App& app, Action& action) {
                       "With --groups: " + describe_choices(std::span<const Choice<Cardinality>>(kCardinalities)))
           ->group(group)
           ->capture_default_str();
-  sub->add_option("--seed", command->merge.seed, "Seed of everything random")->group(group)->capture_default_str();
+  sub->add_option("--seed", command->seed, "Seed of everything random")->group(group)->capture_default_str();
   command->fitness.add_to(*sub);
   sub->add_flag("--resume", command->resume,
                 "Go on with the layers that an interrupted conversion to the same output has merged");

@@ -3,11 +3,13 @@
 #include <optional>
 
 #include "cli/commands.hpp"
-#include "cli/evaluate_step.hpp"
+#include "cli/evaluate_flags.hpp"
 #include "cli/flags.hpp"
 #include "cli/forward_setup.hpp"
 #include "cli/open_model.hpp"
-#include "cli/sample_step.hpp"
+#include "cli/sample_flags.hpp"
+#include "cli/text_flags.hpp"
+#include "pipeline/evaluation_text.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/forward/runnable.hpp"
 #include "qcqa/report/report.hpp"
@@ -41,7 +43,6 @@ void check(const EvaluateCommand& command) {
     throw Error(ErrorKind::invalid_argument, "--max-perplexity-increase",
                 "needs --reference, the model to compare with, and a text");
   }
-  command.sample.check();
   if (!command.json.empty() && command.json != "-") require_folder_for(command.json);
 }
 
@@ -59,7 +60,7 @@ void print_result(const EvaluateCommand& command, const Result& result) {
     std::printf("%s\n", result_json(result).dump(2).c_str());
     return;
   }
-  if (result.evaluation) std::printf("%s", evaluation_summary(*result.evaluation, *result.text).c_str());
+  if (result.evaluation) std::printf("%s", evaluation_summary(*result.evaluation, words_for(*result.text)).c_str());
   if (result.sample) std::printf("%s", sample_summary(command.model, *result.sample).c_str());
   if (!result.reference_sample) return;
   std::printf("%s", sample_summary(command.reference, *result.reference_sample).c_str());
@@ -81,15 +82,22 @@ int run(const EvaluateCommand& command) {
   console.note("qcqa evaluate: " + command.model + ", " + model.architecture().family + ", " + command.compute.compute +
                " on " + options.forward.device.name());
   Result result;
+  const Session session = console.session();
   if (command.text.given()) {
-    result.text = read_text(model, command.text, console);
+    result.text = read_text(model, command.text.resolve(), session);
     if (!command.dump_logits.empty()) dump_logits(model, result.text->windows, options, command.dump_logits);
     result.evaluation =
         evaluate(model, reference ? &*reference : nullptr, result.text->windows, options, console.progress());
   }
   if (command.sample.given()) {
-    result.sample = sample(model, command.sample, command.text, options.forward, console);
-    if (reference) result.reference_sample = sample(*reference, command.sample, command.text, options.forward, console);
+    const TextSettings text = command.text.resolve();
+    SampleSettings settings{.prompt = command.sample.prompt,
+                            .options = command.sample.options,
+                            .bos = text.corpus.bos,
+                            .tokenizer = text.tokenizer};
+    settings.options.forward = options.forward;
+    result.sample = sample(model, settings, session);
+    if (reference) result.reference_sample = sample(*reference, settings, session);
   }
   print_result(command, result);
   return result.evaluation ? check_increase(*result.evaluation, command.limit, console) : int{kOk};

@@ -1,15 +1,19 @@
 #include <cstdio>
 #include <memory>
+#include <optional>
 
+#include "cli/calibration_flags.hpp"
 #include "cli/commands.hpp"
-#include "cli/evaluate_step.hpp"
+#include "cli/evaluate_flags.hpp"
+#include "cli/fitness_flag.hpp"
 #include "cli/flags.hpp"
 #include "cli/forward_setup.hpp"
 #include "cli/open_model.hpp"
-#include "cli/search_step.hpp"
+#include "cli/search_text.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
-#include "qcqa/report/tables.hpp"
+#include "qcqa/pipeline/search.hpp"
 #include "qcqa/support/error.hpp"
+#include "qcqa/support/version.hpp"
 
 namespace qcqa::cli {
 namespace {
@@ -19,64 +23,63 @@ struct SearchCommand {
   bool resume = false, force = false;
   CommonFlags common;
   SearchFlags search;
-  FitnessFlags fitness;
+  FitnessFlag fitness;
   CalibrationFlags calibration;
   ComputeFlags compute;
 };
 
-Report search_checkpoint(const SearchCommand& command, SearchOptions options, Fitness fitness,
-                         const std::optional<SearchState>& state, Console& console) {
-  const Device device = parse_device(command.common.device);
-  const ForwardOptions forward = command.compute.resolve(command.common.device);
-  const Model model = open_model(command.model, console);
-  console.note(preamble(model, "search"));
-  if (!command.target.empty()) apply_target(model, parse_target(command.target), options);
-  if (command.calibration.given()) prepare_forward(options.threads);
-  const TokenSequences calibration =
-      collect_calibration(model, command.calibration, options.layer.seed, forward, console);
-  return search_model(model, compute_costs(model, fitness, calibration, forward, device, console), options, device,
-                      console, state);
+SearchSettings settings_of(const SearchCommand& command, int threads) {
+  SearchSettings settings;
+  settings.search = command.search.resolve(threads);
+  settings.fitness = command.fitness.resolve().value_or(FitnessKind::wse);
+  settings.calibration = command.calibration.resolve();
+  if (!command.target.empty()) settings.target = parse_target(command.target);
+  settings.forward = command.compute.resolve(command.common.device);
+  return settings;
 }
 
-void check_calibration(const SearchCommand& command, Fitness fitness) {
-  command.calibration.check();
+void check(const SearchCommand& command) {
   if (!command.distances.empty() && command.fitness.fitness != "auto") {
     throw Error(ErrorKind::invalid_argument, "--fitness", "is for models", "--distances");
   }
-  require_use_of(command.calibration, std::nullopt, fitness);
+  if (command.output == "-") {
+    if (!command.resume) return;
+    throw Error(ErrorKind::invalid_argument, "--resume", "needs a report file to resume", "-o -");
+  }
+  if (command.force || !std::filesystem::exists(command.output)) return;
+  throw Error(ErrorKind::invalid_argument, command.output, "the report must not exist yet", "a file",
+              "Use --force to replace it.");
+}
+
+Report report_of(const SearchCommand& command, const SearchSettings& settings, const Session& session,
+                 Console& console) {
+  if (!command.distances.empty()) {
+    console.note("qcqa " + std::string(version()) + " search: distances of " + command.distances);
+    return search_distances(command.distances, settings.search, session);
+  }
+  const Model model = open_model(command.model, console);
+  console.note(preamble(model, "search"));
+  if (settings.calibration.given()) prepare_forward(settings.search.threads);
+  return search(model, settings, session);
 }
 
 int run(const SearchCommand& command) {
-  const bool to_stdout = command.output == "-";
-  const SearchOptions options = command.search.resolve(command.common.apply_threads());
-  const Device device = parse_device(command.common.device);
-  const Fitness fitness = command.fitness.resolve();
-  check_calibration(command, fitness);
-  if (!to_stdout && !command.force && std::filesystem::exists(command.output)) {
-    throw Error(ErrorKind::invalid_argument, command.output, "the report must not exist yet", "a file",
-                "Use --force to replace it.");
-  }
-  if (to_stdout && command.resume) {
-    throw Error(ErrorKind::invalid_argument, "--resume", "needs a report file to resume", "-o -");
-  }
+  const SearchSettings settings = settings_of(command, command.common.apply_threads());
+  check(command);
   Console console = command.common.console();
-  console.detail("seed " + std::to_string(options.layer.seed) + ", " + std::to_string(options.threads) + " threads, " +
-                 device.name());
-
-  std::optional<SearchState> state;
-  if (!to_stdout) state = SearchState{command.output + ".state", command.resume};
-  const Report report = [&] {
-    if (!command.distances.empty()) return search_distances(command.distances, options, console, state);
-    return search_checkpoint(command, options, fitness, state, console);
-  }();
+  console.detail("seed " + std::to_string(settings.search.layer.seed) + ", " + std::to_string(settings.search.threads) +
+                 " threads, " + settings.forward.device.name());
+  const bool to_stdout = command.output == "-";
+  const std::string state = to_stdout ? "" : command.output + ".state";
+  const Report report =
+      report_of(command, settings, console.session(state, resume_of(command.resume, command.force)), console);
   const std::string document = to_json(report).dump(1) + "\n";
   if (to_stdout) {
     std::fputs(document.c_str(), stdout);
     return kOk;
   }
   write_file_atomically(command.output, document);
-  std::error_code ignored;
-  std::filesystem::remove(state->file, ignored);
+  forget_run(state);
   if (!command.common.quiet) {
     std::printf("%s", search_summary(report).c_str());
     std::printf("Wrote %s: %zu points, %.1f s. Show it with `qcqa report`%s.\n", command.output.c_str(),

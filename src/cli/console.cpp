@@ -5,6 +5,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <utility>
 
 namespace qcqa::cli {
 namespace {
@@ -59,6 +60,14 @@ ProgressFn Console::progress() {
     if (level_ != Level::quiet && terminal_) show(event);
     return !interrupted();
   };
+}
+
+Session Console::session(std::filesystem::path state, Resume resume) {
+  return {.progress = progress(),
+          .note = [this](const std::string& text) { note(text); },
+          .remark = [this](const std::string& text) { remark(text); },
+          .state = std::move(state),
+          .resume = resume};
 }
 
 double Console::seconds() const {

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "qcqa/pipeline/session.hpp"
 #include "qcqa/support/progress.hpp"
 
 namespace qcqa::cli {
@@ -26,6 +27,9 @@ class Console {
   /// A progress line with rate and time left; returns false once Ctrl-C was pressed. Not copyable into other consoles:
   /// refers to this object.
   [[nodiscard]] ProgressFn progress();
+
+  /// For the pipeline: progress, notes and remarks go here. Refers to this object.
+  [[nodiscard]] Session session(std::filesystem::path state = {}, Resume resume = Resume::refuse);
 
   /// Seconds since the console was made.
   [[nodiscard]] double seconds() const;

@@ -25,14 +25,6 @@ constexpr std::array<Choice<Stage2>, 2> kStage2 = {{
     {"binary", Stage2::binary, "keep the layer or group it into --binary-groups, as the paper"},
 }};
 
-constexpr std::array<Choice<Strategy>, 5> kStrategies = {{
-    {"auto", Strategy::automatic, "exact where fast, else local search with proven bounds"},
-    {"nsga2", Strategy::nsga2, "the paper's evolutionary search, no bounds"},
-    {"local", Strategy::local, "local search alone, no bounds"},
-    {"exact", Strategy::exact, "as auto, with all the time the bounds need"},
-    {"kdgqa", Strategy::kdgqa, "contiguous groups, sizes by key norms, no search"},
-}};
-
 constexpr std::array<Choice<std::optional<Dtype>>, 5> kDtypes = {{
     {"keep", std::nullopt, "each tensor's own"},
     {"f32", Dtype::f32, ""},
@@ -62,6 +54,15 @@ const std::vector<Choice<Target>>& target_choices() {
     return choices;
   }();
   return kTargets;
+}
+
+const std::vector<Choice<Strategy>>& strategy_choices() {
+  static const std::vector<Choice<Strategy>> kStrategies = [] {
+    std::vector<Choice<Strategy>> choices;
+    for (const StrategyInfo& info : strategy_infos()) choices.push_back({info.name, info.strategy, info.help});
+    return choices;
+  }();
+  return kStrategies;
 }
 
 constexpr std::array<Choice<Format>, 2> kFormats = {{
@@ -107,7 +108,7 @@ void SearchFlags::add_to(CLI::App& command) {
   command.add_option("--cardinality", cardinality, "Kinds of groups: " + describe_choices(rows(kCardinalities)))
       ->group(group)
       ->capture_default_str();
-  command.add_option("--strategy", strategy, "How to search: " + describe_choices(rows(kStrategies)))
+  command.add_option("--strategy", strategy, "How to search: " + describe_choices(std::span(strategy_choices())))
       ->group(group)
       ->capture_default_str();
   command.add_flag("--warm-start", options.warm_start, "With --strategy nsga2: start from local-search solutions")
@@ -137,25 +138,12 @@ Target parse_target(const std::string& name) { return parse_choice(std::span(tar
 
 std::string describe_targets() { return describe_choices(std::span(target_choices())); }
 
-void apply_target(const Model& model, Target target, SearchOptions& options) {
-  if (options.limits.is_uniform()) return;
-  options.limits = limits_for(model, target);
-  if (options.limits.equal_groups && !options.limits.is_uniform()) options.arbitrary = false;
-}
-
-std::string_view strategy_name(Strategy strategy) {
-  for (const auto& choice : kStrategies) {
-    if (choice.value == strategy) return choice.name;
-  }
-  return "?";
-}
-
 SearchOptions SearchFlags::resolve(int threads) const {
   SearchOptions resolved = options;
   const Kinds kinds = parse_choice(rows(kCardinalities), cardinality, "--cardinality");
   resolved.arbitrary = kinds.arbitrary;
   resolved.equal = kinds.equal;
-  resolved.strategy = parse_choice(rows(kStrategies), strategy, "--strategy");
+  resolved.strategy = parse_choice(std::span(strategy_choices()), strategy, "--strategy");
   resolved.stage2 = parse_choice(rows(kStage2), stage2, "--stage2");
   resolved.model_nsga2.crossover_probability = options.layer.nsga2.crossover_probability;
   resolved.model_nsga2.mutation_probability = options.layer.nsga2.mutation_probability;
@@ -164,7 +152,7 @@ SearchOptions SearchFlags::resolve(int threads) const {
   return resolved;
 }
 
-void ExportFlags::add_to(CLI::App& command) {
+void OutputFlags::add_to(CLI::App& command) {
   const std::string group = "Output";
   command.add_option("-o,--output", output, "New folder for the converted model")->required()->group(group);
   layout_option =
@@ -186,22 +174,22 @@ void ExportFlags::add_to(CLI::App& command) {
   command.add_flag("--dry-run", dry_run, "Show the plan, sizes and memory needed; write nothing")->group(group);
 }
 
-std::filesystem::path ExportFlags::folder() const {
-  const std::filesystem::path folder(output);
-  return folder.has_filename() ? folder : folder.parent_path();
-}
-
-ExportOptions ExportFlags::resolve() const {
-  ExportOptions options;
+OutputSettings OutputFlags::resolve() const {
+  OutputSettings settings{.folder = output, .target = automatic_for()};
+  // Without a slash at its end.
+  if (!settings.folder.has_filename()) settings.folder = settings.folder.parent_path();
+  ExportOptions& options = settings.options;
   options.format = parse_choice(rows(kFormats), format, "--format");
-  if (!automatic_for()) options.layout = parse_choice(std::span(layout_choices()), layout, "--layout");
+  if (!settings.target) options.layout = parse_choice(std::span(layout_choices()), layout, "--layout");
   options.dtype = parse_choice(rows(kDtypes), dtype, "--dtype");
   options.writer.max_shard_bytes = parse_size(max_shard_size, "--max-shard-size");
   options.command = command_line();
-  return options;
+  settings.overwrite = force ? Overwrite::replace : Overwrite::refuse;
+  settings.dry_run = dry_run;
+  return settings;
 }
 
-std::optional<Target> ExportFlags::automatic_for() const {
+std::optional<Target> OutputFlags::automatic_for() const {
   const bool gguf = parse_choice(rows(kFormats), format, "--format") == Format::gguf;
   const bool given = layout_option && layout_option->count() > 0 && layout != kAutoLayout;
   if (!target.empty()) {
@@ -219,12 +207,6 @@ std::optional<Target> ExportFlags::automatic_for() const {
   if (layout == kAutoLayout)
     throw Error(ErrorKind::invalid_argument, "--layout auto", "needs --target, the runtime to choose for", "none");
   return std::nullopt;
-}
-
-PlanLimits ExportFlags::plans(const Model& model) const {
-  const auto wanted = automatic_for();
-  if (!wanted) return preferred_plans(resolve().layout);
-  return limits_for(model, *wanted);
 }
 
 std::uint64_t parse_size(const std::string& text, const std::string& option) {
@@ -256,11 +238,16 @@ std::uint64_t parse_size(const std::string& text, const std::string& option) {
               text);
 }
 
+Resume resume_of(bool resume, bool force) {
+  return resume ? Resume::go_on : force ? Resume::start_over : Resume::refuse;
+}
+
 void remember_command_line(int argc, const char* const* argv) {
   std::string& line = stored_command_line();
   line = "qcqa";
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
+    if (argument == "--resume") continue;  // the result is that of a run which was never interrupted
     const bool plain = !argument.empty() && argument.find_first_of(" \t\n'\"\\$&|;<>()*?#`") == std::string::npos;
     line += plain ? " " + argument : " '" + argument + "'";
   }

@@ -8,6 +8,8 @@
 
 #include "cli/console.hpp"
 #include "qcqa/export/export.hpp"
+#include "qcqa/pipeline/session.hpp"
+#include "qcqa/pipeline/settings.hpp"
 #include "qcqa/search/model_search.hpp"
 #include "qcqa/support/device.hpp"
 
@@ -42,14 +44,8 @@ struct SearchFlags {
 [[nodiscard]] Target parse_target(const std::string& name);
 [[nodiscard]] std::string describe_targets();
 
-/// Restricts a search to the plans that `target` can run.
-void apply_target(const Model& model, Target target, SearchOptions& options);
-
-/// As --strategy spells it.
-[[nodiscard]] std::string_view strategy_name(Strategy strategy);
-
 /// Options of writing a checkpoint.
-struct ExportFlags {
+struct OutputFlags {
   std::string output;
   std::string layout = "gqa";  ///< or "auto"
   std::string format = "safetensors", target;
@@ -60,20 +56,20 @@ struct ExportFlags {
 
   void add_to(CLI::App& command);
   /// @throws Error(invalid_argument)
-  [[nodiscard]] ExportOptions resolve() const;
-  /// `output` without a slash at its end.
-  [[nodiscard]] std::filesystem::path folder() const;
+  [[nodiscard]] OutputSettings resolve() const;
+
+ private:
   /// The runtime to choose a layout for once the plan is known; nothing when the layout is given.
   [[nodiscard]] std::optional<Target> automatic_for() const;
-  /// The plans that a budget chooses from.
-  [[nodiscard]] PlanLimits plans(const Model& model) const;
-  [[nodiscard]] Overwrite overwrite() const { return force ? Overwrite::replace : Overwrite::refuse; }
 };
 
 /// "5GB", "500 MB", "1.5GiB", "1000000": bytes. Decimal and binary units. @throws Error(invalid_argument)
 [[nodiscard]] std::uint64_t parse_size(const std::string& text, const std::string& option);
 
-/// The command line as typed, for model cards.
+/// --resume and --force: what to do with the finished steps of an interrupted run.
+[[nodiscard]] Resume resume_of(bool resume, bool force);
+
+/// The command line as typed but for --resume, for model cards.
 void remember_command_line(int argc, const char* const* argv);
 [[nodiscard]] const std::string& command_line();
 

@@ -1,18 +1,12 @@
 #include "cli/text_flags.hpp"
 
-#include <algorithm>
 #include <array>
 #include <span>
 
 #include "cli/choice.hpp"
-#include "qcqa/forward/runnable.hpp"
-#include "qcqa/support/error.hpp"
 
 namespace qcqa::cli {
 namespace {
-
-/// Longest windows when nothing else is said: more would take memory and time for little more knowledge.
-constexpr std::size_t kDefaultContext = 2048;
 
 constexpr std::array<Choice<BosRule>, 3> kBosRules = {{
     {"auto", BosRule::as_tokenizer, "where the model's tokenizer puts it"},
@@ -20,30 +14,7 @@ constexpr std::array<Choice<BosRule>, 3> kBosRules = {{
     {"never", BosRule::never, ""},
 }};
 
-std::size_t resolve_context(const RunnableModel& model, std::size_t wanted) {
-  const std::size_t most = model.max_positions;
-  if (wanted == 0) return most == 0 ? kDefaultContext : std::min(most, kDefaultContext);
-  if (wanted < 2 || (most > 0 && wanted > most)) {
-    throw Error(ErrorKind::invalid_argument, "--context",
-                "must be from 2 to the model's number of positions, " + std::to_string(most), std::to_string(wanted));
-  }
-  return wanted;
-}
-
-/// Reads and tokenizes a text. @param rows  of the embedding
-Corpus tokenized(const Model& model, const TextFlags& flags, const CorpusOptions& options, std::size_t rows,
-                 Console& console) {
-  const Tokenizer tokenizer = flags.tokenizer.open(model, console);
-  Corpus corpus = read_corpus(flags.text, tokenizer, options);
-  for (const TokenDocument& document : corpus.documents) require_rows(document.ids, tokenizer, rows);
-  return corpus;
-}
-
 }  // namespace
-
-BosRule parse_bos(const std::string& text) {
-  return parse_choice(std::span<const Choice<BosRule>>(kBosRules), text, "--bos");
-}
 
 void TextFlags::add_to(CLI::App& command) {
   const std::string group = "Text";
@@ -73,20 +44,11 @@ void TextFlags::add_to(CLI::App& command) {
   tokenizer.add_to(command);
 }
 
-EvaluationText read_text(const Model& model, const TextFlags& flags, Console& console) {
-  const RunnableModel runnable = require_runnable(model);
-  CorpusOptions options = flags.options;
-  options.bos = parse_bos(flags.bos);
-  options.windows.context = resolve_context(runnable, options.windows.context);
-  if (flags.truncate) options.windows.long_documents = LongDocuments::truncate;
-  EvaluationText text{.corpus = flags.token_ids.empty() ? tokenized(model, flags, options, runnable.vocabulary, console)
-                                                        : read_token_ids(flags.token_ids, runnable.vocabulary, options),
-                      .windows = {},
-                      .context = options.windows.context};
-  for (const Window& window : text.corpus.windows) {
-    text.windows.push_back({text.corpus.ids(window), window.first_target, window.document});
-  }
-  return text;
+TextSettings TextFlags::resolve() const {
+  TextSettings settings{.text = text, .token_ids = token_ids, .corpus = options, .tokenizer = tokenizer.resolve()};
+  settings.corpus.bos = parse_choice(std::span<const Choice<BosRule>>(kBosRules), bos, "--bos");
+  if (truncate) settings.corpus.windows.long_documents = LongDocuments::truncate;
+  return settings;
 }
 
 }  // namespace qcqa::cli

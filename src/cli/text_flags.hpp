@@ -3,11 +3,9 @@
 #include <CLI/CLI.hpp>
 
 #include <string>
-#include <vector>
 
 #include "cli/tokenizer_flag.hpp"
-#include "qcqa/evaluate/evaluate.hpp"
-#include "qcqa/text/corpus.hpp"
+#include "qcqa/pipeline/settings.hpp"
 
 namespace qcqa::cli {
 
@@ -22,20 +20,8 @@ struct TextFlags {
   TextFlags() { options.windows.context = 0; }
   void add_to(CLI::App& command);
   [[nodiscard]] bool given() const { return !text.empty() || !token_ids.empty(); }
+  /// @throws Error(invalid_argument)
+  [[nodiscard]] TextSettings resolve() const;
 };
-
-/// The rows of --bos.
-[[nodiscard]] BosRule parse_bos(const std::string& text);
-
-/// A corpus cut into windows; they refer to it.
-struct EvaluationText {
-  Corpus corpus;
-  std::vector<TokenSequence> windows;
-  std::size_t context = 0;
-};
-
-/// Reads and tokenizes; `model` gives the tokenizer and the bounds.
-/// @throws Error(invalid_argument, corrupt, not_found, unsupported)
-[[nodiscard]] EvaluationText read_text(const Model& model, const TextFlags& flags, Console& console);
 
 }  // namespace qcqa::cli

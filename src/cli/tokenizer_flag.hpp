@@ -2,12 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include <cstddef>
-#include <span>
 #include <string>
 
-#include "cli/console.hpp"
-#include "qcqa/model/model.hpp"
 #include "qcqa/text/tokenizer.hpp"
 
 namespace qcqa::cli {
@@ -17,11 +13,8 @@ struct TokenizerFlag {
   std::string kind = "transformers";
 
   void add_to(CLI::App& command);
-  /// The model's tokenizer; what it decided is said.
-  [[nodiscard]] Tokenizer open(const Model& model, Console& console) const;
+  /// @throws Error(invalid_argument)
+  [[nodiscard]] TokenizerKind resolve() const;
 };
-
-/// @param rows  of the embedding  @throws Error(unsupported) naming a token that has none
-void require_rows(std::span<const TokenId> ids, const Tokenizer& tokenizer, std::size_t rows);
 
 }  // namespace qcqa::cli

@@ -86,6 +86,8 @@ std::span<const TargetInfo> target_infos() {
   return kInfos;
 }
 
+std::string_view target_name(Target target) { return row_of(target).info.name; }
+
 LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target) {
   const TargetRow& row = row_of(target);
   std::string reasons;

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
+#include <iterator>
 #include <numeric>
 
 #include "merge/fitting.hpp"
@@ -13,7 +15,8 @@ namespace {
 
 /// Logits cost more than all layers of a small model: they are taken at one position in this many.
 constexpr std::int64_t kPositionStride = 4;
-constexpr int kJudgements = 3;  ///< times that the held-back batches are looked at
+constexpr int kJudgements = 3;   ///< times that the held-back batches are looked at
+constexpr int kCheckpoints = 8;  ///< parts after which what is done is kept
 
 class Distiller {
  public:
@@ -63,21 +66,25 @@ class Distiller {
 
 }  // namespace
 
-bool distills(const Model& model, const MergeOptions& options) {
-  if (options.kind != MergeKind::reconstruct || options.reconstruct.distill_steps == 0) return false;
-  static constexpr std::uint64_t kCopies = 7;
+std::uint64_t layer_parameters(const Model& model) {
   std::uint64_t entries = 0;
   for (const TensorView& tensor : model.checkpoint().tensors()) {
     const bool outside = tensor.name.starts_with(model.architecture().embedding) ||
                          tensor.name.starts_with(model.architecture().head.tensor);
     if (!outside) entries += static_cast<std::uint64_t>(tensor.element_count());
   }
-  return entries * kCopies * sizeof(float) <= options.memory;
+  return entries;
+}
+
+bool fits_distillation(const Model& model, const MergeOptions& options) {
+  if (options.kind != MergeKind::reconstruct || options.reconstruct.distill_steps == 0) return false;
+  static constexpr std::uint64_t kCopies = 7;
+  return layer_parameters(model) * kCopies * sizeof(float) <= options.memory;
 }
 
 Distillation distill(const LayerRunner& runner, const DistillTask& task, const ReconstructOptions& options,
                      const std::vector<bool>& biases, std::uint64_t seed, std::vector<LayerWeights>& layers,
-                     const std::function<void(int)>& progress) {
+                     const DistillCheckpoints& checkpoints, const std::function<void(int)>& progress) {
   std::vector<LayerOptimizer> optimizers;
   optimizers.reserve(layers.size());
   std::vector<at::Tensor> weights;
@@ -110,8 +117,32 @@ Distillation distill(const LayerRunner& runner, const DistillTask& task, const R
       begin += optimizer.weights().size();
     }
   };
+  const auto state = [&] {
+    std::vector<at::Tensor> tensors;
+    for (const LayerOptimizer& optimizer : optimizers)
+      std::ranges::move(optimizer.state(), std::back_inserter(tensors));
+    return tensors;
+  };
+  FitState begin;
+  keep();
+  if (const auto saved = checkpoints.load(state())) {
+    begin = saved->fit;
+    std::span<const at::Tensor> rest(saved->tensors);
+    for (LayerOptimizer& optimizer : optimizers) {
+      const std::size_t count = optimizer.state().size();
+      optimizer.restore(rest.first(count), begin.step);
+      rest = rest.subspan(count);
+    }
+    for (int step = 0; step < begin.step; ++step) (void)order.next();
+  }
+  const int steps = options.distill_steps;
+  const auto after_step = [&](const FitState& now) {
+    const bool part = now.step * kCheckpoints / steps != (now.step - 1) * kCheckpoints / steps;
+    if (part && now.step < steps) checkpoints.save(now, state());
+    progress(now.step);
+  };
   const Fit result = fit(
-      options.distill_steps, kJudgements, take_step, [&] { return distiller.held_back_divergence(); }, keep, progress);
+      steps, kJudgements, begin, take_step, [&] { return distiller.held_back_divergence(); }, keep, after_step);
   for (LayerOptimizer& optimizer : optimizers) optimizer.finish();
   return {.before = result.before, .after = result.after, .steps = result.steps};
 }

@@ -1,16 +1,22 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <span>
 #include <vector>
 
+#include "merge/fitting.hpp"
 #include "qcqa/merge/merge.hpp"
 #include "statistics/layer_runner.hpp"
 
 namespace qcqa {
 
+/// Entries of all tensors but the embedding and the output matrix.
+[[nodiscard]] std::uint64_t layer_parameters(const Model& model);
+
 /// Whether distillation is asked for and all layers fit into the memory allowed: weights, those kept, two moments,
 /// gradients of two batches and their sum.
-[[nodiscard]] bool distills(const Model& model, const MergeOptions& options);
+[[nodiscard]] bool fits_distillation(const Model& model, const MergeOptions& options);
 
 /// What the layers are distilled from.
 struct DistillTask {
@@ -19,15 +25,27 @@ struct DistillTask {
   std::vector<std::size_t> fitted, held_back;  ///< batches of the streams
 };
 
+/// Where an interrupted distillation went on from, and goes on to.
+struct DistillCheckpoints {
+  /// The state of every layer's optimizer, one behind the other, and where the fit stood; nothing: it begins.
+  struct Saved {
+    FitState fit;
+    std::vector<at::Tensor> tensors;
+  };
+  std::function<std::optional<Saved>(std::span<const at::Tensor> like)> load;
+  std::function<void(const FitState&, const std::vector<at::Tensor>&)> save;
+};
+
 /// Fits all layers at once to the original's predictions: Adam on the divergence of the next token's distribution, at
 /// some of the positions. Reconstruction looks at one layer; this is for what their errors come to together. Keeps the
 /// weights that did best on the held-back batches. All layers with their gradients and moments have to be in memory.
 /// @param runner  of the original, its output matrix loaded
 /// @param biases   per layer, whether the biases of queries, keys and values may change
+/// @param checkpoints  some steps apart
 /// @param progress  called after each step
 [[nodiscard]] Distillation distill(const LayerRunner& runner, const DistillTask& task,
                                    const ReconstructOptions& options, const std::vector<bool>& biases,
                                    std::uint64_t seed, std::vector<LayerWeights>& layers,
-                                   const std::function<void(int)>& progress);
+                                   const DistillCheckpoints& checkpoints, const std::function<void(int)>& progress);
 
 }  // namespace qcqa

@@ -78,13 +78,32 @@ double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const
   double heads = static_cast<double>(sampled) * kPassesToSample;
   if (options.kind == MergeKind::reconstruct) {
     const ReconstructOptions& reconstruct = options.reconstruct;
-    const auto distilled =
-        distills(model, options) ? static_cast<double>(reconstruct.distill_steps * reconstruct.step_tokens) : 0.0;
+    const auto distilled = fits_distillation(model, options)
+                               ? static_cast<double>(reconstruct.distill_steps * reconstruct.step_tokens)
+                               : 0.0;
     passes += static_cast<double>(tokens) * (kPassesToReconstruct - kPassesForMoments) +
               (static_cast<double>(reconstruct.steps * reconstruct.step_tokens) + distilled) * kPassesPerStepToken;
     heads += distilled * kHeadsPerDistilledToken;
   }
   return speed.layers * passes + speed.head * heads;
+}
+
+std::uint64_t merge_disk_bytes(const Model& model, const MergeOptions& options, std::int64_t tokens) {
+  const bool reconstructs = options.kind == MergeKind::reconstruct;
+  std::uint64_t heads = 0;
+  for (const AttentionLayer& layer : model.layers()) {
+    const auto rows = static_cast<std::uint64_t>(layer.query_heads + layer.kv_heads) * 2;
+    heads += rows * static_cast<std::uint64_t>(layer.head_dim) * static_cast<std::uint64_t>(layer.hidden_size);
+  }
+  const bool all = reconstructs && options.reconstruct.scope == ReconstructScope::block;
+  const std::uint64_t entries = all ? layer_parameters(model) : heads;
+  std::uint64_t bytes = entries * static_cast<std::uint64_t>(dtype_bits(model.layers().front().dtype) / 8);
+  // The distilled tensors, and what distilling them goes on from: values, both moments, the best values.
+  if (fits_distillation(model, options)) bytes += bytes + entries * sizeof(float) * 4;
+  if (tokens == 0 || !uses_calibration(options.kind)) return bytes;
+  const auto width = static_cast<std::uint64_t>(model.layers().front().hidden_size);
+  const std::uint64_t activations = static_cast<std::uint64_t>(tokens) * width * (reconstructs ? 3 : 1) * sizeof(float);
+  return activations > options.memory ? bytes + activations : bytes;
 }
 
 }  // namespace qcqa

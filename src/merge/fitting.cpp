@@ -56,24 +56,28 @@ double rate_factor(int step, int steps) {
   return warm * (1 - done);
 }
 
-Fit fit(int steps, int judgements, const std::function<void(int)>& take, const std::function<double()>& error,
-        const std::function<void()>& keep, const std::function<void(int)>& progress) {
-  keep();
-  Fit result;
-  result.before = result.after = error();
-  for (int step = 1; step <= steps; ++step) {
+Fit fit(int steps, int judgements, FitState state, const std::function<void(int)>& take,
+        const std::function<double()>& error, const std::function<void()>& keep,
+        const std::function<void(const FitState&)>& progress) {
+  Fit& best = state.best;
+  if (state.step == 0) {
+    keep();
+    best.before = best.after = error();
+  }
+  while (state.step < steps) {
+    const int step = ++state.step;
     take(step);
     if (step == steps || step * judgements / steps != (step - 1) * judgements / steps) {
       const double now = error();
-      if (now < result.after) {
-        result.after = now;
-        result.steps = step;
+      if (now < best.after) {
+        best.after = now;
+        best.steps = step;
         keep();
       }
     }
-    progress(step);
+    progress(state);
   }
-  return result;
+  return best;
 }
 
 }  // namespace qcqa

@@ -40,12 +40,19 @@ struct Fit {
   int steps = 0;                 ///< whose result was kept; 0: none was better than what it began with
 };
 
+/// Where a fit stands: enough to go on, with the weights.
+struct FitState {
+  int step = 0;  ///< steps taken; 0: not begun
+  Fit best;      ///< so far
+};
+
 /// Takes steps, looks at the error some times at equal distances, the last step among them, and keeps what was best.
+/// @param state     where it begins
 /// @param take      one step, from 1
 /// @param keep      the weights as they are now are the best so far; called before the first step too
 /// @param progress  called after each step
-[[nodiscard]] Fit fit(int steps, int judgements, const std::function<void(int)>& take,
+[[nodiscard]] Fit fit(int steps, int judgements, FitState state, const std::function<void(int)>& take,
                       const std::function<double()>& error, const std::function<void()>& keep,
-                      const std::function<void(int)>& progress);
+                      const std::function<void(const FitState&)>& progress);
 
 }  // namespace qcqa

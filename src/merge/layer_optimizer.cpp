@@ -81,6 +81,29 @@ void LayerOptimizer::step(std::span<const std::span<const at::Tensor>> gradients
   for (std::size_t i = 0; i < weights_.size(); ++i) step_weight(i);
 }
 
+std::vector<at::Tensor> LayerOptimizer::state() const {
+  std::vector<at::Tensor> tensors;
+  for (std::size_t i = 0; i < moments_.size(); ++i) {
+    const Moments& moments = moments_[i];
+    for (const at::Tensor& tensor : {moments.value, moments.first, moments.second, kept_[i]}) tensors.push_back(tensor);
+  }
+  return tensors;
+}
+
+void LayerOptimizer::restore(std::span<const at::Tensor> state, std::int64_t steps) {
+  const at::NoGradGuard no_gradients;
+  steps_ = steps;
+  kept_.clear();
+  for (std::size_t i = 0; i < moments_.size(); ++i) {
+    Moments& moments = moments_[i];
+    moments.value.copy_(state[4 * i]);
+    moments.first.copy_(state[4 * i + 1]);
+    moments.second.copy_(state[4 * i + 2]);
+    kept_.push_back(at::empty_like(moments.value).copy_(state[4 * i + 3]));
+    if (!moments.value.is_alias_of(weights_[i])) weights_[i].copy_(moments.value);
+  }
+}
+
 void LayerOptimizer::keep() {
   kept_.clear();
   for (const Moments& moments : moments_) kept_.push_back(moments.value.clone());

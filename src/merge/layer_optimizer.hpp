@@ -27,6 +27,11 @@ class LayerOptimizer {
   /// @param factor     of the learning rate
   void step(std::span<const std::span<const at::Tensor>> gradients, double factor);
 
+  /// What step() goes on from: for each weight its value, both moments, and the value that was kept; float32.
+  [[nodiscard]] std::vector<at::Tensor> state() const;
+  /// @param state  of an optimizer of the same weights, after `steps` steps
+  void restore(std::span<const at::Tensor> state, std::int64_t steps);
+
   /// The weights as they are now are the ones to end with.
   void keep();
   /// Puts the weights that were kept in place, in float32 and without gradients.

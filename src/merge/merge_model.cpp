@@ -42,12 +42,12 @@ class ModelMerger {
         options_(options),
         progress_(progress),
         spec_(read_forward_spec(model)),
-        distills_(distills(model, options)),
+        distills_(fits_distillation(model, options)),
+        scratch_(scratch),
         state_(model, plan, calibration, options, scratch) {
     if (!calibration.empty() && uses_calibration(options.kind)) {
       transformer_.emplace(model, Runtime::of(options.forward));
       runner_.emplace(*transformer_, calibration);
-      make_room(scratch);
     }
   }
 
@@ -55,8 +55,17 @@ class ModelMerger {
     MergeSummary summary;
     summary.kind = options_.kind;
     summary.keys_pooled = spec_.head_norm && uses_calibration(options_.kind);
+    if (runner_) summary.calibration_tokens = runner_->tokens();
+    if (!state_.is_complete(distills_)) merge_layers();
+    if (distills_) summary.distillation = state_.distillation();
+    if (reconstructs()) summary.layers = state_.layers();
+    return {state_.merged_model(), std::move(summary)};
+  }
+
+ private:
+  void merge_layers() {
     if (runner_) {
-      summary.calibration_tokens = runner_->tokens();
+      make_room();
       runner_->embed(original_);
       if (reconstructs()) converted_.copy_(original_);
     }
@@ -69,15 +78,9 @@ class ModelMerger {
       }
       report((layer + 1) * units_per_layer());
     }
-    if (distills_) {
-      if (!state_.distillation()) finish_distillation();
-      summary.distillation = state_.distillation();
-    }
-    if (reconstructs()) summary.layers = state_.layers();
-    return {state_.merged_model(), std::move(summary)};
+    if (distills_) finish_distillation();
   }
 
- private:
   [[nodiscard]] bool reconstructs() const { return options_.kind == MergeKind::reconstruct; }
   [[nodiscard]] int layers() const { return static_cast<int>(model_.layers().size()); }
   [[nodiscard]] const AttentionLayer& attention(int layer) const {
@@ -85,12 +88,12 @@ class ModelMerger {
   }
   [[nodiscard]] const Grouping& grouping(int layer) const { return plan_.grouping(layer); }
 
-  void make_room(const std::filesystem::path& scratch) {
+  void make_room() {
     const std::int64_t width = transformer_->hidden_size();
     const std::int64_t streams = reconstructs() ? 3 : 1;
     const bool in_file =
         static_cast<std::uint64_t>(runner_->tokens() * width * streams) * sizeof(float) > options_.memory;
-    const auto room = [&] { return make_activations(runner_->tokens(), width, in_file, scratch); };
+    const auto room = [&] { return make_activations(runner_->tokens(), width, in_file, scratch_); };
     original_ = room();
     if (!reconstructs()) return;
     converted_ = room();
@@ -112,7 +115,7 @@ class ModelMerger {
 
   void report(std::int64_t done) const {
     if (progress_ && !progress_({"merge", done, units()})) {
-      throw Error(ErrorKind::interrupted, "merge", "interrupted; --resume goes on with the layers that are done");
+      throw Error(ErrorKind::interrupted, "merge", "interrupted; the layers that are done are kept");
     }
   }
 
@@ -193,8 +196,9 @@ class ModelMerger {
     DistillTask task{.embedded = converted_, .targets = original_, .fitted = {}, .held_back = {}};
     divide_batches(task.fitted, task.held_back);
     const std::int64_t begin = layers() * units_per_layer();
-    const Distillation distillation = distill(*runner_, task, options_.reconstruct, biases, options_.seed, compact,
-                                              [&](int step) { report(begin + step * units_per_distill_step()); });
+    const Distillation distillation =
+        distill(*runner_, task, options_.reconstruct, biases, options_.seed, compact, state_.distill_checkpoints(),
+                [&](int step) { report(begin + step * units_per_distill_step()); });
     std::vector<TensorBytes> tensors;
     for (int layer = 0; layer < layers(); ++layer) {
       std::ranges::move(fitted_tensors(layer, compact[static_cast<std::size_t>(layer)]), std::back_inserter(tensors));
@@ -226,6 +230,7 @@ class ModelMerger {
   const ProgressFn& progress_;
   ForwardSpec spec_;
   bool distills_;
+  std::filesystem::path scratch_;
   MergeState state_;
   std::optional<Transformer> transformer_;
   std::optional<LayerRunner> runner_;

@@ -1,8 +1,11 @@
 #include "merge/merge_state.hpp"
 
+#include <ATen/ATen.h>
+
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/json_file.hpp"
+#include "forward/linear.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/checkpoint/writer.hpp"
 #include "qcqa/support/error.hpp"
@@ -57,12 +60,18 @@ void write_checkpoint(const fs::path& folder, const std::vector<TensorBytes>& te
   staged.commit();
 }
 
-bool belongs(const fs::path& file, const nlohmann::json& identity) {
-  try {
-    return fs::exists(file) && read_json_file<nlohmann::json>(file) == identity;
-  } catch (const Error&) {
-    return false;
+/// @throws Error(invalid_argument) naming what differs
+void require_same(const fs::path& file, const nlohmann::json& identity) {
+  static constexpr const char* kFix = "Merge as before, or into another folder.";
+  const auto kept = read_json_file<nlohmann::json>(file, kFix);
+  if (kept == identity) return;
+  std::string differences;
+  for (const auto& [key, value] : identity.items()) {
+    const auto before = kept.is_object() ? kept.find(key) : kept.end();
+    if (before == kept.end() || *before != value) differences += (differences.empty() ? "another " : ", ") + key;
   }
+  throw Error(ErrorKind::invalid_argument, file.parent_path().string(), "holds layers that were merged otherwise",
+              differences.empty() ? "more than this version knows" : differences, kFix);
 }
 
 }  // namespace
@@ -72,12 +81,20 @@ MergeState::MergeState(const Model& model, const Plan& plan, std::span<const Tok
     : model_(&model), folder_(std::move(folder)) {
   const nlohmann::json identity = identity_of(model, plan, calibration, options);
   std::error_code error;
-  if (!belongs(folder_ / kIdentityFile, identity)) {
-    fs::remove_all(folder_, error);
-    fs::create_directories(folder_, error);
-    if (error) throw Error(ErrorKind::io, folder_.string(), "cannot be made", error.message());
-    write_file_atomically(folder_ / kIdentityFile, identity.dump());
+  if (fs::exists(folder_ / kIdentityFile, error)) {
+    require_same(folder_ / kIdentityFile, identity);
+    return;
   }
+  fs::create_directories(folder_, error);
+  if (error) throw Error(ErrorKind::io, folder_.string(), "cannot be made", error.message());
+  write_file_atomically(folder_ / kIdentityFile, identity.dump());
+}
+
+bool MergeState::is_complete(bool distills) const {
+  for (const AttentionLayer& layer : model_->layers()) {
+    if (!is_finished(layer.layer)) return false;
+  }
+  return !distills || fs::exists(distilled_folder());
 }
 
 fs::path MergeState::layer_folder(int layer) const { return folder_ / ("layer-" + std::to_string(layer)); }
@@ -93,10 +110,49 @@ void MergeState::finish(int layer, const std::vector<TensorBytes>& tensors, cons
 }
 
 fs::path MergeState::distilled_folder() const { return folder_ / "distilled"; }
+fs::path MergeState::distilling_folder() const { return folder_ / "distilling"; }
 
 void MergeState::finish(const std::vector<TensorBytes>& tensors, const Distillation& summary) {
   write_checkpoint(distilled_folder(), tensors,
                    {{"before", summary.before}, {"after", summary.after}, {"steps", summary.steps}});
+  std::error_code ignored;
+  fs::remove_all(distilling_folder(), ignored);
+}
+
+DistillCheckpoints MergeState::distill_checkpoints() const {
+  const fs::path folder = distilling_folder();
+  const auto name = [](std::size_t index) { return "tensor-" + std::to_string(index); };
+  DistillCheckpoints checkpoints;
+  checkpoints.load = [=](std::span<const at::Tensor> like) -> std::optional<DistillCheckpoints::Saved> {
+    if (!fs::exists(folder)) return std::nullopt;
+    const Checkpoint file = Checkpoint::open(folder);
+    const auto json = read_json_file<nlohmann::json>(folder / kSummaryFile);
+    DistillCheckpoints::Saved saved{
+        .fit = {.step = json.at("step"),
+                .best = {.before = json.at("before"), .after = json.at("after"), .steps = json.at("steps")}},
+        .tensors = {}};
+    for (std::size_t i = 0; i < like.size(); ++i) {
+      const at::Tensor tensor = widened(file.at(name(i)));
+      if (tensor.sizes() != like[i].sizes()) {
+        throw Error(ErrorKind::corrupt, folder.string(), "must hold the state of this distillation", name(i),
+                    "Start over with --force.");
+      }
+      saved.tensors.push_back(tensor);
+    }
+    return saved;
+  };
+  checkpoints.save = [=](const FitState& state, const std::vector<at::Tensor>& tensors) {
+    std::vector<TensorBytes> bytes;
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      bytes.push_back(tensor_bytes(name(i), tensors[i].detach().to(at::kCPU).to(at::kDouble).contiguous(), Dtype::f32));
+    }
+    write_checkpoint(folder, bytes,
+                     {{"step", state.step},
+                      {"before", state.best.before},
+                      {"after", state.best.after},
+                      {"steps", state.best.steps}});
+  };
+  return checkpoints;
 }
 
 std::optional<Distillation> MergeState::distillation() const {

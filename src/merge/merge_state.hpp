@@ -5,21 +5,28 @@
 #include <span>
 #include <vector>
 
+#include "merge/distillation.hpp"
 #include "model/attention_weights.hpp"
 #include "qcqa/merge/merge.hpp"
 
 namespace qcqa {
 
-/// The merged tensors of finished layers, in a folder: one small checkpoint per layer, whole or not there. A folder
-/// that belongs to another model, plan, calibration or options is emptied first.
+/// The merged tensors of finished layers, in a folder: one small checkpoint per layer, whole or not there.
 class MergeState {
  public:
+  /// @throws Error(invalid_argument) naming what differs when the folder belongs to another model, plan, calibration or
+  ///         options
   MergeState(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
              const MergeOptions& options, std::filesystem::path folder);
+
+  /// Whether every layer is finished and, where that is asked for, distilled.
+  [[nodiscard]] bool is_complete(bool distills) const;
 
   /// What distillation came to; none before finish() of all layers.
   [[nodiscard]] std::optional<Distillation> distillation() const;
   void finish(const std::vector<TensorBytes>& tensors, const Distillation& summary);
+  /// Where a distillation stands before it is finished.
+  [[nodiscard]] DistillCheckpoints distill_checkpoints() const;
 
   [[nodiscard]] bool is_finished(int layer) const;
   void finish(int layer, const std::vector<TensorBytes>& tensors, const MergedLayer& summary);
@@ -33,6 +40,7 @@ class MergeState {
  private:
   [[nodiscard]] std::filesystem::path layer_folder(int layer) const;
   [[nodiscard]] std::filesystem::path distilled_folder() const;
+  [[nodiscard]] std::filesystem::path distilling_folder() const;
 
   const Model* model_;
   std::filesystem::path folder_;

@@ -105,8 +105,8 @@ Fit reconstruct_layer(const LayerRunner& runner, const LayerTask& task, const Re
                    rate_factor(step - 1, options.steps));
   };
   const Fit result = fit(
-      options.steps, kJudgements, take_step, [&] { return output_error(runner, task, weights, task.held_back); },
-      [&] { optimizer.keep(); }, progress);
+      options.steps, kJudgements, {}, take_step, [&] { return output_error(runner, task, weights, task.held_back); },
+      [&] { optimizer.keep(); }, [&](const FitState& state) { progress(state.step); });
   optimizer.finish();
   return result;
 }

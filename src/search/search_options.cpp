@@ -14,6 +14,14 @@
 namespace qcqa {
 namespace {
 
+constexpr std::array<StrategyInfo, 5> kStrategies = {{
+    {Strategy::automatic, "auto", "exact where fast, else local search with proven bounds"},
+    {Strategy::nsga2, "nsga2", "the paper's evolutionary search, no bounds"},
+    {Strategy::local, "local", "local search alone, no bounds"},
+    {Strategy::exact, "exact", "as auto, with all the time the bounds need"},
+    {Strategy::kdgqa, "kdgqa", "contiguous groups, sizes by key norms, no search"},
+}};
+
 constexpr int kMaxPopulation = 1 << 20;
 
 void require(bool holds, const std::string& option, const std::string& rule, const std::string& found,
@@ -53,6 +61,12 @@ nlohmann::json to_json(const Nsga2Options& options) {
 }
 
 }  // namespace
+
+std::span<const StrategyInfo> strategy_infos() noexcept { return kStrategies; }
+
+std::string_view strategy_name(Strategy strategy) noexcept {
+  return std::ranges::find(kStrategies, strategy, &StrategyInfo::strategy)->name;
+}
 
 void require_valid(const SearchOptions& options, const std::vector<const GroupCost*>& costs) {
   require(!costs.empty(), "layers", "there must be at least one layer to search", "none");

@@ -101,7 +101,6 @@ TEST_F(BadInput, NonsenseMergeOptions) {
           "--distill-steps: must be at least 0");
   refused({"--fitness", "wsse"}, "--fitness");
   refused({"--fitness", "measured"}, "needs --calibrate");
-  refused({"--resume"}, "--resume needs the layers");
   fails({"run", model_, "-o", at("out"), "--time-limit", "3x"}, 2, "positive time such as 90s");
   fails({"search", model_, "-o", at("report.json"), "--calibrate", "self"}, 2, "is for --fitness");
 }
@@ -249,13 +248,14 @@ TEST_F(BadInput, PointThatIsNotThere) {
   fails({"search", model_, "-o", at("r.json")}, 2, "Use --force");
 }
 
-TEST_F(BadInput, NothingToResume) {
-  fails({"search", model_, "-o", at("r.json"), "--resume"}, 2, "--resume needs the state");
-}
-
 TEST_F(BadInput, DamagedState) {
-  folder_.write("r.json.state", "{\"x\": 1}");
-  fails({"search", model_, "-o", at("r.json"), "--resume"}, 2, "");
+  std::filesystem::create_directory(at("r.json.state"));
+  folder_.write("r.json.state/run.json", "{\"x\": 1}");
+  folder_.write("r.json.state/lock", "");
+  fails({"search", model_, "-o", at("r.json"), "--resume"}, 2, "must be what this version of qcqa keeps of a run");
+  fails({"search", model_, "-o", at("r.json")}, 2, "holds what an interrupted run has finished");
+  folder_.write("other.json.state", "mine");
+  fails({"search", model_, "-o", at("other.json")}, 2, "is where finished steps are kept; found something else");
 }
 
 TEST_F(BadInput, LayoutTheFamilyCannotExpress) {

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <thread>
 
@@ -24,7 +25,9 @@ std::string content_of(const std::filesystem::path& file) {
   return content.str();
 }
 
-CommandResult run(const std::vector<std::string>& arguments, bool interrupt) {
+/// @param disturb  called with the process and the file of its stderr
+CommandResult run(const std::vector<std::string>& arguments,
+                  const std::function<void(pid_t, const std::string&)>& disturb = {}) {
   const TemporaryFolder folder;
   const std::string out = folder / "out";
   const std::string err = folder / "err";
@@ -44,12 +47,7 @@ CommandResult run(const std::vector<std::string>& arguments, bool interrupt) {
     execv(program.c_str(), argv.data());
     _exit(127);
   }
-  if (interrupt) {
-    using namespace std::chrono_literals;
-    while (content_of(err).find('\n') == std::string::npos && kill(child, 0) == 0) std::this_thread::sleep_for(10ms);
-    std::this_thread::sleep_for(400ms);
-    kill(child, SIGINT);
-  }
+  if (disturb) disturb(child, err);
   int status = 0;
   waitpid(child, &status, 0);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), content_of(out), content_of(err)};
@@ -57,8 +55,23 @@ CommandResult run(const std::vector<std::string>& arguments, bool interrupt) {
 
 }  // namespace
 
-CommandResult run_qcqa(const std::vector<std::string>& arguments) { return run(arguments, false); }
-CommandResult run_qcqa_and_interrupt(const std::vector<std::string>& arguments) { return run(arguments, true); }
+CommandResult run_qcqa(const std::vector<std::string>& arguments) { return run(arguments); }
+
+CommandResult run_qcqa_and_interrupt(const std::vector<std::string>& arguments) {
+  return run(arguments, [](pid_t child, const std::string& err) {
+    using namespace std::chrono_literals;
+    while (content_of(err).find('\n') == std::string::npos && kill(child, 0) == 0) std::this_thread::sleep_for(10ms);
+    std::this_thread::sleep_for(400ms);
+    kill(child, SIGINT);
+  });
+}
+
+CommandResult run_qcqa_and_signal(const std::vector<std::string>& arguments, int signal, int milliseconds) {
+  return run(arguments, [=](pid_t child, const std::string&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    kill(child, signal);
+  });
+}
 
 void expect_failure(const std::vector<std::string>& arguments, int exit_code, const std::string& part) {
   const CommandResult result = run_qcqa(arguments);

@@ -16,6 +16,10 @@ CommandResult run_qcqa(const std::vector<std::string>& arguments);
 /// The same, with Ctrl-C (SIGINT) a moment after the program announced what it is about to do.
 CommandResult run_qcqa_and_interrupt(const std::vector<std::string>& arguments);
 
+/// The same, with this signal so many milliseconds after its start. @returns -signal as the exit code where that ended
+/// it
+CommandResult run_qcqa_and_signal(const std::vector<std::string>& arguments, int signal, int milliseconds);
+
 /// Expects this exit code and exactly one line on stderr that starts with "qcqa: error: " and contains `part`.
 void expect_failure(const std::vector<std::string>& arguments, int exit_code, const std::string& part);
 

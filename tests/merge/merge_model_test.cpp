@@ -60,8 +60,14 @@ class MergeModel : public ::testing::Test {
   }
 
   [[nodiscard]] MergeResult merged(const MergeOptions& options, const ProgressFn& progress = {}) const {
+    return merge_model(*model_, pairs(), calibration(), options, new_folder(), progress);
+  }
+
+  [[nodiscard]] MergeResult merged_in_scratch(const MergeOptions& options, const ProgressFn& progress = {}) const {
     return merge_model(*model_, pairs(), calibration(), options, folder_ / "scratch", progress);
   }
+
+  [[nodiscard]] std::filesystem::path new_folder() const { return folder_ / ("scratch-" + std::to_string(++folders_)); }
 
   /// Mean KL divergence from the original on tokens of the calibration's kind that it does not hold.
   [[nodiscard]] double divergence(const Model& model) const {
@@ -83,6 +89,7 @@ class MergeModel : public ::testing::Test {
   TemporaryFolder folder_;
   std::optional<Model> model_;
   std::vector<std::vector<std::int32_t>> sequences_;
+  mutable int folders_ = 0;
 };
 
 TEST_F(MergeModel, EveryKindMakesTheMembersOfAGroupEqual) {
@@ -117,7 +124,7 @@ TEST_F(MergeModel, EveryKindRefusesWeightsThatAreNotNumbers) {
         if (!calibrated && needs_calibration(kind)) continue;
         const auto sequences = calibrated ? calibration() : std::vector<TokenSequence>();
         expect_error(ErrorKind::corrupt, std::string(name) + ": weights must be finite; found not a number",
-                     [&] { (void)merge_model(spoiled, pairs(), sequences, options(kind), folder_ / "scratch"); });
+                     [&] { (void)merge_model(spoiled, pairs(), sequences, options(kind), new_folder()); });
       }
     }
   }
@@ -177,15 +184,16 @@ TEST_F(MergeModel, InterruptedMergeGoesOnWithItsFinishedLayers) {
                       return true;
                     });
   // Layers take half of the work, distillation the rest.
-  for (const auto& [eighths, in_second_layer] : {std::pair(3, true), std::pair(6, false)}) {
+  for (const auto& [eighths, in_second_layer] : {std::pair(3, true), std::pair(6, false), std::pair(7, false)}) {
     SCOPED_TRACE(eighths);
     const auto stop = [&, share = eighths](const ProgressEvent& progress) { return progress.done < total * share / 8; };
     std::filesystem::remove_all(folder_ / "scratch");
-    expect_error(ErrorKind::interrupted, "", [&] { (void)merged(reconstruct, stop); });
+    expect_error(ErrorKind::interrupted, "", [&] { (void)merged_in_scratch(reconstruct, stop); });
     EXPECT_TRUE(std::filesystem::exists(folder_ / "scratch" / "layer-0"));
     EXPECT_EQ(std::filesystem::exists(folder_ / "scratch" / "layer-1"), !in_second_layer);
+    EXPECT_EQ(std::filesystem::exists(folder_ / "scratch" / "distilling"), eighths > 5);
     int calls_again = 0;
-    const MergeResult result = merged(reconstruct, [&](const ProgressEvent&) { return ++calls_again > 0; });
+    const MergeResult result = merged_in_scratch(reconstruct, [&](const ProgressEvent&) { return ++calls_again > 0; });
     EXPECT_LT(calls_again, calls);
     for (const TensorView& tensor : whole.checkpoint().tensors()) {
       EXPECT_EQ(bytes_of(result.model, tensor.name), bytes_of(whole, tensor.name)) << tensor.name;
@@ -223,12 +231,25 @@ TEST_F(MergeModel, NothingIsDistilledWhereTheLayersDoNotFitIntoMemory) {
   EXPECT_GT(estimated(options(MergeKind::reconstruct)), estimated(without));
 }
 
-TEST_F(MergeModel, FinishedLayersOfOtherCalibrationAreNotUsed) {
-  (void)merged(options(MergeKind::subspace));
-  const auto before = bytes_of(merged(options(MergeKind::subspace)).model, "model.layers.0.self_attn.k_proj.weight");
+TEST_F(MergeModel, FinishedLayersOfAnotherMergeAreRefusedAndStay) {
+  const MergeOptions before = options(MergeKind::subspace);
+  (void)merged_in_scratch(before);
   sequences_.resize(4);
-  const auto after = bytes_of(merged(options(MergeKind::subspace)).model, "model.layers.0.self_attn.k_proj.weight");
-  EXPECT_NE(before, after);
+  expect_error(ErrorKind::invalid_argument, "holds layers that were merged otherwise; found another calibration",
+               [&] { (void)merged_in_scratch(before); });
+  MergeOptions other = before;
+  other.seed = 1;
+  other.kind = MergeKind::aligned;
+  expect_error(ErrorKind::invalid_argument, "another calibration, kind, seed", [&] { (void)merged_in_scratch(other); });
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "scratch" / "layer-0"));
+}
+
+TEST_F(MergeModel, AFinishedMergeRunsNothing) {
+  const MergeOptions reconstruct = options(MergeKind::reconstruct);
+  (void)merged_in_scratch(reconstruct);
+  const MergeResult again = merged_in_scratch(reconstruct, [](const ProgressEvent&) { return false; });
+  EXPECT_EQ(again.summary.layers.size(), 2U);
+  EXPECT_EQ(again.summary.calibration_tokens, 96 * 32);
 }
 
 TEST_F(MergeModel, ActivationsInAFileGiveTheSameResult) {
@@ -252,7 +273,7 @@ TEST_F(MergeModel, OneHeadPerGroupChangesNothingUnlessReconstructed) {
   Plan plan = pairs();
   plan = Plan::of(std::vector(plan.layers.size(), Grouping::contiguous(4, 4)));
   for (const MergeKind kind : {MergeKind::mean, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace}) {
-    const Model same = merge_model(*model_, plan, calibration(), options(kind), folder_ / "scratch").model;
+    const Model same = merge_model(*model_, plan, calibration(), options(kind), new_folder()).model;
     for (const TensorView& tensor : model_->checkpoint().tensors()) {
       EXPECT_EQ(bytes_of(same, tensor.name), bytes_of(*model_, tensor.name)) << tensor.name;
     }
@@ -296,8 +317,7 @@ TEST_F(MergeModel, MeasuredCostIsTheRiseOfTheCrossEntropy) {
     Plan plan = pairs();
     plan = Plan::of(std::vector(plan.layers.size(), Grouping::contiguous(4, 4)));
     plan.layers[l].grouping = entry.grouping;
-    const MergeResult alone =
-        merge_model(*model_, plan, calibration(), options(MergeKind::subspace), folder_ / "alone");
+    const MergeResult alone = merge_model(*model_, plan, calibration(), options(MergeKind::subspace), new_folder());
     const double rise = evaluate(alone.model, nullptr, windows, {}).cross_entropy - before;
     EXPECT_NEAR(entry.cost, std::max(0.0, rise), 1e-4);
     EXPECT_NEAR(entry.parts.total(), entry.cost, 1e-12);

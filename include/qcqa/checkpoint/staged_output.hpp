@@ -33,6 +33,10 @@ class StagedFolder {
   bool committed_ = false;
 };
 
+/// Removes what writers of this folder left beside it when they were killed. Only for callers who know that no other
+/// process is writing it.
+void remove_abandoned(const std::filesystem::path& target) noexcept;
+
 /// Writes a file whole or not at all (temporary sibling, fsync, rename); replaces an existing file.
 /// @throws Error(io)
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);

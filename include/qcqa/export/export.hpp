@@ -47,6 +47,7 @@ struct TargetInfo {
   std::string_view help;
 };
 [[nodiscard]] std::span<const TargetInfo> target_infos();
+[[nodiscard]] std::string_view target_name(Target target);
 
 /// A row of the table that names, help texts and errors come from.
 struct LayoutInfo {

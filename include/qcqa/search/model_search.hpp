@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -30,6 +31,15 @@ enum class Strategy {
   exact,      ///< as automatic, but the bounds get all the time they need
   kdgqa,      ///< group sizes by key norms (arXiv 2408.08454) instead of a search
 };
+
+/// A row of the table that names, help texts and errors come from.
+struct StrategyInfo {
+  Strategy strategy{};
+  std::string_view name;
+  std::string_view help;
+};
+[[nodiscard]] std::span<const StrategyInfo> strategy_infos() noexcept;
+[[nodiscard]] std::string_view strategy_name(Strategy strategy) noexcept;
 
 struct SearchOptions {
   Strategy strategy = Strategy::automatic;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "cli/console.hpp"
-#include "cli/text_flags.hpp"
+#include "qcqa/evaluate/evaluate.hpp"
 
 namespace qcqa::cli {
 
@@ -31,6 +31,7 @@ struct IncreaseLimit {
 [[nodiscard]] int check_increase(const Evaluation& evaluation, const IncreaseLimit& limit, Console& console);
 
 /// The result for people: a line or two, with what it was measured on.
-[[nodiscard]] std::string evaluation_summary(const Evaluation& evaluation, const EvaluationText& text);
+/// @param on  words for that: context, BOS
+[[nodiscard]] std::string evaluation_summary(const Evaluation& evaluation, const std::string& on);
 
 }  // namespace qcqa::cli

@@ -1,4 +1,4 @@
-#include "cli/evaluate_step.hpp"
+#include "cli/evaluate_flags.hpp"
 
 #include <array>
 #include <charconv>
@@ -61,14 +61,13 @@ int check_increase(const Evaluation& evaluation, const IncreaseLimit& limit, Con
   return kLimitMissed;
 }
 
-std::string evaluation_summary(const Evaluation& evaluation, const EvaluationText& text) {
+std::string evaluation_summary(const Evaluation& evaluation, const std::string& on) {
   std::string out = "Perplexity " + format_number("%.4g", evaluation.perplexity);
   if (evaluation.standard_error > 0)
     out += " +/- " + format_number("%.2g", evaluation.perplexity * evaluation.standard_error);
   out += " (cross-entropy " + cross_entropy_text(evaluation.cross_entropy, evaluation.standard_error) +
          " nats per token), " + std::to_string(evaluation.tokens) + " tokens of " +
-         std::to_string(evaluation.documents) + " document(s), context " + std::to_string(text.context) +
-         (text.corpus.has_bos ? ", BOS first" : ", no BOS") + (text.corpus.has_eos ? ", EOS last\n" : "\n");
+         std::to_string(evaluation.documents) + " document(s), " + on + "\n";
   if (const auto& reference = evaluation.reference) {
     out += "Reference " + format_number("%.4g", reference->perplexity) + ": perplexity " +
            format_number("%+.2f %%", 100 * evaluation.perplexity_increase()) + ", cross-entropy " +

@@ -1,11 +1,10 @@
-#include "cli/export_step.hpp"
+#include "cli/output_text.hpp"
 
 #include <algorithm>
 #include <cstdio>
 
 #include "checkpoint/gguf.hpp"
 #include "qcqa/report/tables.hpp"
-#include "qcqa/support/error.hpp"
 #include "report/text_table.hpp"
 
 namespace qcqa::cli {
@@ -60,7 +59,10 @@ void print_left_out(const ExportSummary& summary) {
   std::printf("Not copied, since it is not part of the converted model: %s\n", names.c_str());
 }
 
-void print_preview(const Model& model, const ExportSummary& summary, Report& report) {
+}  // namespace
+
+void print_preview(const Model& model, const ExportSummary& summary, const Report& report, Console& console) {
+  print_notes(summary, console);
   std::printf("%s\n%s\n", report_tables(report, {"plan"}).c_str(), kv_change(summary).c_str());
   print_cost_of_shape(model, summary);
   std::printf("Output: %s of weights in %d file(s), %s in all; input: %s of weights\n",
@@ -73,47 +75,19 @@ void print_preview(const Model& model, const ExportSummary& summary, Report& rep
               human_bytes(static_cast<double>(summary.buffer_bytes)).c_str());
 }
 
-}  // namespace
-
-void check_output(const Model& model, const ExportFlags& flags) {
-  require_writable_target(model, flags.output, flags.overwrite());
-  // Before hours of work that could not be written.
-  const ExportOptions options = flags.resolve();
-  const auto target = flags.automatic_for();
-  require_tokenizer(model, target == Target::llama_cpp ? Format::gguf : options.format);
-}
-
-ExportOptions export_step(const Model& model, const Plan& plan, Report report, const ExportFlags& flags,
-                          Console& console) {
-  ExportOptions options = flags.resolve();
-  if (const auto target = flags.automatic_for()) {
-    const LayoutChoice choice = choose_layout(model, plan, *target);
-    options.layout = choice.layout;
-    options.format = choice.format;
-    console.note("Layout " + std::string(layout_name(choice.layout)) + ": " + choice.why);
-  }
-  report.plan = plan;
-  if (report.merge) options.merge = report.merge->kind;
-  options.report = to_json(report).dump(1) + "\n";
-  if (flags.dry_run) {
-    const ExportSummary preview = preview_export(model, plan, options);
-    print_notes(preview, console);
-    print_preview(model, preview, report);
-    return options;
-  }
-  const ExportSummary summary = export_model(model, plan, options, flags.output, flags.overwrite(), console.progress());
-  std::printf("%s: %s, cost %s, %s of weights, %.1f s\n", flags.output.c_str(), kv_change(summary).c_str(),
+void print_output(const Model& model, const ExportSummary& summary, const Plan& plan, const ExportOptions& options,
+                  const std::string& output, Console& console) {
+  std::printf("%s: %s, cost %s, %s of weights, %.1f s\n", output.c_str(), kv_change(summary).c_str(),
               format_number("%.5g", plan.cost).c_str(),
               human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(), console.seconds());
   print_cost_of_shape(model, summary);
-  print_way_back(model, options, flags.output);
+  print_way_back(model, options, output);
   print_notes(summary, console);
   print_left_out(summary);
   if (options.layout == Layout::expanded) {
     std::printf(
         "Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");
   }
-  return options;
 }
 
 }  // namespace qcqa::cli

@@ -1,15 +1,17 @@
-#include "cli/merge_step.hpp"
+#include "cli/merge_flags.hpp"
 
 #include <array>
+#include <charconv>
 #include <span>
 
 #include "cli/choice.hpp"
 #include "cli/flags.hpp"
 #include "qcqa/support/error.hpp"
-#include "report/text_table.hpp"
 
 namespace qcqa::cli {
 namespace {
+
+constexpr const char* kAutoMerge = "auto";
 
 const std::array<Choice<MergeKind>, 6> kMergeKindChoices = {{
     {merge_kind_name(MergeKind::mean), MergeKind::mean, "mean pooling, as the papers"},
@@ -26,26 +28,6 @@ constexpr std::array<Choice<ReconstructScope>, 2> kScopes = {{
     {"attention", ReconstructScope::attention, "all else stays byte for byte"},
     {"block", ReconstructScope::block, "MLP and its norms too"},
 }};
-
-std::string merge_summary(const MergeSummary& result) {
-  std::string text = "merge " + std::string(merge_kind_name(result.kind)) + ": ";
-  if (result.calibration_tokens > 0) text += std::to_string(result.calibration_tokens) + " calibration tokens, ";
-  text += format_number("%.1f s", result.seconds);
-  if (result.keys_pooled) text += "; keys are normalised in this family, so they were pooled by direction";
-  for (const MergedLayer& layer : result.layers) {
-    text += "\n  layer " + std::to_string(layer.layer) + ": output error " +
-            format_number("%.4f", layer.subspace_error) + " (subspace) -> " + format_number("%.4f", layer.refit_error) +
-            " (refit) -> " + format_number("%.4f", layer.error) + " (" + std::to_string(layer.steps) + " steps)";
-  }
-  if (const auto& distillation = result.distillation) {
-    text += "\n  all layers: divergence of the predictions " + format_number("%.4f", distillation->before) + " -> " +
-            format_number("%.4f", distillation->after) + " nats (distilled, " + std::to_string(distillation->steps) +
-            " steps)";
-  } else if (result.kind == MergeKind::reconstruct) {
-    text += "\n  not distilled: --distill-steps 0, or the layers need more than --memory";
-  }
-  return text;
-}
 
 }  // namespace
 
@@ -82,48 +64,35 @@ void MergeFlags::add_to(CLI::App& command, bool with_auto) {
       ->capture_default_str();
 }
 
-MergeOptions MergeFlags::resolve(const ForwardOptions& forward) const {
-  MergeOptions options;
-  options.kind = parse_choice(std::span<const Choice<MergeKind>>(kMergeKindChoices), merge, "--merge");
-  options.reconstruct.scope =
+MergeSettings MergeFlags::resolve() const {
+  MergeSettings settings;
+  if (merge != kAutoMerge) {
+    settings.kind = parse_choice(std::span<const Choice<MergeKind>>(kMergeKindChoices), merge, "--merge");
+  }
+  settings.reconstruct.scope =
       parse_choice(std::span<const Choice<ReconstructScope>>(kScopes), reconstruct, "--reconstruct");
-  options.reconstruct.steps = steps;
-  options.reconstruct.distill_steps = distill_steps;
-  options.memory = parse_size(memory, "--memory");
-  options.seed = seed;
-  options.forward = forward;
+  settings.reconstruct.steps = steps;
+  settings.reconstruct.distill_steps = distill_steps;
+  settings.memory = parse_size(memory, "--memory");
+  settings.time_limit = parse_duration(time_limit, "--time-limit");
   if (steps < 0)
     throw Error(ErrorKind::invalid_argument, "--reconstruct-steps", "must be at least 0", std::to_string(steps));
   if (distill_steps < 0) {
     throw Error(ErrorKind::invalid_argument, "--distill-steps", "must be at least 0", std::to_string(distill_steps));
   }
-  calibration.check();
-  if (needs_calibration(options.kind) && !calibration.given()) {
-    throw Error(ErrorKind::invalid_argument, "--merge " + merge, "needs --calibrate", "none",
-                "Add --calibrate self, or --calibrate with a text.");
+  return settings;
+}
+
+double parse_duration(const std::string& text, const std::string& option) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  static constexpr std::array<std::pair<std::string_view, double>, 4> kUnits = {
+      {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}}};
+  for (const auto& [name, seconds] : kUnits) {
+    if (error == std::errc() && unit == name && number > 0 && number * seconds < 1e9) return number * seconds;
   }
-  return options;
-}
-
-std::filesystem::path merge_state_folder(const ExportFlags& output) {
-  return output.folder().string() + ".merge-state";
-}
-
-MergeStep::MergeStep(const Model& model, const Plan& plan, const TokenSequences& calibration,
-                     const MergeOptions& options, const ExportFlags& output, bool resume, Console& console)
-    : original_(&model) {
-  if (options.kind == MergeKind::mean || output.dry_run) return;
-  folder_ = merge_state_folder(output);
-  std::error_code ignored;
-  if (!resume) std::filesystem::remove_all(folder_, ignored);
-  result_ = merge_model(model, plan, calibration.all(), options, folder_, console.progress());
-  console.note(merge_summary(result_->summary));
-}
-
-MergeStep::~MergeStep() {
-  // Of an interrupted merge there is no object to destroy: its finished layers stay.
-  std::error_code ignored;
-  if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+  throw Error(ErrorKind::invalid_argument, option, "must be a positive time such as 90s, 30m or 1.5h", text);
 }
 
 }  // namespace qcqa::cli

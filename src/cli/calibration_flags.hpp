@@ -1,0 +1,20 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "cli/tokenizer_flag.hpp"
+#include "qcqa/pipeline/settings.hpp"
+
+namespace qcqa::cli {
+
+/// --calibrate and what belongs to it.
+struct CalibrationFlags {
+  CalibrationSettings settings;
+  TokenizerFlag tokenizer;  ///< its option is the command's
+
+  void add_to(CLI::App& command);
+  /// @throws Error(invalid_argument)
+  [[nodiscard]] CalibrationSettings resolve() const;
+};
+
+}  // namespace qcqa::cli

@@ -1,0 +1,169 @@
+#include "pipeline/calibration.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "pipeline/evaluation_text.hpp"
+#include "qcqa/forward/generate.hpp"
+#include "qcqa/forward/runnable.hpp"
+#include "qcqa/support/error.hpp"
+#include "report/text_table.hpp"
+#include "support/stopwatch.hpp"
+
+namespace qcqa {
+namespace {
+
+/// Tokens of a calibration sequence: shorter ones cost less attention, longer ones show the model more.
+constexpr std::size_t kCalibrationContext = 512;
+/// Sequences that are sampled together, at most: their keys and values are kept until they end.
+constexpr std::int64_t kSampledTogether = 256;
+constexpr std::int64_t kCacheBytes = std::int64_t{4} << 30;
+constexpr std::size_t kHoldBackEvery = 32;
+
+using Ids = std::vector<std::vector<TokenId>>;
+
+std::int64_t sampled_together(const Model& model, std::int64_t length) {
+  std::int64_t entries = 0;
+  for (const AttentionLayer& layer : model.layers()) entries += std::int64_t{2} * layer.kv_heads * layer.head_dim;
+  const auto bytes = entries * length * static_cast<std::int64_t>(sizeof(float));
+  return std::clamp<std::int64_t>(kCacheBytes / bytes, 1, kSampledTogether);
+}
+
+/// Token ids as a step keeps them; what is there may be damaged.
+Ids kept_ids(const RunState& state, const std::string& step, const nlohmann::json& kept, std::size_t vocabulary) {
+  const auto fail = [&] {
+    throw Error(ErrorKind::corrupt, (state.folder() / (step + ".json")).string(),
+                "must hold lists of token ids of the model", {}, "Start over with --force.");
+  };
+  if (!kept.is_array()) fail();
+  Ids ids;
+  for (const nlohmann::json& sequence : kept) {
+    if (!sequence.is_array() || sequence.empty()) fail();
+    std::vector<TokenId>& row = ids.emplace_back();
+    for (const nlohmann::json& id : sequence) {
+      if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary) fail();
+      row.push_back(id.get<TokenId>());
+    }
+  }
+  return ids;
+}
+
+/// Text that the model itself makes up, from BOS on, at temperature 1.
+class Sampler {
+ public:
+  Sampler(const Model& model, const RunnableModel& runnable, std::size_t context, std::uint64_t seed,
+          const ForwardOptions& forward, const Session& session, RunState* state)
+      : model_(model),
+        vocabulary_(runnable.vocabulary),
+        bos_(bos_token(model)),
+        length_(static_cast<std::int64_t>(context)),
+        seed_(seed),
+        forward_(forward),
+        session_(session),
+        state_(state) {}
+
+  void sample(std::int64_t tokens, TokenSequences& sequences) {
+    const std::int64_t wanted = (tokens + length_ - 1) / length_;
+    const std::int64_t together = sampled_together(model_, length_);
+    for (std::int64_t done = 0; done < wanted; done += together) {
+      for (auto& made_up : some(done, std::min(together, wanted - done), wanted)) sequences.add(std::move(made_up));
+    }
+  }
+
+ private:
+  Ids some(std::int64_t done, std::int64_t count, std::int64_t wanted) {
+    const std::string step = "sampled-" + std::to_string(done);
+    if (state_ != nullptr) {
+      if (const auto kept = state_->find(step)) return kept_ids(*state_, step, *kept, vocabulary_);
+    }
+    const Ids prompts(static_cast<std::size_t>(count), {bos_});
+    GenerateOptions options{.max_tokens = static_cast<int>(length_) - 1, .temperature = 1, .forward = forward_};
+    options.seed = seed_ + static_cast<std::uint64_t>(done);
+    Generation sampled = generate(model_, prompts, options, {}, [&](int token) {
+      return !session_.progress || session_.progress({"sample", done * length_ + count * token, wanted * length_});
+    });
+    for (std::vector<TokenId>& made_up : sampled.tokens) made_up.insert(made_up.begin(), bos_);
+    if (state_ != nullptr) state_->keep(step, sampled.tokens);
+    return std::move(sampled.tokens);
+  }
+
+  const Model& model_;
+  std::size_t vocabulary_;
+  TokenId bos_;
+  std::int64_t length_;
+  std::uint64_t seed_;
+  const ForwardOptions& forward_;
+  const Session& session_;
+  RunState* state_;
+};
+
+void read_calibration(const RunnableModel& runnable, const std::string& text, std::size_t context, std::int64_t tokens,
+                      const Tokenizer& tokenizer, TokenSequences& sequences) {
+  CorpusOptions options;
+  options.windows.context = context;
+  options.max_tokens = static_cast<std::size_t>(tokens);
+  const Corpus corpus = read_corpus(text, tokenizer, options);
+  for (const TokenDocument& document : corpus.documents) require_rows(document.ids, tokenizer, runnable.vocabulary);
+  for (const Window& window : corpus.windows) {
+    const auto ids = corpus.ids(window);
+    sequences.add({ids.begin(), ids.end()});
+  }
+}
+
+}  // namespace
+
+TokenId bos_token(const Model& model) {
+  try {
+    if (const auto bos = Tokenizer::open(model.path()).special().bos) return *bos;
+  } catch (const Error&) {  // config.json may know
+  }
+  const auto& config = model.config();
+  if (const auto it = config.find("bos_token_id"); it != config.end() && it->is_number_integer())
+    return it->get<TokenId>();
+  throw Error(ErrorKind::unsupported, "--calibrate self", "needs a BOS token in the tokenizer or in config.json",
+              "none", "Give --calibrate a text instead.");
+}
+
+TokenSequences collect_calibration(const Model& model, const CalibrationSettings& settings, std::uint64_t seed,
+                                   const ForwardOptions& forward, const Session& session, RunState* state) {
+  static constexpr const char* kStep = "calibration";
+  if (!settings.given()) return {};
+  const RunnableModel runnable = require_runnable(model);
+  if (state != nullptr) {
+    if (const auto kept = state->find(kStep)) {
+      return TokenSequences(kept_ids(*state, kStep, *kept, runnable.vocabulary));
+    }
+  }
+  const std::size_t context =
+      runnable.max_positions > 0 ? std::min(runnable.max_positions, kCalibrationContext) : kCalibrationContext;
+  TokenSequences calibration;
+  for (const std::string& source : settings.sources) {
+    const Stopwatch watch;
+    const std::size_t before = calibration.tokens();
+    if (source == kSelf) {
+      Sampler(model, runnable, context, seed, forward, session, state).sample(settings.tokens, calibration);
+    } else {
+      read_calibration(runnable, source, context, settings.tokens, open_tokenizer(model, settings.tokenizer, session),
+                       calibration);
+    }
+    session.say("calibration: " + std::to_string(calibration.tokens() - before) + " tokens " +
+                (source == kSelf ? "sampled from the model" : "of " + source) + ", " +
+                format_number("%.1f s", watch.seconds()));
+  }
+  if (state != nullptr) state->keep(kStep, calibration.ids());
+  return calibration;
+}
+
+TokenSequences hold_back(TokenSequences& calibration) {
+  TokenSequences held, kept;
+  const std::size_t every = std::min(kHoldBackEvery, std::max<std::size_t>(2, calibration.size() / 2));
+  for (std::size_t i = 0; i < calibration.size(); ++i) {
+    (i % every == every - 1 ? held : kept).add(calibration.ids()[i]);
+  }
+  calibration = std::move(kept);
+  return held;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "pipeline/run_state.hpp"
+#include "qcqa/model/model.hpp"
+#include "qcqa/pipeline/session.hpp"
+#include "qcqa/pipeline/settings.hpp"
+#include "qcqa/text/token_sequences.hpp"
+
+namespace qcqa {
+
+/// The token that made-up text begins with. @throws Error(unsupported) when there is none
+[[nodiscard]] TokenId bos_token(const Model& model);
+
+/// Reads the texts and samples from the model; tells how much that was and how long it took. What was sampled is kept.
+/// @param seed   of the sampling
+/// @param state  nullptr: nothing is kept
+[[nodiscard]] TokenSequences collect_calibration(const Model& model, const CalibrationSettings& settings,
+                                                 std::uint64_t seed, const ForwardOptions& forward,
+                                                 const Session& session, RunState* state);
+
+/// Takes some sequences out of a calibration, so that merges can be judged on what they did not see.
+[[nodiscard]] TokenSequences hold_back(TokenSequences& calibration);
+
+}  // namespace qcqa

@@ -1,0 +1,344 @@
+#include "qcqa/pipeline/conversion.hpp"
+
+#include <utility>
+
+#include "pipeline/calibration.hpp"
+#include "pipeline/evaluation_text.hpp"
+#include "pipeline/merge_comparison.hpp"
+#include "pipeline/search_step.hpp"
+#include "qcqa/evaluate/evaluate.hpp"
+#include "qcqa/merge/estimate.hpp"
+#include "qcqa/pipeline/merge_choice.hpp"
+#include "qcqa/search/plan_choice.hpp"
+#include "qcqa/support/error.hpp"
+#include "report/text_table.hpp"
+#include "support/fnv1a.hpp"
+#include "support/stopwatch.hpp"
+
+namespace qcqa {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Names of steps in the run's state.
+constexpr const char* kChosenMerge = "chosen-merge";
+constexpr const char* kMerged = "merged";
+constexpr const char* kWriting = "writing";
+constexpr const char* kWritten = "written";
+
+nlohmann::json to_json(const MergeChoice& choice) {
+  return {{"kind", merge_kind_name(choice.kind)},
+          {"steps", choice.reconstruct.steps},
+          {"distill_steps", choice.reconstruct.distill_steps},
+          {"sources", choice.calibration.sources},
+          {"tokens", choice.calibration.tokens},
+          {"reason", choice.reason}};
+}
+
+/// @param choice  gives what a choice does not change
+MergeChoice choice_from_json(const nlohmann::json& kept, MergeChoice choice, const std::string& where) {
+  try {
+    for (const MergeKind kind : kMergeKinds) {
+      if (merge_kind_name(kind) == kept.at("kind").get<std::string>()) choice.kind = kind;
+    }
+    choice.reconstruct.steps = kept.at("steps").get<int>();
+    choice.reconstruct.distill_steps = kept.at("distill_steps").get<int>();
+    choice.calibration.sources = kept.at("sources").get<std::vector<std::string>>();
+    choice.calibration.tokens = kept.at("tokens").get<std::int64_t>();
+    choice.reason = kept.at("reason").get<std::string>();
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ErrorKind::corrupt, where, "must be the merge that a run has chosen", {}, "Start over with --force.");
+  }
+  return choice;
+}
+
+std::string merge_summary(const MergeSummary& result) {
+  std::string text = "merge " + std::string(merge_kind_name(result.kind)) + ": ";
+  if (result.calibration_tokens > 0) text += std::to_string(result.calibration_tokens) + " calibration tokens, ";
+  text += format_number("%.1f s", result.seconds);
+  if (result.keys_pooled) text += "; keys are normalised in this family, so they were pooled by direction";
+  for (const MergedLayer& layer : result.layers) {
+    text += "\n  layer " + std::to_string(layer.layer) + ": output error " +
+            format_number("%.4f", layer.subspace_error) + " (subspace) -> " + format_number("%.4f", layer.refit_error) +
+            " (refit) -> " + format_number("%.4f", layer.error) + " (" + std::to_string(layer.steps) + " steps)";
+  }
+  if (const auto& distillation = result.distillation) {
+    text += "\n  all layers: divergence of the predictions " + format_number("%.4f", distillation->before) + " -> " +
+            format_number("%.4f", distillation->after) + " nats (distilled, " + std::to_string(distillation->steps) +
+            " steps)";
+  } else if (result.kind == MergeKind::reconstruct) {
+    text += "\n  not distilled: --distill-steps 0, or the layers need more than --memory";
+  }
+  return text;
+}
+
+std::string hash_of(const EvaluationText& text) {
+  Fnv1a hash;
+  for (const TokenSequence& window : text.windows) {
+    hash.add(static_cast<std::int64_t>(window.ids.size()));
+    hash.add(static_cast<std::int64_t>(window.first_target));
+    hash.add(std::as_bytes(window.ids));
+  }
+  return hash.text();
+}
+
+}  // namespace
+
+struct Conversion::State {
+  const Model& model;
+  ConversionSettings settings;
+  Session session;
+  std::optional<RunState> kept;  ///< nothing for a dry run
+  std::optional<EvaluationText> text;
+  MergeOptions options;
+  TokenSequences calibration, held_back;
+  Report report;
+  ExportOptions written;
+  std::optional<MergeResult> merged;  ///< nothing: writing pools the heads
+
+  State(const Model& the_model, ConversionSettings the_settings, Session the_session)
+      : model(the_model), settings(std::move(the_settings)), session(std::move(the_session)) {
+    check_settings();
+    if (settings.text.given()) text = read_text(model, settings.text, session);
+    open_state();
+    check_output();
+  }
+
+  void check_settings() const {
+    if (settings.plan.report.empty() && settings.plan.groups == 0 && !(settings.plan.kv > 0 && settings.plan.kv <= 1)) {
+      throw Error(ErrorKind::invalid_argument, "--kv", "must be a fraction in (0, 1]",
+                  std::to_string(settings.plan.kv));
+    }
+    if (const auto kind = settings.merge.kind) require_use_of(settings.calibration, kind, fitness(*kind));
+    const int heads = model.layers().front().kv_heads;
+    if (settings.plan.report.empty() && settings.plan.groups != 0 &&
+        (settings.plan.groups < 1 || settings.plan.groups > heads)) {
+      throw Error(ErrorKind::invalid_argument, "--groups",
+                  "must be from 1 to the number of KV heads, " + std::to_string(heads),
+                  std::to_string(settings.plan.groups));
+    }
+  }
+
+  [[nodiscard]] FitnessKind fitness(MergeKind kind) const { return settings.fitness.value_or(fitness_of(kind)); }
+
+  void open_state() {
+    if (settings.output.dry_run) return;
+    if (session.state.empty()) session.state = settings.output.folder.string() + ".state";
+    nlohmann::json identity = identity_of(settings);
+    identity["model"] = model.fingerprint();
+    if (text) identity["text"] = hash_of(*text);
+    kept.emplace(session.state, std::move(identity), session.resume);
+    say_if_nothing_is_there(*kept, session);
+    if (kept->is_resumed()) remove_abandoned(settings.output.folder);
+  }
+
+  [[nodiscard]] bool is_kept(const char* step) const { return kept && kept->find(step); }
+
+  /// What stands at the output's name may be ours already: killed right after it was written.
+  [[nodiscard]] Overwrite overwrite() const {
+    return is_kept(kWriting) ? Overwrite::replace : settings.output.overwrite;
+  }
+
+  /// Fails before any work when the output cannot be written where the user wants it.
+  void check_output() {
+    const OutputSettings& output = settings.output;
+    require_writable_target(model, output.folder, overwrite());
+    require_tokenizer(model, output.target == Target::llama_cpp ? Format::gguf : output.options.format);
+    if (output.target) {
+      restrict_to(model, *output.target, settings.search);
+    } else {
+      require_layout(model, output.options.layout, output.options.format);
+    }
+  }
+
+  void choose_merge_kind() {
+    MergeChoice choice{.kind = settings.merge.kind.value_or(MergeKind::mean),
+                       .reconstruct = settings.merge.reconstruct,
+                       .calibration = settings.calibration,
+                       .reason = {}};
+    if (!settings.merge.kind) {
+      const auto before = kept ? kept->find(kChosenMerge) : std::nullopt;
+      choice = before ? choice_from_json(*before, choice, (kept->folder() / kChosenMerge).string() + ".json")
+                      : choose_merge(model, settings.merge, settings.calibration, settings.forward);
+      if (kept && !before) kept->keep(kChosenMerge, to_json(choice));
+      session.say("merge: " + std::string(merge_kind_name(choice.kind)) + ", " + choice.reason);
+    }
+    settings.calibration = choice.calibration;
+    options = {.kind = choice.kind,
+               .reconstruct = choice.reconstruct,
+               .seed = settings.search.layer.seed,
+               .memory = settings.merge.memory,
+               .forward = settings.forward};
+  }
+
+  /// The options of a search of just the wanted groupings where they are given by number.
+  [[nodiscard]] SearchOptions search_options() const {
+    SearchOptions search = settings.search;
+    if (settings.plan.groups == 0) return search;
+    search.layer.min_groups = search.layer.max_groups = settings.plan.groups;
+    search.arbitrary = settings.plan.cardinality == Cardinality::arbitrary;
+    search.equal = settings.plan.cardinality == Cardinality::equal;
+    search.model_nsga2.generations = 0;  // every layer gets the same number of groups: nothing to choose
+    return search;
+  }
+
+  void search() {
+    if (kept) {
+      if (auto before = kept_search(*kept)) {
+        report = *std::move(before);
+        return;
+      }
+    }
+    RunState* state = kept ? &*kept : nullptr;
+    const LayerCosts costs = compute_costs(model, fitness(options.kind), calibration, settings.forward, session);
+    report = search_model(model, costs, search_options(), settings.forward.device, session, state);
+  }
+
+  void choose_plan() {
+    const PlanSettings& wanted = settings.plan;
+    if (wanted.point) {
+      report.plan = plan_for_point(report.search, *wanted.point);
+    } else if (wanted.groups > 0) {
+      report.plan = plan_for_groups(report.search, wanted.groups, wanted.cardinality);
+    } else {
+      report.plan = plan_for_fraction(report.search, model.total_kv_heads(), wanted.kv, settings.output.plans(model));
+    }
+    written = settings.output.options;
+    written.merge = options.kind;
+    if (const auto target = settings.output.target) {
+      const LayoutChoice choice = choose_layout(model, *report.plan, *target);
+      written.layout = choice.layout;
+      written.format = choice.format;
+      session.say("Layout " + std::string(layout_name(choice.layout)) + ": " + choice.why);
+    }
+  }
+
+  /// Before hours of work that could not be written.
+  void require_room() const {
+    std::uint64_t bytes = preview_export(model, *report.plan, written).file_bytes;
+    if (options.kind != MergeKind::mean && !is_kept(kWritten)) {
+      bytes += merge_disk_bytes(model, options, static_cast<std::int64_t>(calibration.tokens()));
+    }
+    require_free_space(settings.output.folder, bytes);
+  }
+
+  [[nodiscard]] const Model& merged_model() const { return merged ? merged->model : model; }
+
+  void evaluate_output() {
+    const Stopwatch watch;
+    // What only another runtime reads is evaluated in the expanded layout, which holds the same heads.
+    fs::path evaluated = settings.output.folder;
+    if (!opens_again(written.layout, written.format)) {
+      evaluated = kept->path("expanded");
+      const ExportOptions expanded{.layout = Layout::expanded, .dtype = written.dtype};
+      (void)export_model(merged_model(), *report.plan, expanded, evaluated, Overwrite::replace, session.progress);
+    }
+    const Model converted = Model::open(evaluated);
+    report.evaluation =
+        qcqa::evaluate(converted, &model, text->windows, {.forward = settings.forward, .layers = {}}, session.progress);
+    report.evaluation->kv_bytes_per_token = preview_export(model, *report.plan, written).kv_bytes_per_token_after;
+    report.timings["evaluate"] = watch.seconds();
+    write_file_atomically(settings.output.folder / kReportFile, to_json(report).dump(1) + "\n");
+  }
+
+  template <typename Work>
+  decltype(auto) step(const Work& work) {
+    if (!kept) return work();
+    return resumable(*kept, work);
+  }
+};
+
+Conversion::Conversion(const Model& model, ConversionSettings settings, Session session)
+    : state_(std::make_unique<State>(model, std::move(settings), std::move(session))) {}
+Conversion::~Conversion() = default;
+
+const Report& Conversion::plan() {
+  State& s = *state_;
+  return s.step([&]() -> const Report& {
+    s.choose_merge_kind();
+    if (!s.settings.output.dry_run) {
+      s.calibration =
+          collect_calibration(s.model, s.settings.calibration, s.options.seed, s.settings.forward, s.session, &*s.kept);
+    }
+    // Without a text, merges are judged on some of the calibration that they do not see.
+    if (s.settings.compare_merges && !s.text) s.held_back = hold_back(s.calibration);
+    if (s.settings.plan.report.empty()) {
+      s.search();
+    } else {
+      s.report = read_report(s.settings.plan.report);
+      require_same_model(s.report, s.model, s.settings.plan.report.string());
+    }
+    s.choose_plan();
+    if (!s.settings.output.dry_run) s.require_room();
+    return s.report;
+  });
+}
+
+ExportSummary Conversion::preview() const {
+  ExportOptions options = state_->written;
+  options.report = to_json(state_->report).dump(1) + "\n";
+  return preview_export(state_->model, *state_->report.plan, options);
+}
+
+const Report& Conversion::merge() {
+  State& s = *state_;
+  return s.step([&]() -> const Report& {
+    s.report.merge = MergeSummary{};
+    if (s.options.kind == MergeKind::mean) return s.report;
+    s.merged =
+        merge_model(s.model, *s.report.plan, s.calibration.all(), s.options, s.kept->path(kMerged), s.session.progress);
+    s.report.merge = s.merged->summary;
+    s.session.say(merge_summary(*s.report.merge));
+    const std::vector<TokenSequence>& judged = s.text ? s.text->windows : s.held_back.all();
+    if (s.settings.compare_merges && !judged.empty()) {
+      s.report.merge->ladder = compare_merges(s.model, *s.report.plan, s.calibration, judged, s.merged->model,
+                                              s.options, s.session, *s.kept);
+    }
+    return s.report;
+  });
+}
+
+ExportSummary Conversion::write() {
+  State& s = *state_;
+  return s.step([&]() -> ExportSummary {
+    ExportOptions options = s.written;
+    options.report = to_json(s.report).dump(1) + "\n";
+    if (s.is_kept(kWritten)) return preview_export(s.merged_model(), *s.report.plan, options);
+    const Overwrite overwrite = s.overwrite();
+    if (s.kept->holds_steps()) s.kept->keep(kWriting, true);
+    ExportSummary summary = export_model(s.merged_model(), *s.report.plan, options, s.settings.output.folder, overwrite,
+                                         s.session.progress);
+    if (s.kept->holds_steps()) s.kept->keep(kWritten, true);
+    return summary;
+  });
+}
+
+std::optional<Evaluation> Conversion::evaluate() {
+  State& s = *state_;
+  if (!s.text) return std::nullopt;
+  return s.step([&]() -> std::optional<Evaluation> {
+    s.evaluate_output();
+    return s.report.evaluation;
+  });
+}
+
+void Conversion::finish() {
+  if (state_->kept) state_->kept->remove();
+}
+
+const Report& Conversion::report() const noexcept { return state_->report; }
+const ExportOptions& Conversion::export_options() const noexcept { return state_->written; }
+
+std::string Conversion::evaluated_on() const { return words_for(*state_->text); }
+
+Report run(const Model& model, ConversionSettings settings, Session session) {
+  Conversion conversion(model, std::move(settings), std::move(session));
+  (void)conversion.plan();
+  (void)conversion.merge();
+  (void)conversion.write();
+  (void)conversion.evaluate();
+  conversion.finish();
+  return conversion.report();
+}
+
+}  // namespace qcqa

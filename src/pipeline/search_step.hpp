@@ -1,0 +1,39 @@
+#pragma once
+
+#include <optional>
+
+#include "pipeline/layer_costs.hpp"
+#include "pipeline/run_state.hpp"
+#include "qcqa/report/report.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+
+/// The search over a model's costs. Its result is kept, or where it stands when it is interrupted.
+/// @throws Error(interrupted)
+[[nodiscard]] Report search_model(const Model& model, const LayerCosts& costs, const SearchOptions& options,
+                                  const Device& device, const Session& session, RunState* state);
+
+/// The report of a search that an interrupted run has finished, or nothing.
+[[nodiscard]] std::optional<Report> kept_search(const RunState& state);
+
+/// Says so where there is nothing to go on with.
+void say_if_nothing_is_there(const RunState& state, const Session& session);
+
+/// Restricts a search to the plans that `target` can run.
+void restrict_to(const Model& model, Target target, SearchOptions& options);
+
+/// Calls `work`; an interruption that comes out of it says what was kept and how to go on.
+template <typename Work>
+decltype(auto) resumable(const RunState& state, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::interrupted) throw;
+    if (!state.holds_steps()) throw Error(ErrorKind::interrupted, "", "interrupted; nothing was written");
+    throw Error(ErrorKind::interrupted, state.folder().string(), "interrupted; what was finished is kept here", {},
+                "Go on with the same command and --resume.");
+  }
+}
+
+}  // namespace qcqa

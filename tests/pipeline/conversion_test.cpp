@@ -1,0 +1,263 @@
+#include "qcqa/pipeline/conversion.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "support/expect_error.hpp"
+#include "support/pico_model.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using namespace testing;
+namespace fs = std::filesystem;
+
+/// Times are what no two runs share.
+void without_times(nlohmann::json& report) {
+  report.erase("timings");
+  if (report.contains("merge")) report["merge"].erase("seconds");
+  if (report.contains("evaluation")) report["evaluation"].erase("tokens_per_second");
+}
+
+/// Every file below a folder, by name; the report without times.
+std::map<std::string, std::string> files_in(const fs::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    std::ostringstream content;
+    content << std::ifstream(entry.path()).rdbuf();
+    std::string& text = files[fs::relative(entry.path(), folder).string()];
+    text = content.str();
+    if (entry.path().filename() != kReportFile) continue;
+    nlohmann::json report = nlohmann::json::parse(text);
+    without_times(report);
+    text = report.dump();
+  }
+  return files;
+}
+
+/// What differs between two folders, for people; empty: nothing.
+std::string differences(const fs::path& a, const fs::path& b) {
+  const auto in_a = files_in(a);
+  const auto in_b = files_in(b);
+  std::string text;
+  for (const auto& [name, content] : in_a) {
+    const auto other = in_b.find(name);
+    if (other == in_b.end()) {
+      text += name + " is missing; ";
+    } else if (content != other->second && name == kReportFile) {
+      text += nlohmann::json::diff(nlohmann::json::parse(content), nlohmann::json::parse(other->second)).dump() + "; ";
+    } else if (content != other->second) {
+      text += name + "; ";
+    }
+  }
+  for (const auto& [name, content] : in_b) {
+    if (!in_a.contains(name)) text += name + " is new; ";
+  }
+  return text;
+}
+
+/// A small model, and settings of a run that goes through every step in a few seconds.
+class ConversionTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    write_pico_model(folder_ / "model",
+                     {.layers = 2, .query_heads = 4, .kv_heads = 4, .head_dim = 8, .mlp_size = 48, .vocabulary = 40});
+    std::ifstream in(folder_ / "model" / "config.json");
+    nlohmann::json config = nlohmann::json::parse(in);
+    config["bos_token_id"] = 1;
+    config["max_position_embeddings"] = 64;
+    std::ofstream(folder_ / "model" / "config.json") << config.dump();
+    model_.emplace(Model::open(folder_ / "model"));
+    folder_.write("ids.txt", "1 2 3 4 5 6 7 8 9\n1 9 8 7 6 5 4 3 2\n1 3 5 7 9 11 13 15\n");
+  }
+
+  [[nodiscard]] ConversionSettings settings(const std::string& output) const {
+    ConversionSettings settings;
+    settings.plan.kv = 0.5;
+    settings.search.strategy = Strategy::nsga2;
+    settings.search.layer.nsga2 = settings.search.model_nsga2 = {.population = 8, .generations = 6};
+    settings.fitness = FitnessKind::measured;
+    settings.merge.kind = MergeKind::reconstruct;
+    settings.merge.reconstruct.steps = 6;
+    settings.merge.reconstruct.step_tokens = 128;
+    settings.merge.reconstruct.distill_steps = 8;
+    settings.calibration = {.sources = {kSelf}, .tokens = 1536};
+    settings.text.token_ids = folder_ / "ids.txt";
+    settings.output.folder = folder_ / output;
+    settings.compare_merges = true;
+    return settings;
+  }
+
+  [[nodiscard]] static Session session(Resume resume, ProgressFn progress = {}) {
+    Session session;
+    session.progress = std::move(progress);
+    session.resume = resume;
+    return session;
+  }
+
+  /// @returns how often progress was asked
+  int run_whole(const std::string& output) const {
+    int calls = 0;
+    (void)run(*model_, settings(output), session(Resume::refuse, [&](const ProgressEvent&) { return ++calls > 0; }));
+    return calls;
+  }
+
+  TemporaryFolder folder_;
+  std::optional<Model> model_;
+};
+
+TEST_F(ConversionTest, InterruptedAnywhereItGoesOnToTheSameOutput) {
+  const int calls = run_whole("whole");
+  ASSERT_GT(calls, 60);
+  static constexpr int kPoints = 24;
+  for (int point = 0; point < kPoints; ++point) {
+    const std::string name = "parts-" + std::to_string(point);
+    const int stop = 1 + point * (calls - 1) / kPoints;
+    SCOPED_TRACE("progress " + std::to_string(stop) + " of " + std::to_string(calls));
+    int asked = 0;
+    expect_error(ErrorKind::interrupted, "interrupted", [&] {
+      (void)run(*model_, settings(name), session(Resume::refuse, [&](const ProgressEvent&) { return ++asked < stop; }));
+    });
+    (void)run(*model_, settings(name), session(Resume::go_on));
+    EXPECT_EQ(differences(folder_ / "whole", folder_ / name), "");
+    EXPECT_FALSE(fs::exists(folder_ / (name + ".state")));
+  }
+}
+
+TEST_F(ConversionTest, InterruptedAgainAndAgainItComesToAnEnd) {
+  (void)run_whole("whole");
+  int runs = 0;
+  for (bool done = false; !done && runs < 200; ++runs) {
+    int asked = 0;
+    try {
+      (void)run(*model_, settings("parts"),
+                session(Resume::go_on, [&](const ProgressEvent&) { return ++asked < 40 + 10 * runs; }));
+      done = true;
+    } catch (const Error& error) {
+      ASSERT_EQ(error.kind(), ErrorKind::interrupted) << error.what();
+    }
+  }
+  EXPECT_GT(runs, 3);
+  EXPECT_EQ(differences(folder_ / "whole", folder_ / "parts"), "");
+}
+
+TEST_F(ConversionTest, FinishedStepsAreNotDoneAgain) {
+  std::set<std::string> first;
+  expect_error(ErrorKind::interrupted, "what was finished is kept here", [&] {
+    (void)run(*model_, settings("out"), session(Resume::refuse, [&](const ProgressEvent& event) {
+      first.insert(std::string(event.phase));
+      return event.phase != "convert";
+    }));
+  });
+  EXPECT_TRUE(first.contains("sample"));
+  EXPECT_TRUE(first.contains("measure"));
+  EXPECT_TRUE(first.contains("merge"));
+  std::set<std::string> second;
+  (void)run(*model_, settings("out"), session(Resume::go_on, [&](const ProgressEvent& event) {
+    second.insert(std::string(event.phase));
+    return true;
+  }));
+  EXPECT_TRUE(second.contains("convert"));
+  for (const char* phase : {"sample", "fitness", "layers", "model", "measure", "merge"}) {
+    EXPECT_FALSE(second.contains(phase)) << phase;
+  }
+}
+
+TEST_F(ConversionTest, AFailureWhileWritingLosesNothing) {
+  Conversion conversion(*model_, settings("out"), session(Resume::refuse));
+  (void)conversion.plan();
+  (void)conversion.merge();
+  fs::create_directory(folder_ / "out");
+  folder_.write("out/in-the-way", "");
+  expect_error(ErrorKind::invalid_argument, "must be new or empty", [&] { (void)conversion.write(); });
+  EXPECT_TRUE(fs::exists(folder_ / "out.state" / "merged" / "layer-1"));
+  fs::remove_all(folder_ / "out");
+  (void)conversion.write();
+  conversion.finish();
+  EXPECT_FALSE(fs::exists(folder_ / "out.state"));
+  EXPECT_NO_THROW((void)Model::open(folder_ / "out"));
+}
+
+TEST_F(ConversionTest, FinishedStepsOfOtherSettingsAreRefusedByName) {
+  expect_error(ErrorKind::interrupted, "", [&] {
+    (void)run(*model_, settings("out"),
+              session(Resume::refuse, [&](const ProgressEvent& event) { return event.phase != "merge"; }));
+  });
+  expect_error(ErrorKind::invalid_argument, "holds what an interrupted run has finished",
+               [&] { (void)run(*model_, settings("out"), session(Resume::refuse)); });
+  ConversionSettings other = settings("out");
+  other.merge.reconstruct.steps = 7;
+  other.plan.kv = 0.25;
+  expect_error(ErrorKind::invalid_argument, "found --kv 0.5 then, 0.25 now; --reconstruct-steps 6 then, 7 now",
+               [&] { (void)run(*model_, other, session(Resume::go_on)); });
+  folder_.write("ids.txt", "1 2 3\n");
+  expect_error(ErrorKind::invalid_argument, "found text ",
+               [&] { (void)run(*model_, settings("out"), session(Resume::go_on)); });
+  EXPECT_TRUE(fs::exists(folder_ / "out.state" / "search-report.json"));
+  (void)run(*model_, other, session(Resume::start_over));
+  EXPECT_FALSE(fs::exists(folder_ / "out.state"));
+}
+
+TEST_F(ConversionTest, TheMergeThatWasChosenStays) {
+  ConversionSettings open = settings("out");
+  open.merge.kind = std::nullopt;
+  expect_error(ErrorKind::interrupted, "", [&] {
+    (void)run(*model_, open,
+              session(Resume::refuse, [&](const ProgressEvent& event) { return event.phase != "measure"; }));
+  });
+  const fs::path file = folder_ / "out.state" / "chosen-merge.json";
+  nlohmann::json chosen = nlohmann::json::parse(std::ifstream(file));
+  EXPECT_EQ(chosen.at("kind"), "reconstruct");
+  // As if the machine had been busier when it was measured.
+  chosen["steps"] = 3;
+  std::ofstream(file) << chosen.dump();
+  const Report report = run(*model_, open, session(Resume::go_on));
+  EXPECT_LE(report.merge->layers.front().steps, 3);
+}
+
+TEST_F(ConversionTest, TwoRunsDoNotShareAnOutput) {
+  Conversion first(*model_, settings("out"), session(Resume::refuse));
+  (void)first.plan();
+  expect_error(ErrorKind::io, "another qcqa is at work on this output",
+               [&] { Conversion second(*model_, settings("out"), session(Resume::go_on)); });
+}
+
+TEST_F(ConversionTest, TheStateIsCheckedByteByByte) {
+  expect_error(ErrorKind::interrupted, "", [&] {
+    (void)run(*model_, settings("out"),
+              session(Resume::refuse, [&](const ProgressEvent& event) { return event.phase != "merge"; }));
+  });
+  for (const char* step : {"calibration", "search-report", "run"}) {
+    SCOPED_TRACE(step);
+    const fs::path file = folder_ / "out.state" / (std::string(step) + ".json");
+    std::ostringstream content;
+    content << std::ifstream(file).rdbuf();
+    const std::string before = content.str();
+    for (const char* damaged : {"", "{}", "[[99]]", "[1, 2]", "{\"x\": {}}"}) {
+      std::ofstream(file) << damaged;
+      EXPECT_THROW((void)run(*model_, settings("out"), session(Resume::go_on)), Error) << damaged;
+    }
+    std::ofstream(file) << before;
+  }
+}
+
+TEST_F(ConversionTest, ADryRunTouchesNothing) {
+  ConversionSettings dry = settings("out");
+  dry.fitness = FitnessKind::wse;
+  dry.output.dry_run = true;
+  Conversion conversion(*model_, dry, session(Resume::refuse));
+  EXPECT_EQ(conversion.plan().plan->kv_heads(), 4);
+  EXPECT_GT(conversion.preview().file_bytes, 0U);
+  EXPECT_FALSE(fs::exists(folder_ / "out"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.state"));
+}
+
+}  // namespace
+}  // namespace qcqa
