@@ -1,16 +1,10 @@
-// What `qcqa search` and `qcqa convert` do, as a program of your own:
+// What `qcqa run` does, as a program of your own:
 //
-//   library_search MODEL OUT     halves the KV cache of MODEL with the best equal groups
+//   library_search MODEL OUT     halves the KV cache of MODEL with the best groups and the aligned merge
 #include <cstdio>
-#include <deque>
 #include <exception>
-#include <vector>
 
-#include "qcqa/export/export.hpp"
-#include "qcqa/fitness/head_gram.hpp"
-#include "qcqa/model/model.hpp"
-#include "qcqa/search/model_search.hpp"
-#include "qcqa/search/plan_choice.hpp"
+#include "qcqa/pipeline/conversion.hpp"
 
 int main(int argc, char** argv) {
   if (argc != 3) {
@@ -20,18 +14,22 @@ int main(int argc, char** argv) {
   try {
     const qcqa::Model model = qcqa::Model::open(argv[1]);
 
-    // A group cost per layer: here the weight-sharing error, but the search takes any qcqa::GroupCost.
-    std::deque<qcqa::PairwiseCost> costs;
-    std::vector<const qcqa::GroupCost*> pointers;
-    for (const qcqa::AttentionLayer& layer : model.layers()) {
-      costs.push_back(qcqa::wse_cost(qcqa::compute_head_gram(layer)));
-      pointers.push_back(&costs.back());
-    }
+    qcqa::ConversionSettings settings;
+    settings.plan.kv = 0.5;
+    settings.merge.kind = qcqa::MergeKind::aligned;
+    settings.output.folder = argv[2];
 
-    const qcqa::SearchResult result = qcqa::ModelSearch(pointers, {}).run();
-    const qcqa::Plan plan = qcqa::plan_for_fraction(result, model.total_kv_heads(), 0.5, qcqa::PlanLimits::uniform());
-    const qcqa::ExportSummary summary = qcqa::export_model(model, plan, {}, argv[2], qcqa::Overwrite::refuse);
-    std::printf("%d KV heads -> %d, weight-sharing error %.5g\n", summary.heads_before, summary.heads_after, plan.cost);
+    qcqa::Session session;
+    session.note = [](const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); };
+
+    // qcqa::run() takes all steps; one by one they let a program look at the plan before it is merged.
+    qcqa::Conversion conversion(model, settings, session);
+    const qcqa::Plan plan = *conversion.plan().plan;
+    (void)conversion.merge();
+    const qcqa::ExportSummary summary = conversion.write();
+    conversion.finish();
+    std::printf("%d KV heads -> %d, cost %.5g (%s)\n", summary.heads_before, summary.heads_after, plan.cost,
+                plan.origin.c_str());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

@@ -58,7 +58,7 @@ ConversionSettings settings_of(const ConvertCommand& command, int threads) {
   ConversionSettings settings;
   settings.plan = {.report = command.report,
                    .point = command.point_option->count() > 0 ? std::optional(command.point) : std::nullopt,
-                   .groups = command.groups,
+                   .groups = command.groups_option->count() > 0 ? std::optional(command.groups) : std::nullopt,
                    .cardinality = parse_choice(std::span<const Choice<Cardinality>>(kCardinalities),
                                                command.cardinality, "--cardinality"),
                    .kv = command.kv};

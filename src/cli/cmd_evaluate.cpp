@@ -34,6 +34,16 @@ struct Result {
   std::optional<Sample> sample, reference_sample;
 };
 
+SampleSettings sample_settings(const EvaluateCommand& command) {
+  const TextSettings text = command.text.resolve();
+  SampleSettings settings{.prompt = command.sample.prompt,
+                          .options = command.sample.options,
+                          .bos = text.corpus.bos,
+                          .tokenizer = text.tokenizer};
+  settings.options.forward = command.compute.resolve(command.common.device);
+  return settings;
+}
+
 /// What can be found wrong before anything is computed.
 void check(const EvaluateCommand& command) {
   if (!command.text.given() && !command.sample.given()) {
@@ -43,6 +53,7 @@ void check(const EvaluateCommand& command) {
     throw Error(ErrorKind::invalid_argument, "--max-perplexity-increase",
                 "needs --reference, the model to compare with, and a text");
   }
+  require_valid(sample_settings(command));
   if (!command.json.empty() && command.json != "-") require_folder_for(command.json);
 }
 
@@ -90,12 +101,7 @@ int run(const EvaluateCommand& command) {
         evaluate(model, reference ? &*reference : nullptr, result.text->windows, options, console.progress());
   }
   if (command.sample.given()) {
-    const TextSettings text = command.text.resolve();
-    SampleSettings settings{.prompt = command.sample.prompt,
-                            .options = command.sample.options,
-                            .bos = text.corpus.bos,
-                            .tokenizer = text.tokenizer};
-    settings.options.forward = options.forward;
+    const SampleSettings settings = sample_settings(command);
     result.sample = sample(model, settings, session);
     if (reference) result.reference_sample = sample(*reference, settings, session);
   }

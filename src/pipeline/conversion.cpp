@@ -105,17 +105,16 @@ struct Conversion::State {
   }
 
   void check_settings() const {
-    if (settings.plan.report.empty() && settings.plan.groups == 0 && !(settings.plan.kv > 0 && settings.plan.kv <= 1)) {
+    if (settings.plan.report.empty() && !settings.plan.groups && !(settings.plan.kv > 0 && settings.plan.kv <= 1)) {
       throw Error(ErrorKind::invalid_argument, "--kv", "must be a fraction in (0, 1]",
                   std::to_string(settings.plan.kv));
     }
     if (const auto kind = settings.merge.kind) require_use_of(settings.calibration, kind, fitness(*kind));
     const int heads = model.layers().front().kv_heads;
-    if (settings.plan.report.empty() && settings.plan.groups != 0 &&
-        (settings.plan.groups < 1 || settings.plan.groups > heads)) {
+    const int groups = settings.plan.groups.value_or(1);
+    if (groups < 1 || groups > heads) {
       throw Error(ErrorKind::invalid_argument, "--groups",
-                  "must be from 1 to the number of KV heads, " + std::to_string(heads),
-                  std::to_string(settings.plan.groups));
+                  "must be from 1 to the number of KV heads, " + std::to_string(heads), std::to_string(groups));
     }
   }
 
@@ -143,6 +142,7 @@ struct Conversion::State {
   void check_output() {
     const OutputSettings& output = settings.output;
     require_writable_target(model, output.folder, overwrite());
+    require_folder_for(output.folder);
     require_tokenizer(model, output.target == Target::llama_cpp ? Format::gguf : output.options.format);
     if (output.target) {
       restrict_to(model, *output.target, settings.search);
@@ -174,8 +174,8 @@ struct Conversion::State {
   /// The options of a search of just the wanted groupings where they are given by number.
   [[nodiscard]] SearchOptions search_options() const {
     SearchOptions search = settings.search;
-    if (settings.plan.groups == 0) return search;
-    search.layer.min_groups = search.layer.max_groups = settings.plan.groups;
+    if (!settings.plan.groups) return search;
+    search.layer.min_groups = search.layer.max_groups = *settings.plan.groups;
     search.arbitrary = settings.plan.cardinality == Cardinality::arbitrary;
     search.equal = settings.plan.cardinality == Cardinality::equal;
     search.model_nsga2.generations = 0;  // every layer gets the same number of groups: nothing to choose
@@ -198,8 +198,8 @@ struct Conversion::State {
     const PlanSettings& wanted = settings.plan;
     if (wanted.point) {
       report.plan = plan_for_point(report.search, *wanted.point);
-    } else if (wanted.groups > 0) {
-      report.plan = plan_for_groups(report.search, wanted.groups, wanted.cardinality);
+    } else if (wanted.groups) {
+      report.plan = plan_for_groups(report.search, *wanted.groups, wanted.cardinality);
     } else {
       report.plan = plan_for_fraction(report.search, model.total_kv_heads(), wanted.kv, settings.output.plans(model));
     }

@@ -107,7 +107,7 @@ void RunState::lock() {
 void RunState::make() {
   if (holds_steps()) return;
   std::error_code error;
-  fs::create_directories(folder_, error);
+  fs::create_directory(folder_, error);
   if (error) throw Error(ErrorKind::io, folder_.string(), "cannot be made", error.message());
   lock();
   write_file_atomically(folder_ / kIdentityFile,

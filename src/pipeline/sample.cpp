@@ -12,16 +12,6 @@
 namespace qcqa {
 namespace {
 
-void require_sound(const SampleSettings& settings) {
-  if (!(settings.options.temperature >= 0) || !std::isfinite(settings.options.temperature)) {
-    throw Error(ErrorKind::invalid_argument, "--temperature", "must be 0 or more",
-                std::to_string(settings.options.temperature));
-  }
-  if (settings.options.max_tokens < 1)
-    throw Error(ErrorKind::invalid_argument, "--sample-tokens", "must be at least 1",
-                std::to_string(settings.options.max_tokens));
-}
-
 std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& prompt, BosRule rule) {
   std::vector<std::int32_t> ids = frame_of(tokenizer, rule).before;
   const std::vector<TokenId> text = tokenizer.encode(prompt);
@@ -42,8 +32,18 @@ std::string continued(const Tokenizer& tokenizer, const std::string& prompt, std
 
 }  // namespace
 
+void require_valid(const SampleSettings& settings) {
+  if (!(settings.options.temperature >= 0) || !std::isfinite(settings.options.temperature)) {
+    throw Error(ErrorKind::invalid_argument, "--temperature", "must be 0 or more",
+                std::to_string(settings.options.temperature));
+  }
+  if (settings.options.max_tokens < 1)
+    throw Error(ErrorKind::invalid_argument, "--sample-tokens", "must be at least 1",
+                std::to_string(settings.options.max_tokens));
+}
+
 Sample sample(const Model& model, const SampleSettings& settings, const Session& session) {
-  require_sound(settings);
+  require_valid(settings);
   const RunnableModel runnable = require_runnable(model);
   const Tokenizer tokenizer = open_tokenizer(model, settings.tokenizer, session);
   const std::vector<std::vector<std::int32_t>> prompts = {encode_prompt(tokenizer, settings.prompt, settings.bos)};

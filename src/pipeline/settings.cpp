@@ -76,8 +76,8 @@ void add(ordered_json& identity, const PlanSettings& plan) {
   if (!plan.report.empty()) identity["--report"] = plan.report.string();
   if (plan.point) {
     identity["--point"] = *plan.point;
-  } else if (plan.groups > 0) {
-    identity["--groups"] = plan.groups;
+  } else if (plan.groups) {
+    identity["--groups"] = *plan.groups;
     identity["--cardinality"] = cardinality_name(plan.cardinality);
   } else {
     identity["--kv"] = plan.kv;

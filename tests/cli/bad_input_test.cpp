@@ -137,9 +137,18 @@ TEST_F(BadInput, FullDisk) {
   const rlimit small{100'000, old.rlim_max};
   const auto ignored = signal(SIGXFSZ, SIG_IGN);  // inherited: writes fail with EFBIG, as they do with ENOSPC
   setrlimit(RLIMIT_FSIZE, &small);
-  fails({"convert", at("big"), "--groups", "2", "-o", at("out")}, 3, "");
+  const std::vector<std::string> convert = {"convert", at("big"), "--groups", "2", "-o", at("out")};
+  expect_failure(convert, 3, "");
   setrlimit(RLIMIT_FSIZE, &old);
   signal(SIGXFSZ, ignored);
+  EXPECT_FALSE(std::filesystem::exists(at("out")));
+  // What was finished is there, and nothing that was not.
+  EXPECT_TRUE(std::filesystem::exists(at("out.state/search-report.json")));
+  fails(convert, 2, "Go on with the same command and --resume");
+  std::vector<std::string> resumed = convert;
+  resumed.push_back("--resume");
+  EXPECT_EQ(run_qcqa(resumed).exit_code, 0);
+  EXPECT_FALSE(std::filesystem::exists(at("out.state")));
 }
 
 TEST_F(BadInput, TruncatedWeights) {

@@ -29,6 +29,9 @@ struct Sample {
   double tokens_per_second = 0;
 };
 
+/// Throws Error(invalid_argument) for numbers out of their range.
+void require_valid(const SampleSettings& settings);
+
 /// @throws Error(invalid_argument, unsupported, interrupted)
 [[nodiscard]] Sample sample(const Model& model, const SampleSettings& settings, const Session& session);
 

@@ -71,7 +71,7 @@ struct OutputSettings {
 struct PlanSettings {
   std::filesystem::path report{};  ///< of a search of this model; then `point` or `kv`
   std::optional<int> point{};      ///< of the report's front
-  int groups = 0;                  ///< in every layer, of `cardinality`
+  std::optional<int> groups{};     ///< in every layer, of `cardinality`
   Cardinality cardinality{};
   double kv = 0.5;  ///< largest fraction of the KV cache to keep, (0, 1]
 };
