@@ -57,24 +57,27 @@ TEST_P(TokenizerOnce, IsReadOnceInARun) {
   }
   OpenCounter counter(model / "tokenizer.json");
   std::vector<std::string> arguments = GetParam();
-  const std::string text = (model / "sample.jsonl").string();
-  for (std::string& argument : arguments) argument = argument == "TEXT" ? text : argument;
-  arguments.insert(arguments.begin() + 1, model.string());
-  arguments.insert(arguments.end(), {"-o", (folder / "out").string(), "-q"});
+  for (std::string& argument : arguments) {
+    if (argument == "MODEL") argument = model.string();
+    if (argument == "TEXT") argument = (model / "sample.jsonl").string();
+    if (argument == "OUT") argument = (folder / "out").string();
+  }
   const CommandResult result = run_qcqa(arguments);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(counter.count(), 1);
 }
 
+using Arguments = std::vector<std::string>;
 INSTANTIATE_TEST_SUITE_P(
     Commands, TokenizerOnce,
-    ::testing::Values(std::vector<std::string>{"convert", "--groups", "2", "--format", "gguf"},
-                      std::vector<std::string>{"convert", "--groups", "2", "--target", "llama.cpp", "--merge",
-                                               "subspace", "--calibrate", "self", "--calibrate", "TEXT",
-                                               "--calibration-tokens", "512"},
-                      std::vector<std::string>{"run", "--kv", "0.5", "--format", "gguf", "--merge", "subspace",
-                                               "--calibrate", "TEXT", "--calibrate", "self", "--calibration-tokens",
-                                               "512", "--text", "TEXT", "--max-documents", "2"}));
+    ::testing::Values(Arguments{"convert", "MODEL", "-o", "OUT", "--groups", "2", "--format", "gguf"},
+                      Arguments{"convert", "MODEL", "-o", "OUT", "--groups", "2", "--target", "llama.cpp", "--merge",
+                                "subspace", "--calibrate", "self", "--calibrate", "TEXT", "--calibration-tokens",
+                                "512"},
+                      Arguments{"run", "MODEL", "-o", "OUT", "--kv", "0.5", "--format", "gguf", "--merge", "subspace",
+                                "--calibrate", "TEXT", "--calibrate", "self", "--calibration-tokens", "512"},
+                      Arguments{"evaluate", "MODEL", "--text", "TEXT", "--max-documents", "2", "--sample", "Once",
+                                "--sample-tokens", "4"}));
 
 }  // namespace
 }  // namespace qcqa
