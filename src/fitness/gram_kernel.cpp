@@ -95,15 +95,22 @@ struct Job {
 /// baseline unit cannot do without.
 template <bool kExact, typename Vector>
 [[gnu::always_inline]] inline void add_product(Vector& sum, const Vector& a, const Vector& b) {
-  Vector product = a * b;
-  if constexpr (!kExact) {
+  if constexpr (kExact) {
+    sum += a * b;
+  } else {
+#if defined(__clang__)
+#pragma clang fp contract(off)
+    sum += a * b;
+#else
+    Vector product = a * b;
 #if defined(__x86_64__)
-    asm("" : "+v"(product));
+    asm("" : "+v"(product));  // GCC fuses whatever it sees through
 #elif defined(__aarch64__)
     asm("" : "+w"(product));
 #endif
+    sum += product;
+#endif
   }
-  sum += product;
 }
 
 /// sums[(i * rows + j) * kLanes ...] += panel_i * panel_j for a kTile x kTileJ tile, in kWidth lanes from `lane` on.
