@@ -268,7 +268,15 @@ const Report& Conversion::plan() {
       s.report = read_report(s.settings.plan.report);
       require_same_model(s.report, s.model, s.settings.plan.report.string());
     }
-    s.choose_plan();
+    try {
+      s.choose_plan();
+    } catch (const Error& error) {
+      // With these settings there is no way on, so there is nothing to keep for it.
+      if (s.kept && (error.kind() == ErrorKind::invalid_argument || error.kind() == ErrorKind::unsupported)) {
+        s.kept->remove();
+      }
+      throw;
+    }
     if (!s.settings.output.dry_run) s.require_room();
     return s.report;
   });
