@@ -336,7 +336,7 @@ TEST_F(MergeModel, CudaAgreesWithCpu) {
     const double on_cpu = divergence(merged(options(kind)).model);
     MergeOptions there = options(kind);
     there.forward = gpu;
-    const Model model = merge_model(*model_, pairs(), calibration(), there, folder_ / "cuda").model;
+    const Model model = merge_model(*model_, pairs(), calibration(), there, new_folder()).model;
     EXPECT_NEAR(divergence(model), on_cpu, (kind == MergeKind::subspace ? 0.001 : 0.05) * on_cpu);
     std::vector<TokenSequence> windows;
     for (const auto& sequence : sequences_) windows.push_back({sequence, 1, windows.size()});
