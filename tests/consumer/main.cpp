@@ -1,5 +1,5 @@
 // Uses the library as an outsider would: installed headers, the installed package, one result checked.
-#include <qcqa/search/grouping.hpp>
+#include <qcqa/plan/grouping.hpp>
 #include <qcqa/support/error.hpp>
 
 #include <iostream>

@@ -68,11 +68,11 @@ TEST(CurrentError, AnOperationThatLibTorchLacks) {
 }
 
 TEST(CurrentError, WrongUseOfLibTorchIsABugOfOurs) {
-  expect(error_of([] {
-           (void)at::mm(at::ones({2, 3}), at::ones({2, 3}));
-         }),
-         ErrorKind::internal,
-         "LibTorch: could not do the computation; found mat1 and mat2 shapes cannot be multiplied");
+  const Error error = error_of([] { (void)at::mm(at::ones({2, 3}), at::ones({2, 3})); });
+  expect(error, ErrorKind::internal, "LibTorch: could not do the computation; found ");
+  // LibTorch 2 puts the operation's name before it.
+  EXPECT_NE(std::string(error.what()).find("mat1 and mat2 shapes cannot be multiplied"), std::string::npos)
+      << error.what();
 }
 
 TEST(CurrentError, LinksInACircleAreWrongInput) {
