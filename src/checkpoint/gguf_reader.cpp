@@ -208,19 +208,20 @@ class Reader {
 
   void place(std::vector<TensorView>& tensors, const std::vector<const GgufBlockType*>& types,
              std::uint64_t data) const {
-    std::uint64_t free_from = 0;
+    std::uint64_t next = 0;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       TensorView& view = tensors[i];
       const std::string where = where_ + ": " + in_quotes(view.name);
       const std::optional<std::uint64_t> size = size_of(view, types[i], where);
-      if (view.file_offset % alignment_ != 0) {
-        throw Error(ErrorKind::corrupt, where, "must lie at a multiple of " + std::to_string(alignment_));
+      // As llama.cpp reads it: a file that leaves gaps is a damaged one.
+      if (view.file_offset != next) {
+        throw Error(ErrorKind::corrupt, where, "must follow the tensor before it, at " + std::to_string(next),
+                    std::to_string(view.file_offset), "The file is damaged or incomplete: download it again.");
       }
-      if (view.file_offset < free_from) throw Error(ErrorKind::corrupt, where, "must not overlap the tensor before it");
       const auto begin = checked_add(data, view.file_offset);
       const auto end = begin && size ? checked_add(*begin, *size) : std::nullopt;
       if (!end || *end > file_.bytes().size()) throw Error(ErrorKind::corrupt, where, "must lie inside the file");
-      free_from = view.file_offset + *size;
+      next += (*size + alignment_ - 1) / alignment_ * alignment_;
       view.file_offset = *begin;
       view.stored = file_.bytes().subspan(static_cast<std::size_t>(*begin), static_cast<std::size_t>(*size));
       if (types[i]) view.derived = std::make_shared<const GgufBlockValues>(view.stored, *types[i]);

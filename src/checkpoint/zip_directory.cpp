@@ -19,6 +19,13 @@ constexpr std::size_t kEndBytes = 22, kLocatorBytes = 20, kMaxCommentBytes = 655
 constexpr std::uint32_t kEndMagic = 0x06054b50, kLocatorMagic = 0x07064b50, kEnd64Magic = 0x06064b50;
 constexpr std::uint32_t kCentralMagic = 0x02014b50, kLocalMagic = 0x04034b50;
 constexpr std::uint32_t kIn64 = 0xffffffff;  // "see the zip64 record"
+constexpr std::uint16_t kHasDescriptor = 8;  // of a member's flags: sizes once more behind its data
+constexpr std::uint64_t kMaxDescriptorBytes = 24;
+
+/// Where a member's data ends, and the next member may begin at the latest.
+struct MemberEnd {
+  std::uint64_t least, most;
+};
 
 struct DirectoryPlace {
   std::uint64_t entries, bytes, offset;
@@ -38,18 +45,35 @@ class Reader {
     const DirectoryPlace place = find_directory();
     ByteReader directory(slice(place.offset, place.bytes), where_);
     ZipDirectory members;
+    std::map<std::uint64_t, MemberEnd> ends;  // by begin
     for (std::uint64_t i = 0; i < place.entries; ++i) {
       const Member member = read_member(directory);
-      if (!members.emplace(member.name, data_of(member)).second) {
+      const auto data = data_of(member);
+      if (!members.emplace(member.name, data).second) {
         refuse("every member must occur once", in_quotes(member.name) + " twice");
       }
+      const auto end = static_cast<std::uint64_t>(data.data() - archive_.data()) + data.size();
+      ends[member.local_offset] = {end, (member.flags & kHasDescriptor) != 0 ? end + kMaxDescriptorBytes : end};
     }
+    require_no_holes(ends, place.offset);
     return members;
   }
 
  private:
   [[noreturn]] void refuse(std::string_view rule, std::string_view found) const {
     throw Error(ErrorKind::corrupt, where_, rule, found, "The file is damaged or incomplete: download it again.");
+  }
+
+  /// Data that begins too early or too late leaves a hole or reaches into what follows.
+  void require_no_holes(const std::map<std::uint64_t, MemberEnd>& ends, std::uint64_t directory) const {
+    for (auto member = ends.begin(); member != ends.end(); ++member) {
+      const auto next = std::next(member);
+      const std::uint64_t follows = next == ends.end() ? directory : next->first;
+      if (follows < member->second.least || follows > member->second.most) {
+        refuse("members must follow one another", "an end at " + std::to_string(member->second.least) +
+                                                      " and the next begin at " + std::to_string(follows));
+      }
+    }
   }
 
   [[nodiscard]] std::span<const std::byte> slice(std::uint64_t offset, std::uint64_t bytes) const {
@@ -168,7 +192,16 @@ class Reader {
     local.take(22);  // told by the directory already
     const auto name_bytes = local.number<std::uint16_t>();
     const auto extra_bytes = local.number<std::uint16_t>();
-    return slice(member.local_offset + 30u + name_bytes + extra_bytes, member.bytes);
+    const std::uint64_t names_end = member.local_offset + 30U + name_bytes;
+    // Where the data begins is told nowhere else, so what is told twice or has a form of its own is looked at.
+    if (ByteReader(slice(member.local_offset + 30U, name_bytes), where_).take_text(name_bytes) != member.name) {
+      refuse("a member must have one name", in_quotes(member.name) + " with two");
+    }
+    for (ByteReader extra(slice(names_end, extra_bytes), where_); extra.remaining() > 0;) {
+      extra.take(2);
+      extra.take(extra.number<std::uint16_t>());
+    }
+    return slice(names_end + extra_bytes, member.bytes);
   }
 
   std::span<const std::byte> archive_;

@@ -325,6 +325,22 @@ TEST(ZipDirectory, RejectsCompressedAndEncryptedMembers) {
   expect_refused(ErrorKind::unsupported, zip_bytes({{"a/data.pkl", "x", 0, 1}}), "\"a/data.pkl\" encrypted");
 }
 
+TEST(ZipDirectory, RejectsMembersWhoseDataBeginsElsewhere) {
+  const std::string whole = pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"});
+  const std::size_t name = whole.find("archive/data/0FB");
+  const auto with = [&](std::size_t place, char byte) {
+    std::string damaged = whole;
+    damaged[place] = byte;
+    return damaged;
+  };
+  // Before the name: how long it is, and how long the fields after it are.
+  expect_refused(ErrorKind::corrupt, with(name - 4, 13),
+                 "a member must have one name; found \"archive/data/0\" with two");
+  expect_refused(ErrorKind::corrupt, with(name - 2, 6), "must not end in the middle");
+  expect_refused(ErrorKind::corrupt, with(name + 16, 2), "must not end in the middle");
+  expect_refused(ErrorKind::corrupt, with(name - 2, 0), "members must follow one another");
+}
+
 TEST(ZipDirectory, RejectsMissingAndAmbiguousPickles) {
   expect_refused(ErrorKind::corrupt, zip_bytes({{"a/x", "x"}}), "one data.pkl; found none");
   expect_refused(ErrorKind::corrupt, zip_bytes({{"a/data.pkl", "x"}, {"b/data.pkl", "x"}}),

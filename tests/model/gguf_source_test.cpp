@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -147,12 +148,16 @@ TEST(GgufSource, AnotherArchitectureIsNamed) {
   expect_error(ErrorKind::unsupported, "found \"mamba\"", [&] { (void)Model::open(folder / "a.gguf"); });
 }
 
-/// Opens a damaged file and reads all of it; an Error is fine, a crash is not.
-void read_all(const std::filesystem::path& file) {
+/// Opens a damaged file and reads all of it: every value that comes is finite. An Error is fine, a crash is not.
+bool reads(const std::filesystem::path& file) {
   try {
     const Model model = Model::open(file);
-    for (const TensorView& tensor : model.checkpoint().tensors()) (void)values_of(tensor);
+    for (const TensorView& tensor : model.checkpoint().tensors()) {
+      EXPECT_TRUE(std::ranges::all_of(values_of(tensor), [](double value) { return std::isfinite(value); }));
+    }
+    return true;
   } catch (const Error&) {
+    return false;
   }
 }
 
@@ -161,13 +166,15 @@ TEST(DamagedGguf, NoByteOfTheHeaderCrashesAModel) {
   std::ifstream stream(written.file(), std::ios::binary);
   const std::string whole((std::istreambuf_iterator<char>(stream)), {});
   const std::size_t header = whole.find("blk.1.") + 400;
+  int read = 0;
   for (std::size_t i = 0; i < std::min(header, whole.size()); ++i) {
     for (const int flip : {0x01, 0x80}) {
       std::string damaged = whole;
       damaged[i] = static_cast<char>(damaged[i] ^ flip);
-      read_all(written.folder.write("damaged.gguf", damaged));
+      read += reads(written.folder.write("damaged.gguf", damaged)) ? 1 : 0;
     }
   }
+  EXPECT_GT(read, 0);  // names and texts may be anything
 }
 
 }  // namespace

@@ -165,6 +165,7 @@ TEST(JsonTokenizer, SurvivesEveryByteFlip) {
       try {
         const Tokenizer tokenizer = Tokenizer::open(folder.path());
         const Ids ids = tokenizer.encode("Hello the world <s> a\u0301b \U0001F600\n\n 12");
+        for (const TokenId id : ids) EXPECT_TRUE(id >= 0 && id < static_cast<TokenId>(tokenizer.vocabulary_size()));
         static_cast<void>(tokenizer.decode(ids));
       } catch (const Error& error) {
         EXPECT_NE(error.kind(), ErrorKind::internal) << error.what();

@@ -116,7 +116,9 @@ TEST(SentencePiece, SurvivesEveryByteFlip) {
     try {
       const auto kind = round % 4 < 2 ? TokenizerKind::sentencepiece : TokenizerKind::transformers;
       const Tokenizer tokenizer = Tokenizer::open(folder.path(), kind);
-      static_cast<void>(tokenizer.decode(tokenizer.encode("ab  A\u00e9 \U0001F600\n")));
+      const Ids ids = tokenizer.encode("ab  A\u00e9 \U0001F600\n");
+      for (const TokenId id : ids) EXPECT_TRUE(id >= 0 && id < static_cast<TokenId>(tokenizer.vocabulary_size()));
+      static_cast<void>(tokenizer.decode(ids));
     } catch (const Error& error) {
       EXPECT_NE(error.kind(), ErrorKind::internal) << error.what();
     }
