@@ -46,6 +46,25 @@ TEST_F(TransformerTest, TokensDoNotDependOnLaterOnes) {
   EXPECT_TRUE(at::allclose(logits_of(*model_, {{1, 2, 3}}), whole.narrow(0, 0, 3), 1e-5, 1e-5));
 }
 
+TEST_F(TransformerTest, EveryFamilyRunsSequenceBySequence) {
+  const std::vector<Ids> sequences = {{1, 2, 3, 4, 5}, {6}, {1, 2, 3}};
+  for (const Architecture& architecture : supported_architectures()) {
+    if (!architecture.forward) continue;
+    SCOPED_TRACE(architecture.family);
+    const TemporaryFolder folder;
+    write_pico_model(
+        folder.path(),
+        {.family = architecture.family, .head_dim = 8, .hidden_size = 32, .mlp_size = 10, .vocabulary = 20});
+    const Model model = Model::open(folder.path());
+    const at::Tensor all = logits_of(model, sequences);
+    ASSERT_EQ(all.sizes(), at::IntArrayRef({9, 20}));
+    EXPECT_TRUE(at::isfinite(all).all().item<bool>());
+    EXPECT_TRUE(at::allclose(all.narrow(0, 6, 3), all.narrow(0, 0, 3), 1e-4, 1e-5)) << "later tokens count";
+    EXPECT_TRUE(at::allclose(all.narrow(0, 5, 1), logits_of(model, {{6}}), 1e-4, 1e-5)) << "neighbours count";
+    EXPECT_FALSE(at::allclose(all[0], all[1], 1e-2, 1e-2)) << "tokens do not count";
+  }
+}
+
 TEST_F(TransformerTest, AnyNumberOfThreadsGivesTheSame) {
   std::vector<Ids> sequences;
   for (int i = 0; i < 60; ++i) sequences.emplace_back(40, i % 20);

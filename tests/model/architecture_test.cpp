@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <string>
 
 #include "support/expect_error.hpp"
@@ -22,9 +25,23 @@ nlohmann::json description() {
                   "output": {"tensor": "o"}}})");
 }
 
-TEST(Architecture, EmbeddedDescriptionsCoverTheFamiliesWePromise) {
-  for (const char* type : {"llama", "mistral", "qwen2", "phi3", "gpt_neox"}) {
-    EXPECT_EQ(find_architecture({{"model_type", type}}, "config.json").family, type);
+TEST(Architecture, EveryModelTypeFindsItsFamily) {
+  for (const Architecture& architecture : supported_architectures()) {
+    ASSERT_FALSE(architecture.model_types.empty()) << architecture.family;
+    for (const std::string& type : architecture.model_types) {
+      EXPECT_EQ(find_architecture({{"model_type", type}}, "config.json").family, architecture.family);
+    }
+  }
+}
+
+TEST(Architecture, FamiliesAreThoseThatTheReadmePromises) {
+  std::ifstream file(QCQA_README);
+  const std::string readme((std::istreambuf_iterator<char>(file)), {});
+  const std::size_t table = readme.find("| family | projections |");
+  const std::string rows = readme.substr(table, readme.find("\n\n", table) - table);
+  for (const Architecture& architecture : supported_architectures()) {
+    const std::regex name("[ |]" + architecture.family + "[, |]");
+    EXPECT_TRUE(std::regex_search(rows, name)) << architecture.family;
   }
 }
 

@@ -167,15 +167,9 @@ TEST(ReportReader, DamagedFilesAreErrorsNotCrashes) {
     const TemporaryFolder folder;
     try {
       (void)read_report(folder.write("r.json", damaged));
-    } catch (const Error&) {  // any other exception fails the test
+    } catch (const Error&) {
+      continue;  // any other exception fails the test
     }
-  }
-}
-
-TEST(ReportTables, ShowEverySection) {
-  const std::string text = report_tables(small_report());
-  for (const char* part : {"some/model", "Front:", "Uniform plans", "Baselines", "Layers", "Timings", "hypervolume"}) {
-    EXPECT_NE(text.find(part), std::string::npos) << part;
   }
 }
 
@@ -188,13 +182,6 @@ TEST(ReportTables, SelectShowsOnlyWhatWasAskedFor) {
 TEST(ReportTables, UnknownSectionIsNamedWithAHint) {
   expect_error(ErrorKind::invalid_argument, "Did you mean \"front\"?",
                [] { (void)report_tables(small_report(), {"fornt"}); });
-}
-
-TEST(ReportTables, CompareShowsRatios) {
-  const Report report = small_report();
-  const std::string text = compare_tables(report, "a.json", report, "b.json");
-  EXPECT_NE(text.find("1.0000"), std::string::npos);
-  EXPECT_EQ(text.find("different models"), std::string::npos);
 }
 
 TEST(HumanBytes, UsesBinaryUnits) {
