@@ -214,9 +214,12 @@ TEST_F(EvaluateCommand, RunEvaluatesTheMergedModelInEveryLayout) {
 TEST_F(EvaluateCommand, RunEvaluatesWhatOnlyAnotherRuntimeReads) {
   const TemporaryFolder folder;
   const std::string out = folder / "out";
-  const CommandResult result = run_qcqa(
-      {"run", kModel, "--kv", "0.6", "--target", "llama.cpp", "-o", out, "--text", kText, "--max-documents", "5"});
+  // The default merge, which samples text, measures and reconstructs, on a little text and with few steps.
+  const CommandResult result =
+      run_qcqa({"run", kModel, "--kv", "0.6", "--target", "llama.cpp", "-o", out, "--text", kText, "--max-documents",
+                "5", "--calibration-tokens", "500", "--reconstruct-steps", "2", "--distill-steps", "2"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("merge: reconstruct, "), std::string::npos) << result.err;
   const auto report = nlohmann::json::parse(std::ifstream(out + "/qcqa-report.json"));
   EXPECT_GT(report["evaluation"]["reference"]["kl_mean"], 0);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1)
