@@ -4,7 +4,8 @@
 
 namespace qcqa {
 
-/// src/export/remote_code/modeling_qcqa.py as it was at build time, with @MODEL_CLASS@ and @MODEL_TYPE@ to be replaced.
+/// src/export/remote_code/modeling_qcqa.py as it was at build time, with @MODEL_CLASS@, @MODEL_TYPE@, @LAYERS@ and
+/// @ATTENTION@ to be replaced.
 [[nodiscard]] std::string_view embedded_modeling_code();
 /// src/export/remote_code/configuration_decilm.py.
 [[nodiscard]] std::string_view embedded_decilm_configuration();

@@ -9,17 +9,40 @@
 namespace qcqa {
 namespace {
 
-constexpr LlamaAbilities kLlama{.biases = true, .head_norms = false, .rotary_scaling = true};
-constexpr LlamaAbilities kQwen3{.biases = false, .head_norms = true, .rotary_scaling = false};
+constexpr std::string_view kFormat = "--format gguf";
 
-/// An architecture of llama.cpp.
-struct GgufArchitecture {
-  std::string_view name;
-  bool rotary_neighbours = true;  ///< the dimensions that are turned together are neighbours
-};
+/// Any Llama-like model, with head counts per layer.
+const GgufDescription& deci() {
+  static const GgufDescription kDeci{.architecture = "deci",
+                                     .rotary_neighbours = true,
+                                     .biases = true,
+                                     .rotary_factors = true,
+                                     .padded_heads = true,
+                                     .layers_differ = true};
+  return kDeci;
+}
 
+/// What may hold a model of the family, the best first. Llama's holds all that is like Llama.
+std::vector<const GgufDescription*> candidates_for(const Architecture& architecture) {
+  std::vector<const GgufDescription*> candidates;
+  if (architecture.gguf) candidates.push_back(&*architecture.gguf);
+  if (const Architecture& llama = architecture_of("llama"); &architecture != &llama) candidates.push_back(&*llama.gguf);
+  candidates.push_back(&deci());
+  return candidates;
+}
+
+LlamaAbilities abilities_of(const GgufDescription& gguf) {
+  return {.biases = gguf.biases, .head_norms = gguf.head_norms, .rotary_scaling = gguf.rotary_factors};
+}
+
+/// @throws Error(unsupported) unless some candidate can hold the model: with what stands in the way of the nearest
 LlamaParts read_parts(const Model& model) {
-  return read_llama_parts(model, "--format gguf", model.architecture().family == "qwen3" ? kQwen3 : kLlama);
+  LlamaParts parts = read_llama_parts(model, kFormat);
+  std::vector<std::vector<std::string>> beyond_each;
+  for (const GgufDescription* candidate : candidates_for(model.architecture()))
+    beyond_each.push_back(beyond(parts, abilities_of(*candidate)));
+  require_none(model, kFormat, *std::ranges::min_element(beyond_each, {}, &std::vector<std::string>::size));
+  return parts;
 }
 
 bool is_uniform(const std::vector<LayerHeads>& heads) {
@@ -28,34 +51,32 @@ bool is_uniform(const std::vector<LayerHeads>& heads) {
   });
 }
 
-GgufArchitecture choose_architecture(const Model& model, const LlamaParts& parts,
-                                     const std::vector<LayerHeads>& heads) {
-  const std::string& family = model.architecture().family;
+const GgufDescription& choose_architecture(const Model& model, const LlamaParts& parts,
+                                           const std::vector<LayerHeads>& heads) {
   const bool uniform = is_uniform(heads);
-  if (family == "qwen3") {
-    if (uniform) return {"qwen3", false};
-    throw Error(
-        ErrorKind::unsupported, "--format gguf",
-        "only plans with one group count for all layers: no architecture of llama.cpp has norms of query and key heads "
-        "and a head count per layer",
-        "qwen3", "Use a uniform plan (--uniform, or --groups).");
+  const bool padded = heads.front().query_heads() != heads.front().layer->query_heads;
+  std::string computes;  // names of those that compute the same, but cannot hold the head counts
+  for (const GgufDescription* candidate : candidates_for(model.architecture())) {
+    if (!beyond(parts, abilities_of(*candidate)).empty()) continue;
+    if ((uniform || candidate->layers_differ) && (!padded || candidate->padded_heads)) return *candidate;
+    computes += (computes.empty() ? "" : ", ") + candidate->architecture;
   }
-  if (!uniform) return {"deci", true};
-  // qwen2 computes the same as llama with biases, but takes neither other frequencies nor another head count.
-  const bool own = family == "qwen2" && parts.rotary_factors.empty() &&
-                   heads.front().query_heads() == heads.front().layer->query_heads;
-  return own ? GgufArchitecture{"qwen2", false} : GgufArchitecture{"llama", true};
+  throw Error(
+      ErrorKind::unsupported, std::string(kFormat),
+      "only plans with one group count for all layers: no architecture of llama.cpp has norms of query and key heads "
+      "and a head count per layer",
+      computes, "Use a uniform plan (--uniform, or --groups).");
 }
 
 /// General keys, sizes and head counts.
 GgufMetadata metadata_of(const Model& model, const LlamaParts& parts, const std::vector<LayerHeads>& heads,
-                         const GgufArchitecture& architecture, Dtype dtype) {
+                         const GgufDescription& architecture, Dtype dtype) {
   const AttentionLayer& layer = model.layers().front();
-  const std::string prefix = std::string(architecture.name) + ".";
+  const std::string prefix = architecture.architecture + ".";
   const auto count = [](auto value) { return static_cast<std::uint32_t>(value); };
   GgufMetadata keys;
   const auto add = [&](const char* key, GgufValue value) { keys.emplace_back(prefix + key, std::move(value)); };
-  keys.emplace_back("general.architecture", std::string(architecture.name));
+  keys.emplace_back("general.architecture", architecture.architecture);
   keys.emplace_back("general.name", std::filesystem::weakly_canonical(model.path()).filename().string());
   keys.emplace_back("general.file_type", std::uint32_t{dtype == Dtype::f16 ? 1U : dtype == Dtype::bf16 ? 32U : 0U});
   add("block_count", count(model.layers().size()));
@@ -67,7 +88,7 @@ GgufMetadata metadata_of(const Model& model, const LlamaParts& parts, const std:
   add("attention.layer_norm_rms_epsilon", static_cast<float>(parts.spec.norm_epsilon));
   add("rope.dimension_count", count(layer.head_dim));
   add("rope.freq_base", static_cast<float>(parts.rotary_theta));
-  if (architecture.name == "deci") {
+  if (architecture.layers_differ) {
     std::vector<std::int32_t> query, kv;
     for (const LayerHeads& layer_heads : heads) {
       query.push_back(layer_heads.query_heads());
@@ -86,7 +107,7 @@ GgufMetadata metadata_of(const Model& model, const LlamaParts& parts, const std:
 
 class TensorList {
  public:
-  TensorList(const LlamaParts& parts, const GgufArchitecture& architecture, std::optional<Dtype> dtype)
+  TensorList(const LlamaParts& parts, const GgufDescription& architecture, std::optional<Dtype> dtype)
       : parts_(parts), architecture_(architecture), dtype_(dtype) {}
 
   std::vector<OutputTensor> run(const std::vector<LayerHeads>& heads) {
@@ -167,7 +188,7 @@ class TensorList {
   }
 
   const LlamaParts& parts_;
-  const GgufArchitecture& architecture_;
+  const GgufDescription& architecture_;
   std::optional<Dtype> dtype_;
   std::vector<OutputTensor> tensors_;
 };
@@ -180,7 +201,7 @@ void require_gguf_tokenizer(const Model& model) { (void)gguf_tokenizer(model, re
 
 Blueprint build_gguf(const Model& model, std::vector<LayerHeads> heads, const ExportOptions& options) {
   const LlamaParts parts = read_parts(model);
-  const GgufArchitecture architecture = choose_architecture(model, parts, heads);
+  const GgufDescription& architecture = choose_architecture(model, parts, heads);
   Blueprint blueprint;
   blueprint.tensors = TensorList(parts, architecture, options.dtype).run(heads);
   const Dtype dtype = options.dtype.value_or(model.layers().front().dtype);
@@ -189,7 +210,7 @@ Blueprint build_gguf(const Model& model, std::vector<LayerHeads> heads, const Ex
   for (auto& entry : tokenizer.keys) blueprint.gguf.push_back(std::move(entry));
   blueprint.notes = std::move(tokenizer.notes);
   blueprint.heads = std::move(heads);
-  blueprint.written_as = "GGUF architecture " + std::string(architecture.name);
+  blueprint.written_as = "GGUF architecture " + architecture.architecture;
   blueprint.same_up_to = parts.window;
   return blueprint;
 }

@@ -57,7 +57,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
     blueprint.config[architecture.query_heads.key] = groups * stock.group_places;
     blueprint.config["head_dim"] = layer.head_dim;
   }
-  blueprint.written_as = stock.name;
+  if (stock.architecture != &architecture) blueprint.written_as = stock.architecture->model_class;
   return blueprint;
 }
 

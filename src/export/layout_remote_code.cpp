@@ -11,11 +11,9 @@ constexpr const char* kModule = "modeling_qcqa";
 
 void require_model(const Model& model) {
   const Architecture& architecture = model.architecture();
-  if (architecture.family == "mixtral") {
-    throw Error(
-        ErrorKind::unsupported, "--layout remote-code",
-        "transformers must load the checkpoint's tensors by their names, and fuses experts for its own classes only",
-        architecture.family, "Use --layout gqa with one group count for all layers, or expanded.");
+  if (!architecture.no_remote_code.empty()) {
+    throw Error(ErrorKind::unsupported, "--layout remote-code", architecture.no_remote_code, architecture.family,
+                "Use --layout gqa with one group count for all layers, or expanded.");
   }
   if (architecture.kv_heads.key.empty()) {
     throw Error(ErrorKind::unsupported, "--layout remote-code",
@@ -43,6 +41,13 @@ std::string code_for(const Architecture& architecture) {
     for (std::size_t at = 0; (at = code.find(from, at)) != std::string::npos; at += to.size())
       code.replace(at, from.size(), to);
   };
+  // "model.layers.{layer}.self_attn." says where the class has its layers, and each of them its attention.
+  static constexpr std::string_view kLayer = ".{layer}.";
+  const std::string& prefix = architecture.attention_prefix;
+  const std::size_t layer = prefix.find(kLayer);
+  const std::size_t attention = layer + kLayer.size();
+  replace("@LAYERS@", prefix.substr(0, layer));
+  replace("@ATTENTION@", prefix.substr(attention, prefix.size() - attention - 1));
   replace("@MODEL_CLASS@", architecture.model_class);
   replace("@MODEL_TYPE@", kConvertedPrefix + architecture.model_types.front());
   return code;

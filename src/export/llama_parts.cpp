@@ -19,19 +19,9 @@ namespace {
                                      : "Use --layout gqa or expanded.");
 }
 
-/// Collects what a model computes beyond Llama.
-class Differences {
- public:
-  void add(bool differs, std::string_view what) {
-    if (differs) text_.append(text_.empty() ? "" : ", ").append(what);
-  }
-  void require_none(const Model& model, std::string_view what) const {
-    if (!text_.empty()) refuse(model, what, text_);
-  }
-
- private:
-  std::string text_;
-};
+void note_if(std::vector<std::string>& differences, bool differs, std::string_view what) {
+  if (differs) differences.emplace_back(what);
+}
 
 LlamaParts::Layer read_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec) {
   const ForwardDescription& names = *spec.names;
@@ -79,27 +69,40 @@ std::vector<double> rotary_factors(const RotarySpec& rotary, double theta) {
 
 }  // namespace
 
-LlamaParts read_llama_parts(const Model& model, std::string_view what, const LlamaAbilities& abilities) {
+void require_none(const Model& model, std::string_view what, const std::vector<std::string>& differences) {
+  std::string text;
+  for (const std::string& difference : differences) text += (text.empty() ? "" : ", ") + difference;
+  if (!text.empty()) refuse(model, what, text);
+}
+
+std::vector<std::string> beyond(const LlamaParts& parts, const LlamaAbilities& abilities) {
+  std::vector<std::string> differences;
+  note_if(differences, parts.spec.head_norm && !abilities.head_norms, "norms of query and key heads");
+  note_if(differences, !abilities.rotary_scaling && !parts.rotary_factors.empty(), "a rotary scaling");
+  note_if(differences, !abilities.biases && std::ranges::any_of(parts.layers, has_bias), "biases");
+  return differences;
+}
+
+LlamaParts read_llama_parts(const Model& model, std::string_view what) {
   if (!model.architecture().forward) refuse(model, what, model.architecture().no_forward);
   LlamaParts parts{.spec = read_forward_spec(model)};
   const ForwardSpec& spec = parts.spec;
   const ForwardDescription& names = *spec.names;
   const int head_dim = model.layers().front().head_dim;
-  Differences differences;
-  differences.add(names.norm_kind != NormKind::rms || names.norm_offset != 0, "other norms");
-  differences.add(names.mlp_norm.empty() || !names.attention_post_norm.empty() || !names.mlp_post_norm.empty(),
-                  "other places of norms");
-  differences.add(spec.parallel, "parallel blocks");
-  differences.add(names.mlp_gate.empty() || spec.activation != Activation::silu, "another MLP");
-  differences.add(spec.embedding_multiplier != 1 || spec.residual_multiplier != 1 || spec.logit_divisor != 1,
-                  "multipliers");
-  differences.add(std::abs(spec.attention_scale * std::sqrt(head_dim) - 1) > 1e-6, "another attention scale");
-  differences.add(spec.attention_softcap > 0 || spec.logit_softcap > 0, "soft caps");
-  differences.add(spec.rotary.dim != head_dim, "partly rotated heads");
-  differences.add(spec.rotary.kind == RotarySpec::Kind::longrope || spec.rotary.magnitude != 1,
-                  "a rotary scaling with two sets of factors or a magnitude");
-  differences.add(spec.head_norm && !abilities.head_norms, "norms of query and key heads");
-  differences.require_none(model, what);
+  std::vector<std::string> differences;
+  note_if(differences, names.norm_kind != NormKind::rms || names.norm_offset != 0, "other norms");
+  note_if(differences, names.mlp_norm.empty() || !names.attention_post_norm.empty() || !names.mlp_post_norm.empty(),
+          "other places of norms");
+  note_if(differences, spec.parallel, "parallel blocks");
+  note_if(differences, names.mlp_gate.empty() || spec.activation != Activation::silu, "another MLP");
+  note_if(differences, spec.embedding_multiplier != 1 || spec.residual_multiplier != 1 || spec.logit_divisor != 1,
+          "multipliers");
+  note_if(differences, std::abs(spec.attention_scale * std::sqrt(head_dim) - 1) > 1e-6, "another attention scale");
+  note_if(differences, spec.attention_softcap > 0 || spec.logit_softcap > 0, "soft caps");
+  note_if(differences, spec.rotary.dim != head_dim, "partly rotated heads");
+  note_if(differences, spec.rotary.kind == RotarySpec::Kind::longrope || spec.rotary.magnitude != 1,
+          "a rotary scaling with two sets of factors or a magnitude");
+  require_none(model, what, differences);
 
   parts.rotary_theta = spec.rotary.theta;
   parts.rotary_factors = rotary_factors(spec.rotary, parts.rotary_theta);
@@ -111,13 +114,17 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what, const Lla
   parts.embedding = &model.checkpoint().at(model.architecture().embedding + ".weight");
   parts.final_norm = &model.checkpoint().at(names.final_norm + ".weight");
   const OutputHead head = output_head(model);
+  note_if(differences, head.bias != nullptr, "a bias of the output matrix");
+  require_none(model, what, differences);
   parts.head = head.tied ? nullptr : head.weight;
   for (const AttentionLayer& layer : model.layers()) parts.layers.push_back(read_layer(model, layer, spec));
   parts.mlp_width = static_cast<int>(parts.layers.front().up.count);
-  differences.add(!abilities.rotary_scaling && !parts.rotary_factors.empty(), "a rotary scaling");
-  differences.add(!abilities.biases && std::ranges::any_of(parts.layers, has_bias), "biases");
-  differences.add(head.bias != nullptr, "a bias of the output matrix");
-  differences.require_none(model, what);
+  return parts;
+}
+
+LlamaParts read_llama_parts(const Model& model, std::string_view what, const LlamaAbilities& abilities) {
+  LlamaParts parts = read_llama_parts(model, what);
+  require_none(model, what, beyond(parts, abilities));
   return parts;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -42,5 +42,14 @@ struct LlamaAbilities {
 /// @param what  for the message: "--layout openelm"
 /// @throws Error(unsupported) with everything that stands in the way
 [[nodiscard]] LlamaParts read_llama_parts(const Model& model, std::string_view what, const LlamaAbilities& abilities);
+
+/// The same, whatever the runtime can do beyond the plain model.
+[[nodiscard]] LlamaParts read_llama_parts(const Model& model, std::string_view what);
+
+/// What the model computes beyond these abilities, in words.
+[[nodiscard]] std::vector<std::string> beyond(const LlamaParts& parts, const LlamaAbilities& abilities);
+
+/// Throws the Error(unsupported) of read_llama_parts unless `differences` is empty.
+void require_none(const Model& model, std::string_view what, const std::vector<std::string>& differences);
 
 }  // namespace qcqa

@@ -1,28 +1,34 @@
 #include "export/stock_class.hpp"
 
-#include <algorithm>
+#include <optional>
 #include <string_view>
 
+#include "model/biases.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
 namespace {
 
-/// Classes whose configuration in transformers refuses head counts that do not divide the hidden size, although they
-/// have a head_dim.
-bool needs_divisor(const std::string& family) { return family == "llama" || family == "gemma2"; }
-
-bool has_biases(const Model& model) {
-  const Architecture& architecture = model.architecture();
-  const auto value = [&](const Setting<bool>& setting) { return model.settings().value(setting); };
-  return value(architecture.output_bias) || (architecture.forward && value(architecture.forward->mlp_bias)) ||
-         std::ranges::any_of(architecture.projections, [&](const Projection& part) { return value(part.bias); });
+/// Whether no layer has a sliding window, by the family's own settings.
+bool sees_everything(const Model& model) {
+  const WindowDescription& window = model.architecture().forward->window;
+  return !model.settings().value(window.enabled) || model.settings().value(window.size) < 1;
 }
 
-/// A Qwen2 whose layers all see everything is a Llama with biases in Q, K and V.
-bool is_llama_with_biases(const Model& model) {
-  const Architecture& architecture = model.architecture();
-  return architecture.family == "qwen2" && !model.settings().value(architecture.forward->window.enabled);
+/// The other class, if it holds this model's tensors as they are: it may only have more biases in the output
+/// projections, which are zero.
+std::optional<StockClass> stand_in(const Model& model, const std::string& family, int group_places) {
+  if (family.empty() || !sees_everything(model)) return std::nullopt;
+  const Architecture& other = architecture_of(family);
+  const Biases own = biases_of(model.settings());
+  Biases with_output = own;
+  with_output.output = true;
+  const BiasSettings there = settings_for(other, own);
+  if (there.biases != own && there.biases != with_output) return std::nullopt;
+  return StockClass{.architecture = &other,
+                    .biases = there.keys,
+                    .needs_output_bias = there.biases.output && !own.output,
+                    .group_places = group_places};
 }
 
 /// The least number of places, not below `places`, for which groups * places divides the hidden size; 0: none.
@@ -38,29 +44,25 @@ int dividing_places(int hidden_size, int groups, int places) {
 bool reads_head_dim(const Model& model) {
   const Architecture& architecture = model.architecture();
   if (architecture.head_dim.key.empty()) return false;
-  // Phi's norms of query and key heads are built for hidden_size / query heads.
   const auto& forward = architecture.forward;
-  const bool layer_norms = forward && forward->norm_kind == NormKind::layer && !forward->head_norm.query.empty();
-  return !layer_norms || !model.settings().value(forward->head_norm.enabled);
+  return !forward || !forward->head_norm.ignores_head_dim || !model.settings().value(forward->head_norm.enabled);
 }
 
 StockClass stock_class(const Model& model, int groups, int group_places) {
   const AttentionLayer& layer = model.layers().front();
-  const std::string& family = model.architecture().family;
-  StockClass stock{.model_type = family, .name = {}, .needs_output_bias = false, .group_places = group_places};
+  const Architecture& architecture = model.architecture();
+  StockClass stock{.architecture = &architecture, .biases = {}, .group_places = group_places};
   if (groups * group_places == layer.query_heads) return stock;  // nothing to pad
   if (!reads_head_dim(model)) {
     throw Error(ErrorKind::unsupported, "--layout gqa",
-                "padding groups with zero query heads needs a class that reads head_dim", family,
+                "padding groups with zero query heads needs a class that reads head_dim", architecture.family,
                 "Use groups of equal size (--cardinality equal), or --layout expanded.");
   }
-  // Llama reads head_dim in every runtime, Qwen2 in new releases only. Llama's attention_bias asks for a bias in O too,
-  // which is zero.
-  if (is_llama_with_biases(model)) stock = {"llama", "LlamaForCausalLM", true, group_places};
-  if (!needs_divisor(stock.model_type) || layer.hidden_size % (groups * group_places) == 0) return stock;
-  if (family == "llama" && !has_biases(model)) {
-    // Mistral without a sliding window is Llama, and takes any head count.
-    return {"mistral", "MistralForCausalLM", false, group_places};
+  if (const auto other = stand_in(model, architecture.padding.as, group_places)) stock = *other;
+  const bool any_count = !stock.architecture->padding.heads_divide_hidden_size;
+  if (any_count || layer.hidden_size % (groups * group_places) == 0) return stock;
+  if (const auto other = stand_in(model, architecture.padding.otherwise, group_places)) {
+    if (!other->needs_output_bias) return *other;
   }
   stock.group_places = dividing_places(layer.hidden_size, groups, group_places);
   if (stock.group_places == 0 || stock.group_places > 4 * group_places) {
@@ -90,9 +92,10 @@ std::string class_like(const Model& model, const std::string& causal_lm) {
 }  // namespace
 
 void rewrite_config(const StockClass& stock, const Model& model, nlohmann::ordered_json& config) {
-  if (stock.name.empty()) return;
-  // What the input leaves to its class's defaults is written down, since the other class has defaults of its own.
   const Architecture& own = model.architecture();
+  const Architecture& other = *stock.architecture;
+  if (&other == &own) return;
+  // What the input leaves to its class's defaults is written down, since the other class has defaults of its own.
   const auto state = [&](const auto& setting) {
     if (!setting.key.empty() && !config.contains(setting.key)) config[setting.key] = setting.fallback;
   };
@@ -103,14 +106,18 @@ void rewrite_config(const StockClass& stock, const Model& model, nlohmann::order
   state(own.forward->norm_epsilon);
   state(own.forward->activation);
   if (!config.contains("rope_parameters")) state(own.forward->rotary_theta);
-  for (const char* key : {"auto_map", "use_sliding_window", "max_window_layers", "layer_types"}) config.erase(key);
-  config["model_type"] = stock.model_type;
-  config["architectures"] = {class_like(model, stock.name)};
-  if (stock.model_type == "mistral") config["sliding_window"] = nullptr;
-  if (stock.model_type != "llama") return;
-  config.erase("sliding_window");
-  config["attention_bias"] = stock.needs_output_bias;
-  config["mlp_bias"] = false;
+  const WindowDescription& window = own.forward->window;
+  for (const std::string& key :
+       {std::string("auto_map"), window.enabled.key, window.first_layer.key, std::string("layer_types")})
+    config.erase(key);
+  config["model_type"] = other.model_types.front();
+  config["architectures"] = {class_like(model, other.model_class)};
+  if (const std::string& size = other.forward->window.size.key; !size.empty()) {
+    config[size] = nullptr;
+  } else {
+    config.erase(window.size.key);
+  }
+  for (const auto& [key, value] : stock.biases) config[key] = value;
 }
 
 }  // namespace qcqa

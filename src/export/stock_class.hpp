@@ -1,6 +1,8 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "qcqa/model/model.hpp"
 
@@ -9,8 +11,8 @@ namespace qcqa {
 /// The model class that holds a model whose groups are padded with zero query heads, exactly. Runtimes must read
 /// head_dim for that, and transformers refuses some head counts, so it is not always the input's own class.
 struct StockClass {
-  std::string model_type;
-  std::string name;                ///< "MistralForCausalLM"; empty: the input's own
+  const Architecture* architecture = nullptr;        ///< the class's family
+  std::vector<std::pair<std::string, bool>> biases;  ///< what its config.json says of them; of another than the input's
   bool needs_output_bias = false;  ///< the class has a bias in the output projection; the input has none
   int group_places = 0;            ///< query heads per group
 };

@@ -38,7 +38,7 @@ void parse_head(ObjectReader reader, HeadDescription& head) {
   if (reader.optional("aliases")) {
     for (const json& name : reader.array("aliases")) head.aliases.push_back(name.get<std::string>());
   }
-  if (const json* bias = reader.optional("bias")) head.bias = *bias == true;
+  reader.flag("bias", head.bias);
   (void)reader.required("tied");
   reader.setting("tied", head.tied);
   reader.finish();
@@ -60,6 +60,26 @@ void parse_sizes(ObjectReader reader, Architecture& architecture) {
   needed("mlp_width", architecture.mlp_width);
   needed("positions", architecture.positions);
   reader.finish();
+}
+
+PaddingDescription parse_padding(ObjectReader reader) {
+  PaddingDescription padding;
+  reader.flag("heads_divide_hidden_size", padding.heads_divide_hidden_size);
+  padding.otherwise = reader.optional_text("otherwise");
+  padding.as = reader.optional_text("as");
+  reader.finish();
+  return padding;
+}
+
+GgufDescription parse_gguf(ObjectReader reader) {
+  GgufDescription gguf{.architecture = reader.text("architecture")};
+  reader.flag("rotary_neighbours", gguf.rotary_neighbours);
+  reader.flag("biases", gguf.biases);
+  reader.flag("head_norms", gguf.head_norms);
+  reader.flag("rotary_factors", gguf.rotary_factors);
+  reader.flag("padded_heads", gguf.padded_heads);
+  reader.finish();
+  return gguf;
 }
 
 }  // namespace
@@ -114,6 +134,9 @@ Architecture parse_architecture(std::string_view json_text, std::string_view whe
   }
   architecture.no_forward = root.optional_text("no_forward");
   if (root.optional("forward")) architecture.forward = parse_forward_description(root.child("forward"));
+  if (root.optional("padding")) architecture.padding = parse_padding(root.child("padding"));
+  if (root.optional("gguf")) architecture.gguf = parse_gguf(root.child("gguf"));
+  architecture.no_remote_code = root.optional_text("no_remote_code");
   root.finish();
   return architecture;
 }

@@ -7,7 +7,7 @@ using nlohmann::json;
 
 void parse_embedding(ObjectReader reader, ForwardDescription& description) {
   reader.setting("multiplier", description.embedding_multiplier);
-  if (const json* root = reader.optional("times_root_of_hidden_size")) description.embedding_times_root = *root == true;
+  reader.flag("times_root_of_hidden_size", description.embedding_times_root);
   reader.finish();
 }
 
@@ -31,7 +31,7 @@ void parse_layer(ObjectReader reader, ForwardDescription& description) {
   description.attention_post_norm = reader.optional_text("attention_post_norm");
   description.mlp_post_norm = reader.optional_text("mlp_post_norm");
   reader.setting("parallel", description.parallel);
-  if (const json* one = reader.optional("one_norm_when_parallel")) description.one_norm_when_parallel = *one == true;
+  reader.flag("one_norm_when_parallel", description.one_norm_when_parallel);
   reader.setting("residual_multiplier", description.residual_multiplier);
   reader.finish();
 }
@@ -39,7 +39,7 @@ void parse_layer(ObjectReader reader, ForwardDescription& description) {
 void parse_window(ObjectReader reader, WindowDescription& window) {
   reader.setting("size", window.size);
   reader.setting("enabled", window.enabled);
-  if (const json* types = reader.optional("reads_layer_types")) window.reads_layer_types = *types == true;
+  reader.flag("reads_layer_types", window.reads_layer_types);
   const std::string layers = reader.text("layers");
   if (layers == "even") {
     window.layers = WindowLayers::even;
@@ -63,6 +63,7 @@ void parse_attention(ObjectReader reader, ForwardDescription& description) {
     description.head_norm.query = norm.text("query");
     description.head_norm.key = norm.text("key");
     norm.setting("enabled", description.head_norm.enabled);
+    norm.flag("ignores_head_dim", description.head_norm.ignores_head_dim);
     norm.finish();
   }
   reader.finish();

@@ -1,13 +1,15 @@
 #include "model/gguf_source.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <numbers>
 #include <optional>
 #include <set>
+#include <utility>
 
+#include "model/biases.hpp"
+#include "model/gguf_names.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
@@ -17,35 +19,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-/// An architecture of llama.cpp and the class of transformers whose models it holds.
-struct ArchitectureRow {
-  std::string_view name, model_type, model_class;
-  bool rotary_neighbours;  ///< dimensions that are turned together are neighbours, where the class has them half a head
-                           ///< apart
-  bool head_norms;
-};
-constexpr std::array<ArchitectureRow, 3> kArchitectures = {{{"llama", "llama", "LlamaForCausalLM", true, false},
-                                                            {"qwen2", "qwen2", "Qwen2ForCausalLM", false, false},
-                                                            {"qwen3", "qwen3", "Qwen3ForCausalLM", false, true}}};
-/// What the tensors of architecture "llama" are called when only queries, keys and values have biases.
-constexpr std::string_view kBiasedClass = "Qwen2ForCausalLM";
-
-struct NameRow {
-  std::string_view gguf, ours;
-};
-constexpr std::array<NameRow, 3> kModelNames = {
-    {{"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}}};
-constexpr std::array<NameRow, 11> kLayerNames = {{{"attn_norm", "input_layernorm"},
-                                                  {"attn_q", "self_attn.q_proj"},
-                                                  {"attn_k", "self_attn.k_proj"},
-                                                  {"attn_v", "self_attn.v_proj"},
-                                                  {"attn_output", "self_attn.o_proj"},
-                                                  {"attn_q_norm", "self_attn.q_norm"},
-                                                  {"attn_k_norm", "self_attn.k_norm"},
-                                                  {"ffn_norm", "post_attention_layernorm"},
-                                                  {"ffn_gate", "mlp.gate_proj"},
-                                                  {"ffn_up", "mlp.up_proj"},
-                                                  {"ffn_down", "mlp.down_proj"}}};
 constexpr std::string_view kRotaryFactors = "rope_freqs.weight";
 
 /// The rows of heads whose neighbours are turned together, as halves: row i of a head is row 2i in the file, row
@@ -87,12 +60,11 @@ class SourceReader {
 
   GgufSource read() {
     const std::string name = text("general.architecture");
-    const auto* row = std::ranges::find(kArchitectures, std::string_view(name), &ArchitectureRow::name);
-    if (row == kArchitectures.end()) {
-      throw Error(ErrorKind::unsupported, where_, "the architecture of a GGUF file must be llama, qwen2 or qwen3",
+    named_ = find_gguf_family(name);
+    if (!named_) {
+      throw Error(ErrorKind::unsupported, where_, "the architecture of a GGUF file must be " + gguf_families_in_words(),
                   in_quotes(name), "Give the Hugging Face folder that it was made from.");
     }
-    row_ = row;
     prefix_ = name + ".";
     require_whole();
     read_config();
@@ -181,6 +153,22 @@ class SourceReader {
     });
   }
 
+  [[nodiscard]] Biases biases() const {
+    return {.projections = any_layer_has("attn_q.bias"),
+            .output = any_layer_has("attn_output.bias"),
+            .mlp = any_layer_has("ffn_up.bias")};
+  }
+
+  /// The one that the architecture has alone, unless only another that can be written as it has these biases.
+  [[nodiscard]] const Architecture& choose_family() const {
+    const auto fits = [&](const Architecture& family) { return settings_for(family, biases()).biases == biases(); };
+    if (fits(*named_)) return *named_;
+    for (const Architecture& other : supported_architectures()) {
+      if (other.padding.as == named_->family && fits(other)) return other;
+    }
+    return *named_;
+  }
+
   void read_config() {
     const std::int64_t heads = needed("attention.head_count");
     const std::int64_t hidden = needed("embedding_length");
@@ -195,39 +183,37 @@ class SourceReader {
     const TensorView* embedding = tensor("token_embd.weight");
     if (!embedding || embedding->shape.size() != 2)
       throw Error(ErrorKind::corrupt, where_, "needs the tensor \"token_embd.weight\"", "none, or no matrix");
-    const bool projections = any_layer_has("attn_q.bias"), output = any_layer_has("attn_output.bias");
-    const bool biased_class = row_->model_type == "llama" && projections && !output;
-
-    config_["model_type"] = biased_class ? "qwen2" : row_->model_type;
-    config_["architectures"] = {biased_class ? kBiasedClass : row_->model_class};
-    config_["vocab_size"] = embedding->shape.front();
-    config_["hidden_size"] = hidden;
-    config_["intermediate_size"] = needed("feed_forward_length");
-    config_["num_hidden_layers"] = needed("block_count");
-    config_["num_attention_heads"] = heads;
-    config_["num_key_value_heads"] = count("attention.head_count_kv").value_or(heads);
-    config_["head_dim"] = head_dim_;
-    config_["hidden_act"] = "silu";
-    config_["max_position_embeddings"] = needed("context_length");
+    const Architecture& family = choose_family();
+    config_["model_type"] = family.model_types.front();
+    config_["architectures"] = {family.model_class};
+    config_[family.vocabulary.key] = embedding->shape.front();
+    config_[family.hidden_size.key] = hidden;
+    config_[family.mlp_width.key] = needed("feed_forward_length");
+    config_[family.layers.key] = needed("block_count");
+    config_[family.query_heads.key] = heads;
+    config_[family.kv_heads.key] = count("attention.head_count_kv").value_or(heads);
+    config_[family.head_dim.key] = head_dim_;
+    config_[family.forward->activation.key] = "silu";
+    config_[family.positions.key] = needed("context_length");
     const auto epsilon = real("attention.layer_norm_rms_epsilon");
     if (!epsilon) missing(prefix_ + "attention.layer_norm_rms_epsilon");
-    config_["rms_norm_eps"] = *epsilon;
-    config_["tie_word_embeddings"] = tensor("output.weight") == nullptr;
-    if (row_->model_type == "llama" && !biased_class) {
-      config_["attention_bias"] = projections || output;
-      config_["mlp_bias"] = any_layer_has("ffn_up.bias");
-    }
+    config_[family.forward->norm_epsilon.key] = *epsilon;
+    config_[family.head.tied.key] = tensor("output.weight") == nullptr;
+    for (const auto& [key, value] : settings_for(family, biases()).keys) config_[key] = value;
     const double theta = real("rope.freq_base").value_or(10000.0);
-    config_["rope_theta"] = theta;
+    config_[family.forward->rotary_theta.key] = theta;
     read_rotary_scaling(theta);
     const TensorView* queries = tensor("blk.0.attn_q.weight");
     const Dtype dtype = queries ? queries->written_dtype() : Dtype::f16;
     config_["torch_dtype"] = dtype == Dtype::f32 ? "float32" : dtype == Dtype::bf16 ? "bfloat16" : "float16";
-    for (const auto& [key, id] :
-         {NameRow{"bos_token_id", "bos"}, {"eos_token_id", "eos"}, {"pad_token_id", "padding"}}) {
+    static constexpr std::pair<const char*, const char*> kTokens[] = {
+        {"bos_token_id", "bos"}, {"eos_token_id", "eos"}, {"pad_token_id", "padding"}};
+    for (const auto& [key, id] : kTokens) {
       const auto* number = find<std::uint32_t>("tokenizer.ggml." + std::string(id) + "_token_id");
-      if (number) config_[std::string(key)] = *number;
+      if (number) config_[key] = *number;
     }
+    names_ = gguf_names(family);
+    layer_prefix_ = family.forward->layer_prefix;
   }
 
   void read_rotary_scaling(double theta) {
@@ -290,16 +276,15 @@ class SourceReader {
   TensorView renamed(const TensorView& view) const {
     TensorView out = view;
     const auto [stem, layer, suffix] = parts_of(view.name);
-    const auto find_in = [&](const auto& rows) -> std::string_view {
-      const auto* row = std::ranges::find(rows, stem, &NameRow::gguf);
-      return row == rows.end() ? std::string_view() : row->ours;
-    };
-    const std::string_view ours = layer.empty() ? find_in(kModelNames) : find_in(kLayerNames);
-    require(!ours.empty(), "every tensor must be one of the architecture's", in_quotes(view.name));
-    out.name = (layer.empty() ? std::string() : "model.layers." + std::string(layer) + ".") + std::string(ours) +
-               std::string(suffix);
+    const std::vector<GgufName>& rows = layer.empty() ? names_.model : names_.layer;
+    const auto row = std::ranges::find(rows, stem, &GgufName::gguf);
+    require(row != rows.end(), "every tensor must be one of the architecture's", in_quotes(view.name));
+    static constexpr std::string_view kLayer = "{layer}";
+    std::string prefix = layer.empty() ? std::string() : layer_prefix_;
+    if (!layer.empty()) prefix.replace(prefix.find(kLayer), kLayer.size(), layer);
+    out.name = prefix + row->ours + std::string(suffix);
     const bool heads = stem == "attn_q" || stem == "attn_k";
-    if (heads && row_->rotary_neighbours) {
+    if (heads && named_->gguf->rotary_neighbours) {
       require(!view.shape.empty() && view.shape.front() > 0 && view.shape.front() % head_dim_ == 0,
               "rows must be those of whole heads", in_quotes(view.name));
       out.derived = std::make_shared<const HalvesOfHeads>(view, static_cast<std::uint64_t>(head_dim_));
@@ -339,8 +324,9 @@ class SourceReader {
 
   const GgufFile& file_;
   std::string where_;
-  const ArchitectureRow* row_ = nullptr;
-  std::string prefix_;
+  const Architecture* named_ = nullptr;  ///< the family that the architecture has alone
+  std::string prefix_, layer_prefix_;
+  GgufNames names_;
   std::int64_t head_dim_ = 0;
   std::set<std::string> read_;
   ordered_json config_ = ordered_json::object();

@@ -40,6 +40,10 @@ const json& ObjectReader::array(const char* key) {
   return value;
 }
 
+void ObjectReader::flag(const char* key, bool& value) {
+  if (const json* found = optional(key)) value = literal<bool>(key, *found);
+}
+
 void ObjectReader::finish() const {
   for (const auto& [key, value] : object_.items()) {
     if (std::ranges::find(seen_, key) == seen_.end()) fail("must have known keys only", key);

@@ -24,6 +24,8 @@ class ObjectReader {
   /// A string, or empty where the key is absent.
   std::string optional_text(const char* key);
   const nlohmann::json& array(const char* key);
+  /// Stays as it is where the key is absent.
+  void flag(const char* key, bool& value);
 
   /// A literal, or {"key": ..., "default": ..., "null": ...}; `setting` stays as it is where the key is absent.
   template <typename T>

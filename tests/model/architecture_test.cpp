@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -42,6 +43,19 @@ TEST(Architecture, FamiliesAreThoseThatTheReadmePromises) {
   for (const Architecture& architecture : supported_architectures()) {
     const std::regex name("[ |]" + architecture.family + "[, |]");
     EXPECT_TRUE(std::regex_search(rows, name)) << architecture.family;
+  }
+}
+
+TEST(Architecture, EmbeddedDescriptionsNameFamiliesThatThereAre) {
+  const auto all = supported_architectures();
+  const auto expect_known = [&](const std::string& family) {
+    EXPECT_NE(std::ranges::find(all, family, &Architecture::family), all.end()) << family;
+  };
+  for (const Architecture& architecture : all) {
+    SCOPED_TRACE(architecture.family);
+    if (architecture.becomes) expect_known(architecture.becomes->family);
+    if (!architecture.padding.as.empty()) expect_known(architecture.padding.as);
+    if (!architecture.padding.otherwise.empty()) expect_known(architecture.padding.otherwise);
   }
 }
 

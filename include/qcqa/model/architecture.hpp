@@ -49,6 +49,26 @@ struct FamilyChange {
   std::string family;
 };
 
+/// What the family's class makes of query heads that are zeros, which fill up the smaller of unequal groups.
+struct PaddingDescription {
+  /// Its configuration in transformers refuses numbers of query heads that do not divide the hidden size, although it
+  /// has a head_dim.
+  bool heads_divide_hidden_size = false;
+  std::string otherwise;  ///< a family with the same tensors whose class takes any number; empty: none
+  std::string as;  ///< the same, but read with its head_dim in more runtimes, so that it is always taken; empty: none
+};
+
+/// The architecture of llama.cpp that has the family's name, or one like it, and what it computes beyond plain Llama.
+struct GgufDescription {
+  std::string architecture;
+  bool rotary_neighbours = false;  ///< the dimensions that are turned together are neighbours
+  bool biases = false;
+  bool head_norms = false;
+  bool rotary_factors = false;  ///< frequencies of one's own
+  bool padded_heads = false;    ///< any number of query heads
+  bool layers_differ = false;   ///< head counts per layer
+};
+
 /// A family of checkpoints as data: names of config keys and tensors. One JSON file each in src/model/architectures.
 struct Architecture {
   std::string family;
@@ -76,6 +96,10 @@ struct Architecture {
   std::optional<ForwardDescription> forward;  ///< nothing: checkpoints can be converted but not run
   std::string no_forward;                     ///< why there is none
 
+  PaddingDescription padding;
+  std::optional<GgufDescription> gguf;  ///< nothing: llama.cpp has none for it alone
+  std::string no_remote_code;           ///< why its class cannot be built from tensors by their names; empty: it can
+
   /// "model.layers."
   [[nodiscard]] std::string_view layer_stem() const;
   /// "model.layers.3.self_attn.q_proj" + ".weight"
@@ -85,7 +109,7 @@ struct Architecture {
 /// All families, in alphabetical order. Parsed once from the embedded files.
 [[nodiscard]] std::span<const Architecture> supported_architectures();
 
-/// The family of this name, which must be one of supported_architectures().
+/// The family of this name, which must be one of supported_architectures(): descriptions name one another.
 [[nodiscard]] const Architecture& architecture_of(std::string_view family);
 
 /// The family of this config.json. @throws Error(unsupported) that names what is missing and what is supported

@@ -37,6 +37,7 @@ struct WindowDescription {
 struct HeadNormDescription {
   std::string query, key;
   Setting<bool> enabled{.key = {}, .fallback = true};
+  bool ignores_head_dim = false;  ///< the class builds them for hidden size / query heads, whatever head_dim says
 };
 
 /// The matrix that makes logits of hidden states.

@@ -36,6 +36,6 @@ class QcqaForCausalLM(@MODEL_CLASS@):
     def __init__(self, config):
         super().__init__(config)
         heads = zip(config.query_heads_per_layer, config.kv_heads_per_layer, strict=True)
-        for index, (layer, (query_heads, kv_heads)) in enumerate(zip(self.model.layers, heads, strict=True)):
-            layer.self_attn = type(layer.self_attn)(LayerConfig(config, query_heads, kv_heads), layer_idx=index)
+        for index, (layer, (query_heads, kv_heads)) in enumerate(zip(self.@LAYERS@, heads, strict=True)):
+            layer.@ATTENTION@ = type(layer.@ATTENTION@)(LayerConfig(config, query_heads, kv_heads), layer_idx=index)
         self.post_init()

@@ -1,0 +1,63 @@
+#include "model/gguf_names.hpp"
+
+#include <algorithm>
+
+namespace qcqa {
+namespace {
+
+std::string_view gguf_name(HeadRole role) {
+  switch (role) {
+    case HeadRole::query:
+      return "attn_q";
+    case HeadRole::key:
+      return "attn_k";
+    case HeadRole::value:
+      break;
+  }
+  return "attn_v";
+}
+
+}  // namespace
+
+GgufNames gguf_names(const Architecture& architecture) {
+  const ForwardDescription& forward = *architecture.forward;
+  const std::string attention = architecture.attention_prefix.substr(forward.layer_prefix.size());
+  GgufNames names;
+  names.model = {{"token_embd", architecture.embedding},
+                 {"output_norm", forward.final_norm},
+                 {"output", architecture.head.tensor}};
+  names.layer = {{"attn_norm", forward.attention_norm},
+                 {"attn_output", attention + architecture.output},
+                 {"ffn_norm", forward.mlp_norm},
+                 {"ffn_gate", forward.mlp_gate},
+                 {"ffn_up", forward.mlp_up},
+                 {"ffn_down", forward.mlp_down}};
+  for (const Projection& projection : architecture.projections)
+    names.layer.push_back({std::string(gguf_name(projection.holds.front())), attention + projection.tensor});
+  if (!forward.head_norm.query.empty()) {
+    names.layer.push_back({"attn_q_norm", attention + forward.head_norm.query});
+    names.layer.push_back({"attn_k_norm", attention + forward.head_norm.key});
+  }
+  return names;
+}
+
+const Architecture* find_gguf_family(std::string_view gguf_architecture) {
+  for (const Architecture& architecture : supported_architectures()) {
+    if (architecture.gguf && architecture.gguf->architecture == gguf_architecture) return &architecture;
+  }
+  return nullptr;
+}
+
+std::string gguf_families_in_words() {
+  std::vector<std::string> names;
+  for (const Architecture& architecture : supported_architectures()) {
+    if (architecture.gguf) names.push_back(architecture.gguf->architecture);
+  }
+  std::ranges::sort(names);
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    text += (i == 0 ? "" : i + 1 < names.size() ? ", " : " or ") + names[i];
+  return text;
+}
+
+}  // namespace qcqa
