@@ -18,6 +18,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Of a composite: tensors and config.json as the whole folder has them, or a note that other parts are left out.
+void fit_into_composite(const Model& model, const ExportOptions& options, Blueprint& blueprint) {
+  const Composite* composite = model.settings().composite();
+  if (!composite) return;
+  if (opens_again(options.layout, options.format)) {
+    for (OutputTensor& tensor : blueprint.tensors) tensor.spec.name = model.name_in_folder(tensor.spec.name);
+    blueprint.config = model.settings().document_with(blueprint.config);
+    return;
+  }
+  blueprint.notes.push_back("the output holds the text model of the " + composite->family + " by itself");
+}
+
 void require_plan_fits(const Model& model, const Plan& plan) {
   const auto layers = model.layers();
   bool fits = plan.layers.size() == layers.size();
@@ -131,6 +143,13 @@ void add_made_files(const Model& model, Format format, Blueprint& blueprint) {
   add_tokenizer(files.tokenizer, files.config, blueprint);
 }
 
+Blueprint build_blueprint(const Model& model, const Plan& plan, const ExportOptions& options) {
+  Blueprint blueprint = layout_format(options.layout, options.format).build(model, plan, options);
+  add_made_files(model, options.format, blueprint);
+  fit_into_composite(model, options, blueprint);
+  return blueprint;
+}
+
 std::unique_ptr<TensorSink> open_writer(const fs::path& folder, const Blueprint& blueprint,
                                         const ExportOptions& options) {
   if (options.format == Format::gguf) {
@@ -202,8 +221,7 @@ void require_writable_target(const Model& model, const fs::path& target, Overwri
 
 ExportSummary preview_export(const Model& model, const Plan& plan, const ExportOptions& options) {
   require_expressible(model, plan, options.layout, options.format);
-  Blueprint blueprint = layout_format(options.layout, options.format).build(model, plan, options);
-  add_made_files(model, options.format, blueprint);
+  const Blueprint blueprint = build_blueprint(model, plan, options);
   return summarise(model, blueprint, options);
 }
 
@@ -211,8 +229,7 @@ ExportSummary export_model(const Model& model, const Plan& plan, const ExportOpt
                            Overwrite overwrite, const ProgressFn& progress) {
   require_expressible(model, plan, options.layout, options.format);
   require_writable_target(model, target, overwrite);
-  Blueprint blueprint = layout_format(options.layout, options.format).build(model, plan, options);
-  add_made_files(model, options.format, blueprint);
+  const Blueprint blueprint = build_blueprint(model, plan, options);
   const ExportSummary summary = summarise(model, blueprint, options);
 
   StagedFolder folder(target, overwrite);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "model/attention_facts.hpp"
 #include "qcqa/model/output_head.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -74,6 +75,17 @@ std::string layers_in_the_way(const Plan& plan) {
   if (!other.empty())
     text += (text.empty() ? "" : "; ") + std::string("another group count than layer 0 in layers ") + other;
   return text;
+}
+
+void require_norms_of_groups(const Model& model, const Plan& plan, std::string_view layout) {
+  const bool together = model.architecture().attention.head_norm.scope == HeadNormScope::projection;
+  if (!together || !has_head_norm(model.settings())) return;
+  for (const LayerPlan& layer : plan.layers) {
+    if (layer.grouping.has_equal_groups()) continue;
+    throw Error(ErrorKind::unsupported, std::string(layout),
+                "all heads of a token are normalised together in this family, so groups must be of equal size",
+                layers_in_the_way(plan), "Use --cardinality equal, or --layout expanded.");
+  }
 }
 
 std::vector<LayerHeads> heads_per_layer(const Model& model, const Plan& plan) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -57,6 +58,10 @@ struct LayoutDescription {
 [[nodiscard]] std::vector<LayerHeads> heads_alike(const Model& model, const Plan& plan, int group_places);
 /// Query heads of the largest group of the model.
 [[nodiscard]] int largest_group(const Model& model, const Plan& plan);
+
+/// Throws Error(unsupported) where heads of a token are normalised together and a layer's groups are of unequal size:
+/// copies of a head count as often in such a norm as they are there, and zeros count too.
+void require_norms_of_groups(const Model& model, const Plan& plan, std::string_view layout);
 
 /// "unequal groups in layers 1, 2; another group count than layer 0 in layers 3"
 [[nodiscard]] std::string layers_in_the_way(const Plan& plan);

@@ -25,6 +25,7 @@ void require_plan(const Model& model, const Plan& plan) {
   if (plan.is_identity()) return;
   require_one_count(plan);
   require_model(model);
+  require_norms_of_groups(model, plan, "--layout gqa");
   (void)stock_class(model, plan.layers.front().grouping.groups(), largest_group(model, plan));
 }
 

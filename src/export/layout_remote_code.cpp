@@ -20,11 +20,17 @@ void require_model(const Model& model) {
                 "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
                 "Use --layout expanded.");
   }
+  if (const Composite* composite = model.settings().composite()) {
+    throw Error(ErrorKind::unsupported, "--layout remote-code", "the modeling file holds a language model by itself",
+                "the text model of a " + composite->family,
+                "Use --layout gqa with one group count for all layers, or expanded.");
+  }
   require_output_head(model);  // the modeling file holds a causal language model
 }
 
 void require_plan(const Model& model, const Plan& plan) {
   require_model(model);
+  require_norms_of_groups(model, plan, "--layout remote-code");
   if (reads_head_dim(model)) return;
   for (const LayerHeads& heads : heads_per_layer(model, plan)) {
     if (heads.query_heads() == heads.layer->query_heads) continue;

@@ -27,9 +27,9 @@ LlamaParts::Layer read_layer(const Model& model, const AttentionLayer& attention
   const ForwardDescription& names = *spec.names;
   const Checkpoint& checkpoint = model.checkpoint();
   const Architecture& architecture = model.architecture();
-  const std::string prefix = names.prefix_of(attention.layer);
+  const std::string prefix = architecture.prefix_of(attention.layer);
   LlamaParts::Layer layer;
-  layer.attention_norm = &checkpoint.at(prefix + names.attention_norm + ".weight");
+  layer.attention_norm = &checkpoint.at(prefix + architecture.attention.input_norm + ".weight");
   layer.mlp_norm = &checkpoint.at(prefix + names.mlp_norm + ".weight");
   layer.down = &checkpoint.at(prefix + names.mlp_down + ".weight");
   const TensorView& up = checkpoint.at(prefix + names.mlp_up + ".weight");
@@ -47,8 +47,9 @@ LlamaParts::Layer read_layer(const Model& model, const AttentionLayer& attention
   layer.up_bias = checkpoint.find(prefix + names.mlp_up + ".bias");
   layer.down_bias = checkpoint.find(prefix + names.mlp_down + ".bias");
   if (spec.head_norm) {
-    layer.query_norm = &checkpoint.at(architecture.tensor_name(attention.layer, names.head_norm.query, ".weight"));
-    layer.key_norm = &checkpoint.at(architecture.tensor_name(attention.layer, names.head_norm.key, ".weight"));
+    const HeadNormDescription& norm = architecture.attention.head_norm;
+    layer.query_norm = &checkpoint.at(architecture.tensor_name(attention.layer, norm.query, ".weight"));
+    layer.key_norm = &checkpoint.at(architecture.tensor_name(attention.layer, norm.key, ".weight"));
   }
   return layer;
 }
@@ -83,35 +84,63 @@ std::vector<std::string> beyond(const LlamaParts& parts, const LlamaAbilities& a
   return differences;
 }
 
+namespace {
+
+/// What a model's attention computes beyond Llama's.
+void note_attention(const Model& model, const ForwardSpec& spec, std::vector<std::string>& differences) {
+  const AttentionDescription& attention = model.architecture().attention;
+  const AttentionFacts& first = spec.attention.front();
+  const auto rotary = spec.rotary[static_cast<std::size_t>(LayerRotary::main)];
+  const int head_dim = model.layers().front().head_dim;
+  note_if(differences, std::abs(first.scale * std::sqrt(head_dim) - 1) > 1e-6, "another attention scale");
+  note_if(differences, first.softcap > 0 || spec.logit_softcap > 0, "soft caps");
+  const bool all_rotated = std::ranges::all_of(
+      spec.attention, [](const AttentionFacts& layer) { return layer.rotary == LayerRotary::main; });
+  if (!all_rotated) {
+    note_if(differences, true, attention.rotary ? "another rotary embedding in some layers" : "no rotary embedding");
+    return;
+  }
+  note_if(differences, rotary->dim != head_dim, "partly rotated heads");
+  note_if(differences, rotary->neighbours, "neighbouring dimensions rotated together");
+  note_if(differences, rotary->kind == RotarySpec::Kind::longrope || rotary->magnitude != 1,
+          "a rotary scaling with two sets of factors or a magnitude");
+}
+
+}  // namespace
+
 LlamaParts read_llama_parts(const Model& model, std::string_view what) {
-  if (!model.architecture().forward) refuse(model, what, model.architecture().no_forward);
+  const Architecture& architecture = model.architecture();
+  if (!architecture.forward) refuse(model, what, architecture.no_forward);
   LlamaParts parts{.spec = read_forward_spec(model)};
   const ForwardSpec& spec = parts.spec;
   const ForwardDescription& names = *spec.names;
-  const int head_dim = model.layers().front().head_dim;
+  const HeadNormDescription& head_norm = architecture.attention.head_norm;
   std::vector<std::string> differences;
-  note_if(differences, names.norm_kind != NormKind::rms || names.norm_offset != 0, "other norms");
-  note_if(differences, names.mlp_norm.empty() || !names.attention_post_norm.empty() || !names.mlp_post_norm.empty(),
+  note_if(differences, architecture.norm.kind != NormKind::rms || architecture.norm.offset != 0, "other norms");
+  note_if(differences,
+          names.mlp_norm.empty() || architecture.attention.input_norm.empty() || !names.attention_post_norm.empty() ||
+              !names.mlp_post_norm.empty(),
           "other places of norms");
   note_if(differences, spec.parallel, "parallel blocks");
   note_if(differences, names.mlp_gate.empty() || spec.activation != Activation::silu, "another MLP");
+  note_if(differences, architecture.transposed, "transposed matrices");
+  note_if(differences, !names.positions.tensor.empty(), "learned positions");
   note_if(differences, spec.embedding_multiplier != 1 || spec.residual_multiplier != 1 || spec.logit_divisor != 1,
           "multipliers");
-  note_if(differences, std::abs(spec.attention_scale * std::sqrt(head_dim) - 1) > 1e-6, "another attention scale");
-  note_if(differences, spec.attention_softcap > 0 || spec.logit_softcap > 0, "soft caps");
-  note_if(differences, spec.rotary.dim != head_dim, "partly rotated heads");
-  note_if(differences, spec.rotary.kind == RotarySpec::Kind::longrope || spec.rotary.magnitude != 1,
-          "a rotary scaling with two sets of factors or a magnitude");
+  note_attention(model, spec, differences);
+  note_if(differences, spec.head_norm && (head_norm.scope != HeadNormScope::head || head_norm.after_rotary),
+          "norms of another kind of queries and keys");
   require_none(model, what, differences);
 
-  parts.rotary_theta = spec.rotary.theta;
-  parts.rotary_factors = rotary_factors(spec.rotary, parts.rotary_theta);
+  const RotarySpec& rotary = *spec.rotary[static_cast<std::size_t>(LayerRotary::main)];
+  parts.rotary_theta = rotary.theta;
+  parts.rotary_factors = rotary_factors(rotary, parts.rotary_theta);
   parts.max_positions = spec.max_positions;
-  for (const int window : spec.windows) {
-    if (window > 0 && (parts.max_positions == 0 || window < parts.max_positions))
-      parts.max_positions = parts.window = window;
+  for (const AttentionFacts& layer : spec.attention) {
+    if (layer.window > 0 && (parts.max_positions == 0 || layer.window < parts.max_positions))
+      parts.max_positions = parts.window = layer.window;
   }
-  parts.embedding = &model.checkpoint().at(model.architecture().embedding + ".weight");
+  parts.embedding = &model.checkpoint().at(architecture.embedding + ".weight");
   parts.final_norm = &model.checkpoint().at(names.final_norm + ".weight");
   const OutputHead head = output_head(model);
   note_if(differences, head.bias != nullptr, "a bias of the output matrix");

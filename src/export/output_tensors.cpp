@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
+#include <utility>
+
+#include "model/class_tensors.hpp"
 
 namespace qcqa {
 namespace {
@@ -33,7 +37,7 @@ bool keeps_query_order(const LayerHeads& heads) {
   return true;
 }
 
-void replace_projection(OutputTensor& tensor, const Projection& projection, const LayerHeads& heads, bool bias) {
+void replace_projection(OutputTensor& tensor, const Projection& projection, const LayerHeads& heads, HeadPart part) {
   const AttentionLayer& layer = *heads.layer;
   std::vector<RowSource> rows;
   for (const HeadSlot& slot : head_slots(projection, heads.query_heads(), heads.kv_heads())) {
@@ -42,9 +46,20 @@ void replace_projection(OutputTensor& tensor, const Projection& projection, cons
   if (is_plain_copy(rows, head_slots(projection, layer.query_heads, layer.kv_heads))) return;
   tensor.kind = OutputTensor::Kind::heads;
   tensor.layer = &layer;
-  tensor.bias = bias;
-  tensor.spec.shape[0] = static_cast<std::int64_t>(rows.size()) * layer.head_dim;
+  tensor.part = part;
+  const bool by_head = part == HeadPart::norm && tensor.spec.shape.size() > 1;  // (heads, head_dim)
+  tensor.spec.shape[0] = static_cast<std::int64_t>(rows.size()) * (by_head ? 1 : layer.head_dim);
   tensor.rows = std::move(rows);
+}
+
+/// Names of tensors that files hold with rows and columns exchanged.
+std::set<std::string> transposed_names(const ModelConfig& config) {
+  std::set<std::string> names;
+  if (!config.architecture().transposed) return names;
+  for (const ClassTensor& tensor : class_tensors(config)) {
+    if (tensor.transposed) names.insert(tensor.name);
+  }
+  return names;
 }
 
 }  // namespace
@@ -100,17 +115,28 @@ std::vector<OutputTensor> replace_heads(const Model& model, std::span<const Laye
   const Architecture& architecture = model.architecture();
   for (const LayerHeads& layer_heads : heads) {
     const AttentionLayer& layer = *layer_heads.layer;
+    const auto replace = [&](const Projection& projection, HeadPart part) {
+      const char* suffix = part == HeadPart::bias ? ".bias" : ".weight";
+      const auto it = by_name.find(architecture.tensor_name(layer.layer, projection.tensor, suffix));
+      if (it != by_name.end()) replace_projection(tensors[it->second], projection, layer_heads, part);
+    };
     for (const Projection& projection : architecture.projections) {
-      for (const bool bias : {false, true}) {
-        const auto it =
-            by_name.find(architecture.tensor_name(layer.layer, projection.tensor, bias ? ".bias" : ".weight"));
-        if (it != by_name.end()) replace_projection(tensors[it->second], projection, layer_heads, bias);
-      }
+      for (const HeadPart part : {HeadPart::weight, HeadPart::bias}) replace(projection, part);
+    }
+    if (!layer.key.front().norm.empty()) {
+      const HeadNormDescription& norm = architecture.attention.head_norm;
+      replace({.tensor = norm.query, .holds = {HeadRole::query}}, HeadPart::norm);
+      replace({.tensor = norm.key, .holds = {HeadRole::key}}, HeadPart::norm);
     }
     if (!keeps_query_order(layer_heads)) {
       OutputTensor& output = tensors[by_name.at(layer.output->name)];
       output = gather_columns(output.spec.name, layer_heads, output.spec.dtype);
     }
+  }
+  for (const std::string& name : transposed_names(model.settings())) {
+    OutputTensor& tensor = tensors[by_name.at(name)];
+    tensor.transposed = true;
+    std::swap(tensor.spec.shape[0], tensor.spec.shape[1]);
   }
   return tensors;
 }
@@ -120,7 +146,7 @@ OutputTensor gather_heads(std::string name, const LayerHeads& heads, std::span<c
   OutputTensor tensor;
   tensor.kind = OutputTensor::Kind::heads;
   tensor.layer = heads.layer;
-  tensor.bias = bias;
+  tensor.part = bias ? HeadPart::bias : HeadPart::weight;
   const Projection projection{.tensor = {}, .holds = {roles.begin(), roles.end()}};
   for (const HeadSlot& slot : head_slots(projection, heads.query_heads(), heads.kv_heads())) {
     tensor.rows.push_back(row_source(slot, heads));

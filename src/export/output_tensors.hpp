@@ -34,6 +34,9 @@ struct RowRange {
   std::int64_t first = 0, count = 0;
 };
 
+/// What of a head its rows in a tensor are.
+enum class HeadPart { weight, bias, norm };
+
 /// One tensor of the output and how its bytes come about.
 struct OutputTensor {
   enum class Kind {
@@ -48,7 +51,7 @@ struct OutputTensor {
   const TensorView* source = nullptr;     ///< Kind::copy and Kind::columns
   double shift = 0;                       ///< Kind::copy: added to every element
   const AttentionLayer* layer = nullptr;  ///< Kind::heads and Kind::columns
-  bool bias = false;                      ///< Kind::heads: of a bias
+  HeadPart part = HeadPart::weight;       ///< Kind::heads
   std::vector<RowSource> rows;            ///< Kind::heads, in order
   /// Kind::heads: in every head, row 2i is the input's row i and row 2i + 1 its row i + head_dim/2, so that the two
   /// dimensions that a rotary embedding turns together are neighbours.
@@ -57,6 +60,8 @@ struct OutputTensor {
   int column_block = 0;           ///< Kind::columns: columns of one place
   std::vector<RowRange> ranges;   ///< Kind::ranges
   std::vector<double> values;     ///< Kind::values
+  /// The rows and columns of all this are written exchanged: spec.shape is (columns, rows). Formed whole in memory.
+  bool transposed = false;
 
   [[nodiscard]] std::uint64_t byte_count() const;
 };

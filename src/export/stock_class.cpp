@@ -3,6 +3,7 @@
 #include <optional>
 #include <string_view>
 
+#include "model/attention_facts.hpp"
 #include "model/biases.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -11,14 +12,14 @@ namespace {
 
 /// Whether no layer has a sliding window, by the family's own settings.
 bool sees_everything(const Model& model) {
-  const WindowDescription& window = model.architecture().forward->window;
+  const WindowDescription& window = model.architecture().attention.window;
   return !model.settings().value(window.enabled) || model.settings().value(window.size) < 1;
 }
 
 /// The other class, if it holds this model's tensors as they are: it may only have more biases in the output
 /// projections, which are zero.
 std::optional<StockClass> stand_in(const Model& model, const std::string& family, int group_places) {
-  if (family.empty() || !sees_everything(model)) return std::nullopt;
+  if (family.empty() || model.settings().composite() || !sees_everything(model)) return std::nullopt;
   const Architecture& other = architecture_of(family);
   const Biases own = biases_of(model.settings());
   Biases with_output = own;
@@ -44,8 +45,7 @@ int dividing_places(int hidden_size, int groups, int places) {
 bool reads_head_dim(const Model& model) {
   const Architecture& architecture = model.architecture();
   if (architecture.head_dim.key.empty()) return false;
-  const auto& forward = architecture.forward;
-  return !forward || !forward->head_norm.ignores_head_dim || !model.settings().value(forward->head_norm.enabled);
+  return !architecture.attention.head_norm.ignores_head_dim || !has_head_norm(model.settings());
 }
 
 StockClass stock_class(const Model& model, int groups, int group_places) {
@@ -103,16 +103,16 @@ void rewrite_config(const StockClass& stock, const Model& model, nlohmann::order
        {&own.layers, &own.hidden_size, &own.query_heads, &own.vocabulary, &own.mlp_width, &own.positions})
     state(*size);
   state(own.head.tied);
-  state(own.forward->norm_epsilon);
+  state(own.norm.epsilon);
   state(own.forward->activation);
-  if (!config.contains("rope_parameters")) state(own.forward->rotary_theta);
-  const WindowDescription& window = own.forward->window;
+  if (!config.contains("rope_parameters")) state(own.attention.rotary->theta);
+  const WindowDescription& window = own.attention.window;
   for (const std::string& key :
        {std::string("auto_map"), window.enabled.key, window.first_layer.key, std::string("layer_types")})
     config.erase(key);
   config["model_type"] = other.model_types.front();
   config["architectures"] = {class_like(model, other.model_class)};
-  if (const std::string& size = other.forward->window.size.key; !size.empty()) {
+  if (const std::string& size = other.attention.window.size.key; !size.empty()) {
     config[size] = nullptr;
   } else {
     config.erase(window.size.key);

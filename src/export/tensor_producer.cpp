@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "checkpoint/finite.hpp"
+#include "model/transposed_view.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/merge/mean.hpp"
 #include "qcqa/support/error.hpp"
@@ -71,7 +72,9 @@ struct Output {
   }
 };
 
-const TensorSlice& slice_of(const HeadRows& head, bool bias) { return bias ? head.bias : head.weight; }
+const TensorSlice& slice_of(const HeadRows& head, HeadPart part) {
+  return part == HeadPart::bias ? head.bias : part == HeadPart::norm ? head.norm : head.weight;
+}
 
 /// Rows i and i + half of `rows` become rows 2i and 2i + 1.
 void make_rotary_neighbours(std::span<std::byte> rows, std::size_t count) {
@@ -88,16 +91,17 @@ void write_heads(Output& output) {
   const OutputTensor& tensor = output.tensor;
   const AttentionLayer& layer = *tensor.layer;
   const auto head_dim = static_cast<std::size_t>(layer.head_dim);
-  const std::size_t elements = head_dim * static_cast<std::size_t>(tensor.bias ? 1 : layer.hidden_size);
+  const std::size_t elements =
+      head_dim * static_cast<std::size_t>(tensor.part == HeadPart::weight ? layer.hidden_size : 1);
   output.write_units(
       tensor.rows.size(), elements * size_of(tensor.spec.dtype), [&](std::size_t index, std::span<std::byte> out) {
         const RowSource& row = tensor.rows[index];
         std::vector<const TensorSlice*> slices;
         if (row.role != HeadRole::query) {
           const auto& heads = row.role == HeadRole::key ? layer.key : layer.value;
-          for (const std::uint8_t head : row.kv_members) slices.push_back(&slice_of(heads[head], tensor.bias));
+          for (const std::uint8_t head : row.kv_members) slices.push_back(&slice_of(heads[head], tensor.part));
         } else if (row.query_head != kZeroHead) {
-          slices.push_back(&slice_of(layer.query[static_cast<std::size_t>(row.query_head)], tensor.bias));
+          slices.push_back(&slice_of(layer.query[static_cast<std::size_t>(row.query_head)], tensor.part));
         }
         if (slices.empty()) {
           std::ranges::fill(out, std::byte{0});
@@ -114,7 +118,7 @@ void write_heads(Output& output) {
 void write_columns(Output& output) {
   const OutputTensor& tensor = output.tensor;
   const Dtype from = tensor.source->dtype;
-  const auto rows = static_cast<std::size_t>(tensor.spec.shape[0]);
+  const auto rows = static_cast<std::size_t>(tensor.source->shape[0]);
   const std::size_t in_block = static_cast<std::size_t>(tensor.column_block) * size_of(from);
   const std::size_t out_block = static_cast<std::size_t>(tensor.column_block) * size_of(tensor.spec.dtype);
   output.write_units(rows, tensor.column_order.size() * out_block, [&](std::size_t row, std::span<std::byte> out) {
@@ -178,12 +182,37 @@ std::vector<const TensorView*> sources_of(const OutputTensor& tensor) {
   if (tensor.kind != OutputTensor::Kind::heads) return sources;
   for (const auto* heads : {&tensor.layer->query, &tensor.layer->key, &tensor.layer->value}) {
     for (const HeadRows& head : *heads) {
-      if (const TensorSlice& slice = slice_of(head, tensor.bias); !slice.empty()) sources.push_back(&slice.tensor());
+      if (const TensorSlice& slice = slice_of(head, tensor.part); !slice.empty()) sources.push_back(&slice.tensor());
     }
   }
   std::ranges::sort(sources);
   sources.erase(std::ranges::unique(sources).begin(), sources.end());
   return sources;
+}
+
+/// Takes an output tensor whole.
+class WholeTensor final : public TensorSink {
+ public:
+  explicit WholeTensor(std::uint64_t bytes) : bytes_(static_cast<std::size_t>(bytes)) {}
+
+  void write(std::string_view, std::span<const std::byte> bytes, std::uint64_t offset) override {
+    std::ranges::copy(bytes, bytes_.begin() + static_cast<std::ptrdiff_t>(offset));
+  }
+  void copy(std::string_view, const TensorView&) override {}
+  void finish() override {}
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+void write_transposed(const OutputTensor& tensor, TensorSink& writer, std::vector<std::byte>& buffer) {
+  WholeTensor whole(tensor.byte_count());
+  Output output{tensor, whole, buffer};
+  form(output);
+  std::vector<std::byte> exchanged(whole.bytes().size());
+  transpose_packed(whole.bytes(), tensor.spec.shape[1], tensor.spec.shape[0], size_of(tensor.spec.dtype), exchanged);
+  writer.write(tensor.spec.name, exchanged, 0);
 }
 
 /// Takes an output tensor in float64 and looks for the value that its own type cannot hold.
@@ -230,13 +259,17 @@ void let_go(const OutputTensor& tensor) {
   }
   if (tensor.kind != OutputTensor::Kind::heads) return;
   for (const auto* heads : {&tensor.layer->query, &tensor.layer->key, &tensor.layer->value}) {
-    for (const HeadRows& head : *heads) Checkpoint::done_with(slice_of(head, tensor.bias).pages());
+    for (const HeadRows& head : *heads) Checkpoint::done_with(slice_of(head, tensor.part).pages());
   }
 }
 
 }  // namespace
 
 void write_tensor(const OutputTensor& tensor, TensorSink& writer, std::vector<std::byte>& buffer) {
+  if (tensor.transposed) {
+    write_transposed(tensor, writer, buffer);
+    return let_go(tensor);
+  }
   const bool is_copy = tensor.kind == OutputTensor::Kind::copy && tensor.shift == 0;
   if (is_copy && (tensor.source->dtype == tensor.spec.dtype || tensor.source->stored_as == tensor.spec.dtype)) {
     // Reading the pages first costs memory bandwidth only: the system copies them from there.

@@ -65,7 +65,7 @@ GroupSharing share_heads(const HeadBlocks& blocks, std::span<const std::uint8_t>
   } else {
     sharing.value = pooled_rows(shares_of(kind, head_squares(group.value, m)), blocks.head_dim);
   }
-  if (turned && !blocks.key_norm) {
+  if (turned && blocks.key_scale == KeyScale::any) {
     const bool best = kind == MergeKind::subspace;
     sharing.planes = best ? best_shared_planes(group.plane, group.plane_weight) : aligned_planes(group.plane);
     sharing.rest = best ? best_shared_rows(group.rest, group.rest_weight) : aligned_rows(group.rest, m);
@@ -73,7 +73,9 @@ GroupSharing share_heads(const HeadBlocks& blocks, std::span<const std::uint8_t>
   }
   const at::Tensor squares = at::real(group.plane.diagonal(0, 1, 2)).sum(0) +
                              (blocks.rest_dim() > 0 ? head_squares(group.rest, m) : at::zeros({m}, at::kDouble));
-  const at::Tensor shares = turned ? direction_shares(squares) : shares_of(kind, squares);
+  const bool by_direction = turned && blocks.key_scale == KeyScale::length;
+  const at::Tensor shares = by_direction ? direction_shares(squares) : shares_of(kind, squares);
+  sharing.norm_shares = kind == MergeKind::first ? shares : at::full_like(shares, 1.0 / static_cast<double>(m));
   sharing.planes = pooled_planes(shares, planes);
   sharing.rest = pooled_rows(shares, blocks.rest_dim());
   return sharing;
@@ -86,12 +88,12 @@ CostParts sharing_cost(const HeadBlocks& blocks, std::span<const std::uint8_t> m
   double values = 0;
   if (kind == MergeKind::subspace) {
     values = least_error_of_rows(group.value, group.value_weight);
-    if (!blocks.key_norm) {
+    if (blocks.key_scale == KeyScale::any) {
       keys =
           least_error_of_planes(group.plane, group.plane_weight) + least_error_of_rows(group.rest, group.rest_weight);
     }
   }
-  if (kind != MergeKind::subspace || blocks.key_norm) {
+  if (kind != MergeKind::subspace || blocks.key_scale != KeyScale::any) {
     const GroupSharing sharing = share_heads(blocks, members, kind);
     if (kind != MergeKind::subspace) values = error_of(sharing.value, group.value, group.value_weight);
     keys = error_of(sharing.planes, group.plane, group.plane_weight) +

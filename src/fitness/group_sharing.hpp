@@ -11,8 +11,9 @@ namespace qcqa {
 /// How the heads of one group share a key and a value head.
 struct GroupSharing {
   SharedRows value;
-  SharedPlanes planes;  ///< of the rotated key dimensions
-  SharedRows rest;      ///< of the others
+  SharedPlanes planes;       ///< of the rotated key dimensions
+  SharedRows rest;           ///< of the others
+  at::Tensor norm_shares{};  ///< (members) of the key norms' weights, where each head has its own
 };
 
 /// @param kind     any but reconstruct

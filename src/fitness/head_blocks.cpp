@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include <vector>
+#include "model/attention_facts.hpp"
 
 namespace qcqa {
 namespace {
@@ -22,8 +22,9 @@ at::Tensor sum_over_queries(const at::Tensor& per_query, std::int64_t kv_heads) 
 }
 
 /// (heads, planes, inputs) complex.
-at::Tensor complex_planes(const at::Tensor& heads, std::int64_t planes) {
-  return at::complex(heads.narrow(1, 0, planes).contiguous(), heads.narrow(1, planes, planes).contiguous());
+at::Tensor complex_planes(const at::Tensor& heads, const KeyFreedom& freedom) {
+  const auto [a, b] = planes_of(heads, freedom);
+  return at::complex(a.contiguous(), b.contiguous());
 }
 
 /// sum over heads of |L_i^T Y_i C^(1/2)|^2.
@@ -37,8 +38,25 @@ double energy(const at::Tensor& gram, const at::Tensor& weight) {
 
 }  // namespace
 
-KeyFreedom key_freedom(const ForwardSpec& spec) noexcept {
-  return {.rotary_dim = spec.rotary.dim, .head_norm = spec.head_norm};
+std::vector<KeyFreedom> key_freedoms(const ModelConfig& config) {
+  const AttentionDescription& attention = config.architecture().attention;
+  KeyFreedom freedom{.neighbours = attention.rotary && attention.rotary->neighbours};
+  if (has_head_norm(config)) {
+    const bool together = attention.head_norm.scope == HeadNormScope::projection;
+    freedom.scale = together ? KeyScale::none : KeyScale::length;
+  }
+  std::vector<KeyFreedom> freedoms;
+  for (const AttentionFacts& layer : attention_facts(config)) {
+    freedom.rotary_dim = layer.rotary_dim;
+    freedoms.push_back(freedom);
+  }
+  return freedoms;
+}
+
+std::pair<at::Tensor, at::Tensor> planes_of(const at::Tensor& head, const KeyFreedom& freedom) {
+  const std::int64_t planes = freedom.rotary_dim / 2;
+  if (!freedom.neighbours) return {head.narrow(-2, 0, planes), head.narrow(-2, planes, planes)};
+  return {head.slice(-2, 0, 2 * planes, 2), head.slice(-2, 1, 2 * planes, 2)};
 }
 
 HeadBlocks compute_head_blocks(const AttentionWeights& weights, const KeyFreedom& freedom,
@@ -50,12 +68,12 @@ HeadBlocks compute_head_blocks(const AttentionWeights& weights, const KeyFreedom
   blocks.heads = weights.kv_heads();
   blocks.head_dim = weights.head_dim();
   blocks.planes = static_cast<int>(planes);
-  blocks.key_norm = freedom.head_norm;
+  blocks.key_scale = freedom.scale;
   blocks.value = inner_products(weights.value, second_moment);
   blocks.value_weight = sum_over_queries(at::matmul(weights.output.transpose(1, 2), weights.output), n);
 
-  const at::Tensor keys = complex_planes(weights.key, planes).transpose(0, 1);  // planes, n, inputs
-  const at::Tensor queries = complex_planes(weights.query, planes);             // n_q, planes, inputs
+  const at::Tensor keys = complex_planes(weights.key, freedom).transpose(0, 1);  // planes, n, inputs
+  const at::Tensor queries = complex_planes(weights.query, freedom);             // n_q, planes, inputs
   const at::Tensor moment = second_moment.defined() ? second_moment.to(at::kComplexDouble) : second_moment;
   blocks.plane = at::matmul(times_moment(keys, moment), keys.conj().transpose(1, 2));
   blocks.plane_weight =

@@ -28,6 +28,7 @@ class MeasuredCosts::Meter {
         progress_(std::move(progress)),
         transformer_(model, Runtime::of(options)),
         runner_(transformer_, calibration),
+        freedoms_(key_freedoms(model.settings())),
         original_(at::empty({runner_.tokens(), transformer_.hidden_size()})) {
     transformer_.load_head();
     std::int64_t row = 0;
@@ -56,7 +57,7 @@ class MeasuredCosts::Meter {
     std::vector<at::Tensor> hidden;
     for (const Grouping& grouping : groupings) {
       const AttentionWeights merged =
-          merge_heads(weights, grouping, MergeKind::subspace, key_freedom(transformer_.spec()), moment);
+          merge_heads(weights, grouping, MergeKind::subspace, freedoms_[static_cast<std::size_t>(index)], moment);
       hidden.push_back(original_.clone());
       advance(compact_layer(loaded, merged, grouping, transformer_.runtime()), index, hidden.back());
     }
@@ -117,6 +118,7 @@ class MeasuredCosts::Meter {
   ProgressFn progress_;
   Transformer transformer_;
   LayerRunner runner_;
+  std::vector<KeyFreedom> freedoms_;
   at::Tensor original_;  ///< hidden states that go into layer `next_`
   int next_ = 0;
   double before_ = 0;                         ///< cross-entropy of the original

@@ -15,43 +15,48 @@ at::Tensor stacked(const at::Tensor& heads, std::span<const std::uint8_t> member
   return at::cat(parts);
 }
 
-at::Tensor complex_rows(const at::Tensor& head, std::int64_t planes) {
-  return at::complex(head.narrow(-2, 0, planes).contiguous(), head.narrow(-2, planes, planes).contiguous());
+at::Tensor complex_rows(const at::Tensor& head, const KeyFreedom& freedom) {
+  const auto [a, b] = planes_of(head, freedom);
+  return at::complex(a.contiguous(), b.contiguous());
 }
 
-void store_complex(const at::Tensor& rows, at::Tensor head) {
-  const std::int64_t planes = rows.size(-2);
-  head.narrow(-2, 0, planes).copy_(at::real(rows));
-  head.narrow(-2, planes, planes).copy_(at::imag(rows));
+void store_complex(const at::Tensor& rows, const at::Tensor& head, const KeyFreedom& freedom) {
+  const auto [a, b] = planes_of(head, freedom);
+  a.copy_(at::real(rows));
+  b.copy_(at::imag(rows));
 }
 
 class Merger {
  public:
   Merger(const AttentionWeights& weights, const KeyFreedom& freedom)
       : source_(weights),
-        merged_{weights.query.clone(), weights.key.clone(), weights.value.clone(), weights.output.clone()},
+        merged_(weights),
+        freedom_(freedom),
         rotary_(freedom.rotary_dim),
-        planes_(freedom.rotary_dim / 2),
-        rest_(weights.head_dim() - freedom.rotary_dim) {}
+        rest_(weights.head_dim() - freedom.rotary_dim) {
+    for (at::Tensor* part : {&merged_.query, &merged_.key, &merged_.value, &merged_.output}) *part = part->clone();
+    if (merged_.key_norm.defined()) merged_.key_norm = merged_.key_norm.clone();
+  }
 
   void merge(std::span<const std::uint8_t> members, const GroupSharing& sharing) {
     const at::Tensor value = at::mm(sharing.value.combination, stacked(source_.value, members, 0, source_.head_dim()));
     const at::Tensor rest = at::mm(sharing.rest.combination, stacked(source_.key, members, rotary_, rest_));
     const at::Tensor planes = shared_planes(members, sharing.planes);
+    const at::Tensor norm = shared_norm(members, sharing.norm_shares);
     for (std::size_t i = 0; i < members.size(); ++i) {
       const auto index = static_cast<std::int64_t>(i);
       merged_.value.select(0, members[i]).copy_(value);
       merged_.key.select(0, members[i]).narrow(0, rotary_, rest_).copy_(rest);
-      store_complex(planes, merged_.key.select(0, members[i]).narrow(0, 0, rotary_));
+      store_complex(planes, merged_.key.select(0, members[i]), freedom_);
+      if (norm.defined()) merged_.key_norm.select(0, members[i]).copy_(norm);
       const std::int64_t per_head = source_.queries_per_kv_head();
       const at::Tensor output = merged_.output.narrow(0, members[i] * per_head, per_head);
       output.copy_(at::matmul(output, sharing.value.coefficients[index]));
       const at::Tensor query = merged_.query.narrow(0, members[i] * per_head, per_head);
       const at::Tensor free = query.narrow(1, rotary_, rest_);
       free.copy_(at::matmul(sharing.rest.coefficients[index].t(), free));
-      const at::Tensor turned = query.narrow(1, 0, rotary_);
       const at::Tensor factors = sharing.planes.coefficients.select(1, index).conj().unsqueeze(1);
-      store_complex(complex_rows(turned, planes_) * factors, turned);
+      store_complex(complex_rows(query, freedom_) * factors, query, freedom_);
     }
   }
 
@@ -59,17 +64,27 @@ class Merger {
 
  private:
   [[nodiscard]] at::Tensor shared_planes(std::span<const std::uint8_t> members, const SharedPlanes& sharing) const {
-    at::Tensor sum = at::zeros({planes_, source_.inputs()}, at::kComplexDouble);
+    at::Tensor sum = at::zeros({rotary_ / 2, source_.inputs()}, at::kComplexDouble);
     for (std::size_t i = 0; i < members.size(); ++i) {
       const at::Tensor factors = sharing.combination.select(1, static_cast<std::int64_t>(i)).unsqueeze(1);
-      sum += complex_rows(source_.key.select(0, members[i]).narrow(0, 0, rotary_), planes_) * factors;
+      sum += complex_rows(source_.key.select(0, members[i]), freedom_) * factors;
     }
+    return sum;
+  }
+
+  /// Weights of a norm that each head has its own of.
+  [[nodiscard]] at::Tensor shared_norm(std::span<const std::uint8_t> members, const at::Tensor& shares) const {
+    if (!source_.key_norm.defined()) return {};
+    at::Tensor sum = at::zeros({source_.head_dim()}, at::kDouble);
+    for (std::size_t i = 0; i < members.size(); ++i)
+      sum += source_.key_norm.select(0, members[i]) * shares[static_cast<std::int64_t>(i)];
     return sum;
   }
 
   const AttentionWeights& source_;
   AttentionWeights merged_;
-  std::int64_t rotary_, planes_, rest_;
+  KeyFreedom freedom_;
+  std::int64_t rotary_, rest_;
 };
 
 }  // namespace

@@ -13,7 +13,7 @@ namespace qcqa {
 std::vector<std::unique_ptr<GroupCost>> sharing_costs(const Model& model, MergeKind kind,
                                                       std::span<const TokenSequence> calibration,
                                                       const ForwardOptions& options, const ProgressFn& progress) {
-  const ForwardSpec spec = read_forward_spec(model);
+  const std::vector<KeyFreedom> freedoms = key_freedoms(model.settings());
   const auto layers = static_cast<std::int64_t>(model.layers().size());
   std::optional<Transformer> transformer;
   std::optional<LayerRunner> runner;
@@ -30,7 +30,7 @@ std::vector<std::unique_ptr<GroupCost>> sharing_costs(const Model& model, MergeK
     at::Tensor moment;
     double scale = 1;
     if (!runner) {
-      moment = isotropic_moment(model, layer.layer, spec, weights.inputs());
+      moment = isotropic_moment(model, layer.layer, weights.inputs());
     } else {
       const LayerWeights loaded = transformer->load(layer.layer);
       moment = second_moment(*runner, hidden, loaded, weights.inputs());
@@ -38,8 +38,8 @@ std::vector<std::unique_ptr<GroupCost>> sharing_costs(const Model& model, MergeK
       runner->advance(loaded, layer.layer, hidden, meter);
       scale = 1 / hidden.square().sum(1).mean().item<double>();
     }
-    costs.push_back(
-        std::make_unique<SharingCost>(compute_head_blocks(weights, key_freedom(spec), moment), kind, scale));
+    const KeyFreedom& freedom = freedoms[static_cast<std::size_t>(layer.layer)];
+    costs.push_back(std::make_unique<SharingCost>(compute_head_blocks(weights, freedom, moment), kind, scale));
     if (progress && !progress({"fitness", layer.layer + 1, layers})) {
       throw Error(ErrorKind::interrupted, model.path().string(), "interrupted before the search began");
     }

@@ -3,7 +3,7 @@
 namespace qcqa {
 
 std::vector<SequenceBatch> make_batches(std::span<const std::span<const std::int32_t>> sequences,
-                                        const RotaryTable& table, std::int64_t tokens) {
+                                        const RotaryTables& tables, std::int64_t tokens) {
   std::vector<SequenceBatch> batches;
   std::int64_t row = 0;
   for (std::size_t i = 0; i < sequences.size();) {
@@ -21,7 +21,7 @@ std::vector<SequenceBatch> make_batches(std::span<const std::span<const std::int
     }
     row += batch.rows;
     if (batch.rows == 0) continue;
-    batch.rotary = table.rows(positions, lengths);
+    batch.rotary = tables.rows(positions, lengths);
     batches.push_back(std::move(batch));
   }
   return batches;

@@ -14,12 +14,12 @@ struct SequenceBatch {
   std::int64_t first_row = 0;  ///< in the hidden states of all sequences
   std::int64_t rows = 0;
   std::vector<AttentionSpan> spans;  ///< rows of this batch; each sequence attends to itself
-  RotaryTable::Rows rotary;
+  RotaryRows rotary;
 };
 
 /// Cuts sequences, in order, into batches of at most `tokens` rows; a longer sequence is a batch of its own.
-/// @param table  for at least the longest sequence
+/// @param tables  for at least the longest sequence
 [[nodiscard]] std::vector<SequenceBatch> make_batches(std::span<const std::span<const std::int32_t>> sequences,
-                                                      const RotaryTable& table, std::int64_t tokens);
+                                                      const RotaryTables& tables, std::int64_t tokens);
 
 }  // namespace qcqa

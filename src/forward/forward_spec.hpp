@@ -27,8 +27,9 @@ enum class Activation {
   identity,
 };
 
-/// A model's ForwardDescription with every setting read from its config.json.
+/// A model's description with every setting read from its config.json.
 struct ForwardSpec {
+  const Architecture* architecture = nullptr;
   const ForwardDescription* names = nullptr;
   int max_positions = 0;
 
@@ -36,14 +37,16 @@ struct ForwardSpec {
   double norm_epsilon = 0;
   bool parallel = false;
   double residual_multiplier = 1;
-  RotarySpec rotary{};
-  double attention_scale = 1;
-  double attention_softcap = 0;  ///< 0: none
-  std::vector<int> windows{};    ///< per layer; 0: none
+  std::vector<AttentionFacts> attention{};  ///< per layer
+  RotarySpecs rotary{};
   bool head_norm = false;
   Activation activation{};
   double logit_divisor = 1;
   double logit_softcap = 0;  ///< 0: none
+
+  [[nodiscard]] const AttentionFacts& attention_of(int layer) const {
+    return attention[static_cast<std::size_t>(layer)];
+  }
 };
 
 /// @throws Error(unsupported) when the family, its rotary scaling or its activation cannot be run;

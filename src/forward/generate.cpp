@@ -28,7 +28,7 @@ class Decoder {
   Decoder(const Model& model, const GenerateOptions& options, std::span<const AttentionLayer> layers,
           std::int64_t sequences, std::int64_t capacity)
       : transformer_(model, Runtime::of(options.forward), layers),
-        table_(transformer_.spec().rotary, capacity, transformer_.runtime()),
+        tables_(transformer_.spec().rotary, capacity, transformer_.runtime()),
         capacity_(capacity) {
     transformer_.load_head();
     for (int layer = 0; layer < static_cast<int>(transformer_.layers().size()); ++layer) {
@@ -70,9 +70,9 @@ class Decoder {
     }
     const Runtime& runtime = transformer_.runtime();
     // The length that a sequence will have in the end decides on its frequencies, so that keys in the cache stay right.
-    const auto rotary = table_.rows(positions, std::vector<std::int64_t>(positions.size(), capacity_));
+    const RotaryRows rotary = tables_.rows(positions, std::vector<std::int64_t>(positions.size(), capacity_));
     const at::Tensor rows = at::tensor(at::ArrayRef<std::int64_t>(cache_rows)).to(runtime.device);
-    at::Tensor hidden = transformer_.embed(all);
+    at::Tensor hidden = transformer_.embed(all, positions);
     for (std::size_t layer = 0; layer < weights_.size(); ++layer) {
       LayerCache& cache = caches_[layer];
       const AttentionOptions options = transformer_.attention_options(weights_[layer], static_cast<int>(layer));
@@ -81,7 +81,8 @@ class Decoder {
         cache.values.index_copy_(0, rows, values);
         return attend(queries, cache.keys, cache.values, spans, options);
       };
-      hidden = run_layer(weights_[layer], transformer_.spec(), rotary, from_cache, hidden);
+      hidden = run_layer(weights_[layer], transformer_.spec(), transformer_.rotary_of(rotary, static_cast<int>(layer)),
+                         from_cache, hidden);
     }
     const at::Tensor ends =
         hidden.index_select(0, at::tensor(at::ArrayRef<std::int64_t>(last_rows)).to(runtime.device));
@@ -90,7 +91,7 @@ class Decoder {
 
  private:
   Transformer transformer_;
-  RotaryTable table_;
+  RotaryTables tables_;
   std::int64_t capacity_;
   std::vector<LayerWeights> weights_;
   std::vector<LayerCache> caches_;

@@ -37,6 +37,11 @@ LayerWeights compact_layer(const LayerWeights& original, const AttentionWeights&
   const std::int64_t width = original.query_key_value.inputs();
   compact.query_key_value.weight = to_runtime(rows.narrow(1, 0, width), runtime);
   if (merged.inputs() > width) compact.query_key_value.bias = to_runtime(rows.select(1, width), runtime);
+  if (merged.key_norm.defined()) {
+    const at::Tensor norms = merged.key_norm.index_select(0, heads).to(runtime.float_options());
+    const bool by_head = original.key_norm.weight.dim() > 1;
+    compact.key_norm.weight = by_head ? norms : norms.flatten();
+  }
   compact.output.weight = to_runtime(merged.output.transpose(0, 1).reshape({width, -1}), runtime);
   return compact;
 }
@@ -50,10 +55,16 @@ AttentionWeights expand_layer(const LayerWeights& compact, const AttentionWeight
   const at::Tensor labels = labels_of(grouping);
   const std::int64_t queries = compact.query_heads;
   const std::int64_t groups = compact.kv_heads;
+  const auto own_norms = [&](const NormWeights& norm) {
+    return norm.weight.defined() && like.key_norm.defined() ? wide(norm.weight).view({-1, d}) : at::Tensor();
+  };
+  const at::Tensor key_norms = own_norms(compact.key_norm);
   return {.query = heads.narrow(0, 0, queries),
           .key = heads.narrow(0, queries, groups).index_select(0, labels),
           .value = heads.narrow(0, queries + groups, groups).index_select(0, labels),
-          .output = wide(compact.output.weight).view({-1, queries, d}).transpose(0, 1).contiguous()};
+          .output = wide(compact.output.weight).view({-1, queries, d}).transpose(0, 1).contiguous(),
+          .query_norm = own_norms(compact.query_norm),
+          .key_norm = key_norms.defined() ? key_norms.index_select(0, labels) : key_norms};
 }
 
 }  // namespace qcqa

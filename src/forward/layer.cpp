@@ -45,34 +45,46 @@ at::Tensor activated(const at::Tensor& x, Activation activation) {
   return x;
 }
 
-/// @param heads  (tokens, heads, head_dim)
-at::Tensor normalised_heads(const at::Tensor& heads, const NormWeights& norm, const ForwardSpec& spec) {
-  return norm.weight.defined() ? apply_norm(heads, norm, spec) : heads;
+at::Tensor norm_if_any(const at::Tensor& x, const NormWeights& norm, const ForwardSpec& spec) {
+  return norm.weight.defined() ? apply_norm(x, norm, spec) : x;
+}
+
+/// @param part  (tokens, heads * head_dim): queries or keys  @param norm  theirs  @returns the same shape
+at::Tensor turned(const at::Tensor& part, const NormWeights& norm, const LayerWeights& weights, const ForwardSpec& spec,
+                  const RotaryTable::Rows& rotary) {
+  const HeadNormDescription& description = spec.architecture->attention.head_norm;
+  const bool whole = description.scope == HeadNormScope::projection;
+  const at::Tensor heads = (whole ? norm_if_any(part, norm, spec) : part).view({part.size(0), -1, weights.head_dim});
+  if (whole) return apply_rotary(heads, rotary).view(part.sizes());
+  if (description.after_rotary) return norm_if_any(apply_rotary(heads, rotary), norm, spec).view(part.sizes());
+  return apply_rotary(norm_if_any(heads, norm, spec), rotary).view(part.sizes());
 }
 
 }  // namespace
 
 at::Tensor apply_norm(const at::Tensor& x, const NormWeights& norm, const ForwardSpec& spec) {
   const at::Tensor wide = x.to(at::kFloat);
-  if (spec.names->norm_kind == NormKind::layer) {
+  if (spec.architecture->norm.kind == NormKind::layer) {
+    if (norm.weight.dim() > 1)  // weights for each head
+      return (at::layer_norm(wide, {x.size(-1)}, {}, {}, spec.norm_epsilon) * norm.weight).to(x.scalar_type());
     return at::layer_norm(wide, {x.size(-1)}, norm.weight, norm.bias, spec.norm_epsilon).to(x.scalar_type());
   }
   const at::Tensor scale = at::rsqrt(wide.square().mean(-1, true) + spec.norm_epsilon);
   return (wide * scale * norm.weight).to(x.scalar_type());
 }
 
+at::Tensor attention_input(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& hidden) {
+  return norm_if_any(hidden, weights.attention_norm, spec);
+}
+
 at::Tensor run_attention(const LayerWeights& weights, const ForwardSpec& spec, const RotaryTable::Rows& rotary,
                          const Attend& attend, const at::Tensor& normed) {
   const at::Tensor qkv = weights.query_key_value(normed);
-  const std::int64_t tokens = normed.size(0);
   const std::int64_t kv_width = std::int64_t{weights.kv_heads} * weights.head_dim;
   const std::vector<at::Tensor> parts =  // one split: its gradient is one concatenation
       at::split_with_sizes(qkv, {std::int64_t{weights.query_heads} * weights.head_dim, kv_width, kv_width}, 1);
-  const auto rotated = [&](const at::Tensor& part, const NormWeights& norm) {
-    const at::Tensor heads = part.view({tokens, -1, weights.head_dim});
-    return apply_rotary(normalised_heads(heads, norm, spec), rotary).view(part.sizes());
-  };
-  return weights.output(attend(rotated(parts[0], weights.query_norm), rotated(parts[1], weights.key_norm), parts[2]));
+  return weights.output(attend(turned(parts[0], weights.query_norm, weights, spec, rotary),
+                               turned(parts[1], weights.key_norm, weights, spec, rotary), parts[2]));
 }
 
 at::Tensor run_mlp(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed) {
@@ -85,15 +97,13 @@ at::Tensor run_mlp(const LayerWeights& weights, const ForwardSpec& spec, const a
 at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec, const RotaryTable::Rows& rotary,
                      const Attend& attend, const at::Tensor& hidden) {
   const auto plus_block = [&](const at::Tensor& residual, const at::Tensor& block, const NormWeights& post_norm) {
-    return at::add(residual, post_norm.weight.defined() ? apply_norm(block, post_norm, spec) : block,
-                   spec.residual_multiplier);
+    return at::add(residual, norm_if_any(block, post_norm, spec), spec.residual_multiplier);
   };
-  const at::Tensor normed = apply_norm(hidden, weights.attention_norm, spec);
+  const at::Tensor normed = attention_input(weights, spec, hidden);
   const at::Tensor between =
       plus_block(hidden, run_attention(weights, spec, rotary, attend, normed), weights.attention_post_norm);
-  const at::Tensor& mlp_reads = spec.parallel ? hidden : between;
-  const at::Tensor mlp_input =
-      weights.mlp_norm.weight.defined() ? apply_norm(mlp_reads, weights.mlp_norm, spec) : normed;
+  const at::Tensor& mlp_reads = spec.parallel ? (weights.mlp_norm.weight.defined() ? hidden : normed) : between;
+  const at::Tensor mlp_input = norm_if_any(mlp_reads, weights.mlp_norm, spec);
   return plus_block(between, run_mlp(weights, spec, mlp_input), weights.mlp_post_norm);
 }
 

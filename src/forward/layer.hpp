@@ -15,9 +15,13 @@ namespace qcqa {
 /// tokens attend to: their own sequences, or a cache.
 using Attend = std::function<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&)>;
 
-/// All functions here take and give (tokens, hidden_size).
+/// All functions here take and give (tokens, hidden_size). @param rotary  of the layer; undefined tensors: not rotated
 [[nodiscard]] at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec,
                                    const RotaryTable::Rows& rotary, const Attend& attend, const at::Tensor& hidden);
+
+/// What the attention block reads of a layer's input.
+[[nodiscard]] at::Tensor attention_input(const LayerWeights& weights, const ForwardSpec& spec,
+                                         const at::Tensor& hidden);
 
 /// The attention block between its norm and its residual sum.
 [[nodiscard]] at::Tensor run_attention(const LayerWeights& weights, const ForwardSpec& spec,

@@ -41,7 +41,7 @@ Linear load_gate_up(const Model& model, const ForwardDescription& names, const s
 
 template <typename Visit>
 void for_each_tensor(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec, const Visit& visit) {
-  const std::string prefix = layer_prefix(spec, attention.layer);
+  const std::string prefix = model.architecture().prefix_of(attention.layer);
   for (const std::string* name : {&spec.names->mlp_gate, &spec.names->mlp_up, &spec.names->mlp_down}) {
     if (const TensorView* tensor = model.checkpoint().find(prefix + *name + ".weight")) visit(tensor->stored);
   }
@@ -59,11 +59,10 @@ void require_fits(const Linear& linear, std::int64_t inputs, std::int64_t output
 
 }  // namespace
 
-std::string layer_prefix(const ForwardSpec& spec, int layer) { return spec.names->prefix_of(layer); }
-
-NormWeights load_norm(const Model& model, const std::string& name, const ForwardSpec& spec, const Runtime& runtime) {
+NormWeights load_norm(const Model& model, const std::string& name, const Runtime& runtime) {
   NormWeights norm;
-  norm.weight = (widened(model.checkpoint().at(name + ".weight")) + spec.names->norm_offset).to(runtime.device);
+  norm.weight =
+      (widened(model.checkpoint().at(name + ".weight")) + model.architecture().norm.offset).to(runtime.device);
   if (const TensorView* bias = model.checkpoint().find(name + ".bias")) norm.bias = widened(*bias).to(runtime.device);
   return norm;
 }
@@ -72,14 +71,14 @@ LayerWeights load_layer(const Model& model, const AttentionLayer& attention, con
                         const Runtime& runtime) {
   const ForwardDescription& names = *spec.names;
   const Architecture& architecture = model.architecture();
-  const std::string prefix = layer_prefix(spec, attention.layer);
+  const std::string prefix = architecture.prefix_of(attention.layer);
   LayerWeights weights{
       .query_heads = attention.query_heads, .kv_heads = attention.kv_heads, .head_dim = attention.head_dim};
   for (int head = 0; head < attention.query_heads; ++head) weights.kv_head_of.push_back(attention.kv_head_of(head));
 
   const auto norm = [&](const std::string& name, std::int64_t size) {
     if (name.empty()) return NormWeights{};
-    NormWeights loaded = load_norm(model, name, spec, runtime);
+    NormWeights loaded = load_norm(model, name, runtime);
     if (loaded.weight.numel() == size && (!loaded.bias.defined() || loaded.bias.numel() == size)) return loaded;
     throw Error(ErrorKind::corrupt, model.path().string() + ": " + name,
                 "a norm must have " + std::to_string(size) + " weights", std::to_string(loaded.weight.numel()));
@@ -87,13 +86,18 @@ LayerWeights load_layer(const Model& model, const AttentionLayer& attention, con
   const auto layer_norm = [&](const std::string& name) {
     return norm(name.empty() ? name : prefix + name, attention.hidden_size);
   };
-  weights.attention_norm = layer_norm(names.attention_norm);
+  weights.attention_norm = layer_norm(architecture.attention.input_norm);
   weights.attention_post_norm = layer_norm(names.attention_post_norm);
   weights.mlp_post_norm = layer_norm(names.mlp_post_norm);
   if (!(spec.parallel && names.one_norm_when_parallel)) weights.mlp_norm = layer_norm(names.mlp_norm);
   if (spec.head_norm) {
-    weights.query_norm = norm(architecture.tensor_name(attention.layer, names.head_norm.query, ""), attention.head_dim);
-    weights.key_norm = norm(architecture.tensor_name(attention.layer, names.head_norm.key, ""), attention.head_dim);
+    const HeadNormDescription& heads = architecture.attention.head_norm;
+    const auto head_norm = [&](const std::string& name, const std::vector<HeadRows>& rows) {
+      const std::int64_t count = heads.scope == HeadNormScope::head ? 1 : static_cast<std::int64_t>(rows.size());
+      return norm(architecture.tensor_name(attention.layer, name, ""), count * attention.head_dim);
+    };
+    weights.query_norm = head_norm(heads.query, attention.query);
+    weights.key_norm = head_norm(heads.key, attention.key);
   }
 
   weights.query_key_value = load_query_key_value(attention, runtime);

@@ -6,7 +6,7 @@
 namespace qcqa {
 
 struct NormWeights {
-  at::Tensor weight;  ///< float32, the family's offset added; undefined: no norm here
+  at::Tensor weight;  ///< float32, the family's offset added, (width) or (heads, head_dim); undefined: no norm here
   at::Tensor bias;    ///< float32 or undefined
 };
 
@@ -27,11 +27,8 @@ struct LayerWeights {
 [[nodiscard]] LayerWeights load_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec,
                                       const Runtime& runtime);
 
-/// What the names of a layer's tensors begin with.
-[[nodiscard]] std::string layer_prefix(const ForwardSpec& spec, int layer);
-
-[[nodiscard]] NormWeights load_norm(const Model& model, const std::string& name, const ForwardSpec& spec,
-                                    const Runtime& runtime);
+/// A norm of the family's kind. @param name  of its tensors, without ".weight"
+[[nodiscard]] NormWeights load_norm(const Model& model, const std::string& name, const Runtime& runtime);
 
 /// Tells the system that these weights will be read soon, or are no longer needed.
 void prefetch_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec);

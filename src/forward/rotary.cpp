@@ -17,7 +17,7 @@ at::Tensor angles(const std::vector<float>& frequencies, std::int64_t length) {
 }  // namespace
 
 RotaryTable::RotaryTable(const RotarySpec& spec, std::int64_t length, const Runtime& runtime)
-    : length_(length), switch_length_(std::numeric_limits<std::int64_t>::max()) {
+    : length_(length), switch_length_(std::numeric_limits<std::int64_t>::max()), neighbours_(spec.neighbours) {
   if (spec.kind == RotarySpec::Kind::dynamic && length > spec.switch_length) {
     throw Error(ErrorKind::unsupported, "--context",
                 "a model with dynamic rotary scaling can be evaluated up to the length it was trained for, " +
@@ -40,16 +40,33 @@ RotaryTable::Rows RotaryTable::rows(const std::vector<std::int64_t>& positions,
     if (sequence_lengths[i] > switch_length_) index[i] += length_;
   }
   const at::Tensor where = at::tensor(at::ArrayRef<std::int64_t>(index)).to(cosines_.device());
-  return {cosines_.index_select(0, where), sines_.index_select(0, where)};
+  return {cosines_.index_select(0, where), sines_.index_select(0, where), neighbours_};
+}
+
+RotaryTables::RotaryTables(const RotarySpecs& specs, std::int64_t length, const Runtime& runtime) {
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i]) tables_[i].emplace(*specs[i], length, runtime);
+  }
+}
+
+RotaryRows RotaryTables::rows(const std::vector<std::int64_t>& positions,
+                              const std::vector<std::int64_t>& sequence_lengths) const {
+  RotaryRows rows;
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    if (tables_[i]) rows[i] = tables_[i]->rows(positions, sequence_lengths);
+  }
+  return rows;
 }
 
 at::Tensor apply_rotary(const at::Tensor& heads, const RotaryTable::Rows& table) {
+  if (!table.cosines.defined()) return heads;
   const std::int64_t half = table.cosines.size(1);
-  const at::Tensor a = heads.narrow(2, 0, half);
-  const at::Tensor b = heads.narrow(2, half, half);
+  const at::Tensor a = table.neighbours ? heads.slice(2, 0, 2 * half, 2) : heads.narrow(2, 0, half);
+  const at::Tensor b = table.neighbours ? heads.slice(2, 1, 2 * half, 2) : heads.narrow(2, half, half);
   const at::Tensor cosines = table.cosines.unsqueeze(1);
   const at::Tensor sines = table.sines.unsqueeze(1);
   std::vector<at::Tensor> parts = {at::addcmul(a * cosines, b, sines, -1), at::addcmul(b * cosines, a, sines)};
+  if (table.neighbours) parts = {at::stack(parts, 3).flatten(2)};
   if (heads.size(2) > 2 * half) parts.push_back(heads.narrow(2, 2 * half, heads.size(2) - 2 * half));
   return at::cat(parts, 2);
 }

@@ -4,84 +4,13 @@
 #include <cmath>
 #include <numbers>
 
-#include "qcqa/support/error.hpp"
+#include "model/rope_keys.hpp"
 
 // Frequencies are computed in float32 in the order of operations of the model classes: at position 8000 one more bit in
 // a frequency would be a visible difference.
 
 namespace qcqa {
 namespace {
-
-using nlohmann::ordered_json;
-
-/// rope_parameters or rope_scaling, whichever is there, with the keys beside it as fallbacks.
-class RopeKeys {
- public:
-  explicit RopeKeys(const ModelConfig& config) : config_(config) {
-    for (const char* name : {"rope_scaling", "rope_parameters"}) {
-      const auto it = config.json().find(name);
-      if (it != config.json().end() && it->is_object() && !it->empty()) {
-        keys_ = *it;
-        break;
-      }
-    }
-    for (const auto& [key, value] : keys_.items()) {
-      if (value.is_object()) unsupported("one rotary embedding for all layers", "one for " + key);
-    }
-  }
-
-  [[nodiscard]] double number(const char* key, double fallback) const {
-    const auto it = keys_.find(key);
-    return it == keys_.end() || it->is_null() ? fallback : config_.as<double>(*it, key);
-  }
-  /// A key that the class wants here, or beside the scaling; null stands for nothing, as in the class.
-  [[nodiscard]] double number(const char* key, const Setting<double>& beside) const {
-    const auto it = keys_.find(key);
-    return it == keys_.end() ? config_.value(beside) : config_.as<double>(*it, key);
-  }
-  [[nodiscard]] double number(const char* key) const {
-    const double value = number(key, 0);
-    if (!(value > 0))
-      throw Error(ErrorKind::corrupt, file(), std::string("the rotary scaling needs a positive \"") + key + "\"",
-                  "none");
-    return value;
-  }
-  [[nodiscard]] bool flag(const char* key, bool fallback) const {
-    return has(key) ? config_.as<bool>(keys_[key], key) : fallback;
-  }
-  [[nodiscard]] bool has(const char* key) const { return keys_.contains(key) && !keys_[key].is_null(); }
-  [[nodiscard]] std::vector<double> numbers(const char* key, std::size_t count) const {
-    const auto it = keys_.find(key);
-    const bool fits = it != keys_.end() && it->is_array() && it->size() == count &&
-                      std::ranges::all_of(*it, [](const ordered_json& value) { return value.is_number(); });
-    if (!fits) {
-      throw Error(ErrorKind::corrupt, file(),
-                  std::string("\"") + key + "\" must hold " + std::to_string(count) + " numbers");
-    }
-    return it->get<std::vector<double>>();
-  }
-  [[nodiscard]] std::string kind() const {
-    for (const char* key : {"rope_type", "type"}) {
-      if (has(key)) return config_.as<std::string>(keys_[key], key);
-    }
-    return "default";
-  }
-  /// The key beside the scaling comes first: Phi-3 keeps the trained length there.
-  [[nodiscard]] double original_positions() const {
-    const double beside = config_.value(config_.architecture().forward->rotary_original_positions);
-    return beside > 0 ? beside : number("original_max_position_embeddings", max_positions());
-  }
-  [[nodiscard]] double max_positions() const { return config_.shape().max_positions; }
-  [[noreturn]] void unsupported(const std::string& rule, const std::string& found) const {
-    throw Error(ErrorKind::unsupported, file(), "evaluation supports " + rule, found);
-  }
-
- private:
-  [[nodiscard]] std::string file() const { return config_.file().string(); }
-
-  const ModelConfig& config_;
-  ordered_json keys_ = ordered_json::object();
-};
 
 std::vector<float> plain_frequencies(double theta, int dim) {
   std::vector<float> out;
@@ -157,40 +86,28 @@ void scale_longrope(const RopeKeys& keys, RotarySpec& rotary) {
 
 }  // namespace
 
-RotarySpec read_rotary_spec(const ModelConfig& config) {
-  const ForwardDescription& names = *config.architecture().forward;
-  const RopeKeys keys(config);
-  std::string kind = keys.kind();
-  if (const auto alias = names.rotary_aliases.find(kind); alias != names.rotary_aliases.end()) kind = alias->second;
+RotarySpec read_rotary_spec(const ModelConfig& config, LayerRotary which) {
+  const RopeKeys keys(config, which);
+  const std::string kind = keys.kind();
   RotarySpec rotary;
-  rotary.theta = keys.number("rope_theta", names.rotary_theta);
-  const double theta = rotary.theta;
-  double share = 1;
-  if (!names.rotary_share.key.empty()) {
-    share = keys.number("partial_rotary_factor", names.rotary_share);
-  } else if (kind != "default") {  // without a scaling, the classes that rotate whole heads do not look at it
-    share = keys.number("partial_rotary_factor", Setting<double>{"partial_rotary_factor", 1, 1});
-    if (share != 1) keys.unsupported("whole heads rotated in this family", nlohmann::json(share).dump());
-  }
-  rotary.dim = static_cast<int>(config.shape().head_dim * share);
-  if (!(theta > 0) || !(share > 0 && share <= 1) || rotary.dim < 2 || rotary.dim % 2 != 0) {
-    keys.unsupported("a positive theta and an even number of rotated dimensions",
-                     "theta " + nlohmann::json(theta).dump() + ", " + std::to_string(rotary.dim) + " dimensions");
-  }
-  rotary.frequencies = plain_frequencies(theta, rotary.dim);
+  rotary.theta = keys.theta();
+  rotary.dim = keys.dim();
+  rotary.neighbours = config.architecture().attention.rotary->neighbours;
+  rotary.frequencies = plain_frequencies(rotary.theta, rotary.dim);
   if (kind == "linear") {
     for (float& frequency : rotary.frequencies) frequency /= static_cast<float>(keys.number("factor"));
   } else if (kind == "llama3") {
     scale_llama3(keys, rotary.frequencies);
   } else if (kind == "yarn") {
-    scale_yarn(keys, theta, rotary);
+    scale_yarn(keys, rotary.theta, rotary);
   } else if (kind == "longrope") {
     scale_longrope(keys, rotary);
   } else if (kind == "dynamic") {
     rotary.kind = RotarySpec::Kind::dynamic;
     rotary.switch_length = static_cast<int>(std::min(keys.max_positions(), 1e9));
   } else if (kind != "default") {
-    keys.unsupported("the rotary scalings default, linear, dynamic, llama3, yarn and longrope", kind);
+    keys.unsupported("a rotary scaling of the kinds default, linear, dynamic, llama3, yarn and longrope to be run",
+                     kind);
   }
   return rotary;
 }

@@ -30,11 +30,13 @@ Transformer::Transformer(const Model& model, const Runtime& runtime, std::span<c
       layers_(layers.empty() ? std::vector<AttentionLayer>(model.layers().begin(), model.layers().end())
                              : std::vector<AttentionLayer>(layers.begin(), layers.end())),
       embedding_(&model.checkpoint().at(model.architecture().embedding + ".weight")),
-      final_norm_(load_norm(model, spec_.names->final_norm, spec_, runtime_)) {
+      final_norm_(load_norm(model, spec_.names->final_norm, runtime_)) {
   (void)require_runnable(model);
+  if (const std::string& positions = spec_.names->positions.tensor; !positions.empty())
+    positions_ = &model.checkpoint().at(positions + ".weight");
 }
 
-at::Tensor Transformer::embed(std::span<const std::int32_t> tokens) const {
+at::Tensor Transformer::embed(std::span<const std::int32_t> tokens, std::span<const std::int64_t> positions) const {
   const std::int64_t width = hidden_size();
   at::Tensor out = at::empty({static_cast<std::int64_t>(tokens.size()), width});
   float* const data = out.data_ptr<float>();
@@ -49,7 +51,26 @@ at::Tensor Transformer::embed(std::span<const std::int32_t> tokens) const {
   parallel_for(tokens.size(),
                [&](std::size_t i) { embedding_->rows(tokens[i], 1).read(std::span(data + i * row_size, row_size)); });
   out = out.to(runtime_.options());
-  return spec_.embedding_multiplier == 1 ? out : out.mul_(spec_.embedding_multiplier);
+  if (spec_.embedding_multiplier != 1) out.mul_(spec_.embedding_multiplier);
+  return positions_ ? out.add_(position_rows(positions)) : out;
+}
+
+at::Tensor Transformer::position_rows(std::span<const std::int64_t> positions) const {
+  const std::int64_t offset = spec_.names->positions.offset;
+  const std::int64_t known = positions_->shape[0] - offset;
+  at::Tensor out = at::empty({static_cast<std::int64_t>(positions.size()), hidden_size()});
+  float* const data = out.data_ptr<float>();
+  const auto row_size = static_cast<std::size_t>(hidden_size());
+  for (const std::int64_t position : positions) {
+    if (position < known) continue;
+    throw Error(ErrorKind::unsupported, model_->path().string(),
+                "sequences must have at most the " + std::to_string(known) + " tokens that the model has positions for",
+                std::to_string(position + 1), "Use a shorter --context.");
+  }
+  parallel_for(positions.size(), [&](std::size_t i) {
+    positions_->rows(positions[i] + offset, 1).read(std::span(data + i * row_size, row_size));
+  });
+  return out.to(runtime_.options());
 }
 
 LayerWeights Transformer::load(int layer) const {
@@ -58,24 +79,26 @@ LayerWeights Transformer::load(int layer) const {
 
 AttentionOptions Transformer::attention_options(const LayerWeights& weights, int layer) const {
   return {.head_dim = weights.head_dim,
-          .scale = spec_.attention_scale,
-          .softcap = spec_.attention_softcap,
-          .window = spec_.windows[static_cast<std::size_t>(layer)],
+          .scale = spec_.attention_of(layer).scale,
+          .softcap = spec_.attention_of(layer).softcap,
+          .window = spec_.attention_of(layer).window,
           .kv_head_of = weights.kv_head_of};
 }
 
 at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> sequences,
                             const ForwardProgress& progress) const {
   std::vector<std::int32_t> tokens;
+  std::vector<std::int64_t> positions;
   std::size_t longest = 1;
   for (const auto sequence : sequences) {
     tokens.insert(tokens.end(), sequence.begin(), sequence.end());
+    for (std::size_t i = 0; i < sequence.size(); ++i) positions.push_back(static_cast<std::int64_t>(i));
     longest = std::max(longest, sequence.size());
   }
-  const RotaryTable table(spec_.rotary, static_cast<std::int64_t>(longest), runtime_);
+  const RotaryTables tables(spec_.rotary, static_cast<std::int64_t>(longest), runtime_);
   const std::vector<SequenceBatch> batches =
-      make_batches(sequences, table, runtime_.device.is_cpu() ? kTokensOnCpu : kTokensOnGpu);
-  at::Tensor hidden = embed(tokens);
+      make_batches(sequences, tables, runtime_.device.is_cpu() ? kTokensOnCpu : kTokensOnGpu);
+  at::Tensor hidden = embed(tokens, positions);
   BatchProgress meter(progress);
   for (int layer = 0; layer < static_cast<int>(layers_.size()); ++layer) {
     const LayerWeights weights = load(layer);
@@ -91,7 +114,7 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
         return attend(queries, keys, values, batch.spans, options);
       };
       at::Tensor rows = hidden.narrow(0, batch.first_row, batch.rows);
-      rows.copy_(run_layer(weights, spec_, batch.rotary, own_sequences, rows));
+      rows.copy_(run_layer(weights, spec_, rotary_of(batch.rotary, layer), own_sequences, rows));
       meter.add(batch.rows);
     });
     require_finite_hidden(hidden, layer);

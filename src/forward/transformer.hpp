@@ -28,8 +28,10 @@ class Transformer {
   [[nodiscard]] std::int64_t vocabulary() const noexcept { return embedding_->shape[0]; }
   [[nodiscard]] std::int64_t hidden_size() const noexcept { return embedding_->shape[1]; }
 
-  /// Embeddings of these tokens. @throws Error(invalid_argument) for ids outside the vocabulary
-  [[nodiscard]] at::Tensor embed(std::span<const std::int32_t> tokens) const;
+  /// Embeddings of these tokens. @param positions  of each in its sequence
+  /// @throws Error(invalid_argument) for ids outside the vocabulary; Error(unsupported) for positions beyond those that
+  ///         the model has learned
+  [[nodiscard]] at::Tensor embed(std::span<const std::int32_t> tokens, std::span<const std::int64_t> positions) const;
 
   /// Hidden states after the last norm, the sequences' tokens one after another. No padding, no cache.
   /// @throws Error(interrupted) when progress says so
@@ -50,13 +52,19 @@ class Transformer {
 
   [[nodiscard]] LayerWeights load(int layer) const;
   [[nodiscard]] AttentionOptions attention_options(const LayerWeights& weights, int layer) const;
+  /// A layer's own of the rotary embeddings.
+  [[nodiscard]] const RotaryTable::Rows& rotary_of(const RotaryRows& rows, int layer) const {
+    return rows[static_cast<std::size_t>(spec_.attention_of(layer).rotary)];
+  }
 
  private:
+  [[nodiscard]] at::Tensor position_rows(std::span<const std::int64_t> positions) const;
+
   const Model* model_;
   Runtime runtime_;
   ForwardSpec spec_;
   std::vector<AttentionLayer> layers_;
-  const TensorView* embedding_;
+  const TensorView *embedding_, *positions_ = nullptr;  ///< no positions_: none were learned
   NormWeights final_norm_;
   Linear head_;
 };

@@ -11,6 +11,7 @@
 #include "merge/merge_state.hpp"
 #include "merge/reconstruction.hpp"
 #include "merge/surrounding_tensors.hpp"
+#include "model/attention_facts.hpp"
 #include "qcqa/merge/merge.hpp"
 #include "qcqa/support/error.hpp"
 #include "statistics/activations.hpp"
@@ -41,7 +42,7 @@ class ModelMerger {
         plan_(plan),
         options_(options),
         progress_(progress),
-        spec_(read_forward_spec(model)),
+        freedoms_(key_freedoms(model.settings())),
         distills_(fits_distillation(model, options)),
         scratch_(scratch),
         state_(model, plan, calibration, options, scratch) {
@@ -54,7 +55,7 @@ class ModelMerger {
   MergeResult run() {
     MergeSummary summary;
     summary.kind = options_.kind;
-    summary.keys_pooled = spec_.head_norm && uses_calibration(options_.kind);
+    summary.keys_pooled = has_head_norm(model_.settings()) && uses_calibration(options_.kind);
     if (runner_) summary.calibration_tokens = runner_->tokens();
     if (!state_.is_complete(distills_)) merge_layers();
     if (distills_) summary.distillation = state_.distillation();
@@ -74,7 +75,7 @@ class ModelMerger {
         merge_layer_with_streams(layer);
       } else if (!state_.is_finished(layer)) {
         const AttentionWeights weights = read_attention_weights(attention(layer));
-        finish_merge(layer, weights, isotropic_moment(model_, layer, spec_, weights.inputs()));
+        finish_merge(layer, weights, isotropic_moment(model_, layer, weights.inputs()));
       }
       report((layer + 1) * units_per_layer());
     }
@@ -87,6 +88,7 @@ class ModelMerger {
     return model_.layers()[static_cast<std::size_t>(layer)];
   }
   [[nodiscard]] const Grouping& grouping(int layer) const { return plan_.grouping(layer); }
+  [[nodiscard]] const KeyFreedom& freedom(int layer) const { return freedoms_[static_cast<std::size_t>(layer)]; }
 
   void make_room() {
     const std::int64_t width = transformer_->hidden_size();
@@ -152,13 +154,13 @@ class ModelMerger {
 
   /// Merges by the weights and the inputs' second moment alone.
   void finish_merge(int layer, const AttentionWeights& weights, const at::Tensor& moment) {
-    const AttentionWeights merged = merge_heads(weights, grouping(layer), options_.kind, key_freedom(spec_), moment);
+    const AttentionWeights merged = merge_heads(weights, grouping(layer), options_.kind, freedom(layer), moment);
     state_.finish(layer, attention_tensors(model_, attention(layer), merged), {.layer = layer});
   }
 
   void finish_reconstruction(int layer, const LayerWeights& original, std::int64_t units_before) {
     const AttentionWeights weights = read_attention_weights(attention(layer));
-    const AttentionWeights merged = merge_heads(weights, grouping(layer), MergeKind::subspace, key_freedom(spec_),
+    const AttentionWeights merged = merge_heads(weights, grouping(layer), MergeKind::subspace, freedom(layer),
                                                 second_moment(*runner_, original_, original, weights.inputs()));
     LayerWeights compact = compact_layer(original, merged, grouping(layer), transformer_->runtime());
     LayerTask task{.layer = layer,
@@ -211,7 +213,7 @@ class ModelMerger {
     std::vector<TensorBytes> tensors = attention_tensors(
         model_, attention(layer), expand_layer(compact, read_attention_weights(attention(layer)), grouping(layer)));
     if (options_.reconstruct.scope == ReconstructScope::block) {
-      std::ranges::move(surrounding_tensors(model_, layer, spec_, compact), std::back_inserter(tensors));
+      std::ranges::move(surrounding_tensors(model_, layer, compact), std::back_inserter(tensors));
     }
     return tensors;
   }
@@ -228,7 +230,7 @@ class ModelMerger {
   const Plan& plan_;
   const MergeOptions& options_;
   const ProgressFn& progress_;
-  ForwardSpec spec_;
+  std::vector<KeyFreedom> freedoms_;
   bool distills_;
   std::filesystem::path scratch_;
   MergeState state_;

@@ -42,19 +42,22 @@ Linear narrowed(const Linear& linear, std::int64_t first, std::int64_t rows) {
 
 }  // namespace
 
-std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, const ForwardSpec& spec,
-                                             const LayerWeights& weights) {
-  const ForwardDescription& names = *spec.names;
+std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, const LayerWeights& weights) {
   const Architecture& architecture = model.architecture();
-  const std::string prefix = layer_prefix(spec, layer);
+  const ForwardDescription& names = *architecture.forward;
+  const HeadNormDescription& head_norm = architecture.attention.head_norm;
+  const double offset = architecture.norm.offset;
+  const std::string prefix = architecture.prefix_of(layer);
   TensorCollector tensors(model);
   for (const auto& [name, norm] :
        {std::pair(&names.attention_post_norm, &weights.attention_post_norm),
         std::pair(&names.mlp_norm, &weights.mlp_norm), std::pair(&names.mlp_post_norm, &weights.mlp_post_norm)}) {
-    tensors.add_norm(prefix + *name, *norm, names.norm_offset);
+    tensors.add_norm(prefix + *name, *norm, offset);
   }
-  tensors.add_norm(architecture.tensor_name(layer, names.head_norm.query, ""), weights.query_norm, names.norm_offset);
-  tensors.add_norm(architecture.tensor_name(layer, names.head_norm.key, ""), weights.key_norm, names.norm_offset);
+  if (head_norm.scope == HeadNormScope::head) {  // others are the heads' own
+    tensors.add_norm(architecture.tensor_name(layer, head_norm.query, ""), weights.query_norm, offset);
+    tensors.add_norm(architecture.tensor_name(layer, head_norm.key, ""), weights.key_norm, offset);
+  }
   tensors.add(architecture.tensor_name(layer, architecture.output, ".bias"), weights.output.bias);
   const std::int64_t inner = weights.down.inputs();
   if (weights.gated && names.mlp_gate != names.mlp_up) {

@@ -1,7 +1,6 @@
 #include <string>
 
-#include "model/object_reader.hpp"
-#include "qcqa/model/architecture.hpp"
+#include "model/descriptions.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
@@ -9,25 +8,22 @@ namespace {
 
 using nlohmann::json;
 
-HeadRole role_from_name(const ObjectReader& reader, const json& name) {
-  if (name == "query") return HeadRole::query;
-  if (name == "key") return HeadRole::key;
-  if (name == "value") return HeadRole::value;
-  reader.fail("a role is \"query\", \"key\" or \"value\"", name.dump());
-}
-
 Projection parse_projection(const json& object, const std::string& where) {
   ObjectReader reader(object, where);
   Projection projection;
   projection.tensor = reader.text("tensor");
-  for (const json& role : reader.array("holds")) projection.holds.push_back(role_from_name(reader, role));
-  if (const json* order = reader.optional("order")) {
-    if (*order == "by_head") {
-      projection.order = HeadOrder::by_head;
-    } else if (*order != "by_role") {
-      reader.fail("\"order\" is \"by_role\" or \"by_head\"", order->dump());
+  for (const std::string& role : reader.texts("holds")) {
+    if (role == "query") {
+      projection.holds.push_back(HeadRole::query);
+    } else if (role == "key") {
+      projection.holds.push_back(HeadRole::key);
+    } else if (role == "value") {
+      projection.holds.push_back(HeadRole::value);
+    } else {
+      reader.fail("a role is \"query\", \"key\" or \"value\"", role);
     }
   }
+  reader.choice("order", projection.order, {{"by_role", HeadOrder::by_role}, {"by_head", HeadOrder::by_head}});
   reader.setting("bias", projection.bias);
   reader.finish();
   return projection;
@@ -35,30 +31,23 @@ Projection parse_projection(const json& object, const std::string& where) {
 
 void parse_head(ObjectReader reader, HeadDescription& head) {
   head.tensor = reader.text("tensor");
-  if (reader.optional("aliases")) {
-    for (const json& name : reader.array("aliases")) head.aliases.push_back(name.get<std::string>());
-  }
+  if (reader.optional("aliases")) head.aliases = reader.texts("aliases");
   reader.flag("bias", head.bias);
-  (void)reader.required("tied");
-  reader.setting("tied", head.tied);
+  reader.required_setting("tied", head.tied);
   reader.finish();
 }
 
 void parse_sizes(ObjectReader reader, Architecture& architecture) {
-  const auto needed = [&](const char* key, Setting<int>& setting) {
-    (void)reader.required(key);
-    reader.setting(key, setting);
-  };
-  needed("layers", architecture.layers);
-  needed("hidden_size", architecture.hidden_size);
-  needed("query_heads", architecture.query_heads);
+  reader.required_setting("layers", architecture.layers);
+  reader.required_setting("hidden_size", architecture.hidden_size);
+  reader.required_setting("query_heads", architecture.query_heads);
   for (const auto& [key, setting] :
        {std::pair{"kv_heads", &architecture.kv_heads}, {"head_dim", &architecture.head_dim}}) {
     if (!reader.required(key).is_null()) reader.setting(key, *setting);  // null: the class reads no such key
   }
-  needed("vocabulary", architecture.vocabulary);
-  needed("mlp_width", architecture.mlp_width);
-  needed("positions", architecture.positions);
+  reader.required_setting("vocabulary", architecture.vocabulary);
+  reader.required_setting("mlp_width", architecture.mlp_width);
+  reader.required_setting("positions", architecture.positions);
   reader.finish();
 }
 
@@ -82,20 +71,38 @@ GgufDescription parse_gguf(ObjectReader reader) {
   return gguf;
 }
 
+void parse_attention_block(ObjectReader reader, const std::string& where, Architecture& architecture) {
+  architecture.attention_prefix = architecture.layer_prefix + reader.text("prefix");
+  for (const json& projection : reader.array("projections")) {
+    architecture.projections.push_back(parse_projection(projection, where + ": projections"));
+  }
+  ObjectReader output = reader.child("output");
+  architecture.output = output.text("tensor");
+  output.setting("bias", architecture.output_bias);
+  output.finish();
+  architecture.attention = parse_attention(reader);
+  reader.finish();
+}
+
 }  // namespace
 
-Architecture parse_architecture(std::string_view json_text, std::string_view where_view) {
-  const std::string where(where_view);
-  json document;
+json parse_description(std::string_view json_text, std::string_view where) {
   try {
-    document = json::parse(json_text);
+    return json::parse(json_text);
   } catch (const json::parse_error& error) {
-    throw Error(ErrorKind::invalid_argument, where, "must be valid JSON", error.what());
+    throw Error(ErrorKind::invalid_argument, std::string(where), "must be valid JSON", error.what());
   }
+}
+
+Architecture parse_architecture(std::string_view json_text, std::string_view where) {
+  return parse_architecture(parse_description(json_text, where), std::string(where));
+}
+
+Architecture parse_architecture(const json& document, const std::string& where) {
   Architecture architecture;
   ObjectReader root(document, where);
   architecture.family = root.text("family");
-  for (const json& type : root.array("model_types")) architecture.model_types.push_back(type.get<std::string>());
+  architecture.model_types = root.texts("model_types");
   architecture.model_class = root.text("model_class");
 
   architecture.base_prefix = root.text("base_prefix");
@@ -108,19 +115,15 @@ Architecture parse_architecture(std::string_view json_text, std::string_view whe
   architecture.embedding = root.text("embedding");
   parse_head(root.child("output_head"), architecture.head);
 
-  ObjectReader attention(root.required("attention"), where + ": attention");
-  architecture.attention_prefix = attention.text("prefix");
-  if (architecture.attention_prefix.find("{layer}") == std::string::npos) {
-    attention.fail("\"prefix\" must contain {layer}", architecture.attention_prefix);
+  architecture.layer_prefix = root.text("layer_prefix");
+  if (architecture.layer_prefix.find("{layer}") == std::string::npos) {
+    root.fail("\"layer_prefix\" must contain {layer}", architecture.layer_prefix);
   }
-  for (const json& projection : attention.array("projections")) {
-    architecture.projections.push_back(parse_projection(projection, where + ": projections"));
-  }
-  ObjectReader output = attention.child("output");
-  architecture.output = output.text("tensor");
-  output.setting("bias", architecture.output_bias);
-  output.finish();
-  attention.finish();
+  root.flag("transposed", architecture.transposed);
+  architecture.norm = parse_norm(root.child("norm"));
+  parse_attention_block(root.child("attention"), where, architecture);
+  if (architecture.attention.head_norm.scope != HeadNormScope::head && architecture.norm.offset != 0)
+    root.fail("norms with weights of each head's own have no \"offset\"", std::to_string(architecture.norm.offset));
 
   if (const json* refusals = root.optional("refuse")) {
     for (const json& entry : *refusals) {
@@ -129,16 +132,34 @@ Architecture parse_architecture(std::string_view json_text, std::string_view whe
       reader.finish();
     }
   }
-  if (root.optional("more_tensors")) {
-    for (const json& name : root.array("more_tensors")) architecture.more_tensors.push_back(name.get<std::string>());
-  }
+  if (root.optional("more_tensors")) architecture.more_tensors = root.texts("more_tensors");
   architecture.no_forward = root.optional_text("no_forward");
-  if (root.optional("forward")) architecture.forward = parse_forward_description(root.child("forward"));
+  if (root.optional("forward")) architecture.forward = parse_forward(root.child("forward"));
   if (root.optional("padding")) architecture.padding = parse_padding(root.child("padding"));
   if (root.optional("gguf")) architecture.gguf = parse_gguf(root.child("gguf"));
   architecture.no_remote_code = root.optional_text("no_remote_code");
   root.finish();
   return architecture;
+}
+
+bool is_composite(const json& document) { return document.is_object() && document.contains("text_config"); }
+
+Composite parse_composite(const json& document, const std::string& where) {
+  Composite composite;
+  ObjectReader root(document, where);
+  composite.family = root.text("family");
+  composite.model_types = root.texts("model_types");
+  composite.model_class = root.text("model_class");
+  composite.text_config = root.text("text_config");
+  composite.text_family = root.optional_text("text_family");
+  if (root.optional("outside_keys")) composite.outside_keys = root.texts("outside_keys");
+  for (const json& entry : root.array("names")) {
+    ObjectReader name(entry, where + ": names");
+    composite.names.push_back({name.text("there"), name.text("here")});
+    name.finish();
+  }
+  root.finish();
+  return composite;
 }
 
 }  // namespace qcqa

@@ -35,6 +35,15 @@ at::Tensor read_heads(const std::vector<HeadRows>& heads, const AttentionLayer& 
   return out;
 }
 
+/// (heads, head_dim), undefined where heads have none of their own.
+at::Tensor read_norms(const std::vector<HeadRows>& heads, std::int64_t head_dim) {
+  if (heads.front().norm.empty()) return {};
+  at::Tensor out = at::empty({static_cast<std::int64_t>(heads.size()), head_dim}, kDouble);
+  for (std::size_t head = 0; head < heads.size(); ++head)
+    heads[head].norm.read(values_of(out.select(0, static_cast<std::int64_t>(head))));
+  return out;
+}
+
 const at::Tensor& heads_of(const AttentionWeights& weights, HeadRole role) {
   return role == HeadRole::query ? weights.query : role == HeadRole::key ? weights.key : weights.value;
 }
@@ -70,7 +79,9 @@ AttentionWeights read_attention_weights(const AttentionLayer& layer) {
   return {.query = read_heads(layer.query, layer, inputs),
           .key = read_heads(layer.key, layer, inputs),
           .value = read_heads(layer.value, layer, inputs),
-          .output = output.transpose(0, 1).contiguous()};
+          .output = output.transpose(0, 1).contiguous(),
+          .query_norm = read_norms(layer.query, layer.head_dim),
+          .key_norm = read_norms(layer.key, layer.head_dim)};
 }
 
 TensorBytes tensor_bytes(std::string name, const at::Tensor& values, Dtype dtype) {
@@ -96,6 +107,12 @@ std::vector<TensorBytes> attention_tensors(const Model& model, const AttentionLa
     if (const TensorView* view = model.checkpoint().find(bias)) {
       tensors.push_back(tensor_bytes(bias, rows.select(1, layer.hidden_size), view->written_dtype()));
     }
+  }
+  const HeadNormDescription& norm = architecture.attention.head_norm;
+  for (const auto& [name, values] : {std::pair(&norm.query, &weights.query_norm), {&norm.key, &weights.key_norm}}) {
+    if (!values->defined()) continue;
+    const TensorView& view = model.checkpoint().at(architecture.tensor_name(layer.layer, *name, ".weight"));
+    tensors.push_back(tensor_bytes(view.name, values->view(view.shape), view.written_dtype()));
   }
   const at::Tensor output = weights.output.transpose(0, 1).reshape({layer.hidden_size, -1});
   tensors.push_back(tensor_bytes(layer.output->name, output, layer.output->written_dtype()));

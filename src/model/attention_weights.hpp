@@ -16,6 +16,8 @@ struct AttentionWeights {
   at::Tensor key;     ///< (kv_heads, head_dim, inputs)
   at::Tensor value;   ///< (kv_heads, head_dim, inputs)
   at::Tensor output;  ///< (query_heads, hidden_size, head_dim)
+  /// (heads, head_dim): weights in a norm of queries or keys that are each head's own; undefined: there are none
+  at::Tensor query_norm{}, key_norm{};
 
   [[nodiscard]] int query_heads() const { return static_cast<int>(query.size(0)); }
   [[nodiscard]] int kv_heads() const { return static_cast<int>(key.size(0)); }

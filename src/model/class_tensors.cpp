@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "model/attention_facts.hpp"
 #include "qcqa/model/model.hpp"
 
 namespace qcqa {
@@ -14,9 +15,11 @@ class TensorList {
 
   std::vector<ClassTensor> run() {
     add(architecture_.embedding + ".weight", {config_.shape().vocabulary, hidden_});
+    if (architecture_.forward) positions(architecture_.forward->positions);
     for (int layer = 0; layer < config_.shape().layers; ++layer) {
       attention(layer, config_.shape().of_layer(layer));
-      if (architecture_.forward) around_attention(layer, *architecture_.forward);
+      norms(layer, config_.shape().of_layer(layer));
+      if (architecture_.forward) mlp(architecture_.prefix_of(layer), *architecture_.forward);
     }
     if (architecture_.forward) norm(architecture_.forward->final_norm, hidden_);
     for (const std::string& name : architecture_.more_tensors) add(name, {});
@@ -38,12 +41,18 @@ class TensorList {
 
   void linear(const std::string& name, std::int64_t outputs, std::int64_t inputs, bool with_bias) {
     add(name + ".weight", {outputs, inputs});
+    tensors_.back().transposed = architecture_.transposed;
     bias(name, outputs, with_bias);
   }
 
   void norm(const std::string& name, std::int64_t size) {
     add(name + ".weight", {size});
-    bias(name, size, architecture_.forward->norm_kind == NormKind::layer);
+    bias(name, size, architecture_.norm.bias);
+  }
+
+  void positions(const PositionDescription& positions) {
+    if (positions.tensor.empty()) return;
+    add(positions.tensor + ".weight", {std::int64_t{config_.shape().max_positions} + positions.offset, hidden_});
   }
 
   void attention(int layer, const ModelShape& shape) {
@@ -56,18 +65,35 @@ class TensorList {
            std::int64_t{shape.query_heads} * shape.head_dim, config_.value(architecture_.output_bias));
   }
 
-  void around_attention(int layer, const ForwardDescription& names) {
-    const std::string prefix = names.prefix_of(layer);
-    const bool one_norm = names.one_norm_when_parallel && config_.value(names.parallel);
-    for (const std::string& name : {names.attention_norm, one_norm ? std::string() : names.mlp_norm,
-                                    names.attention_post_norm, names.mlp_post_norm}) {
+  void norms(int layer, const ModelShape& shape) {
+    const std::string prefix = architecture_.prefix_of(layer);
+    std::vector<std::string> names = {architecture_.attention.input_norm};
+    if (const auto& forward = architecture_.forward) {
+      const bool one_norm = forward->one_norm_when_parallel && config_.value(forward->parallel);
+      names.insert(names.end(), {one_norm ? std::string() : forward->mlp_norm, forward->attention_post_norm,
+                                 forward->mlp_post_norm});
+    }
+    for (const std::string& name : names) {
       if (!name.empty()) norm(prefix + name, hidden_);
     }
-    if (!names.head_norm.query.empty() && config_.value(names.head_norm.enabled)) {
-      for (const std::string& name : {names.head_norm.query, names.head_norm.key}) {
-        norm(architecture_.tensor_name(layer, name, ""), config_.shape().head_dim);
-      }
+    if (!has_head_norm(config_)) return;
+    const HeadNormDescription& heads = architecture_.attention.head_norm;
+    head_norm(architecture_.tensor_name(layer, heads.query, ""), shape.query_heads, shape.head_dim);
+    head_norm(architecture_.tensor_name(layer, heads.key, ""), shape.kv_heads, shape.head_dim);
+  }
+
+  void head_norm(const std::string& name, std::int64_t heads, std::int64_t head_dim) {
+    switch (architecture_.attention.head_norm.scope) {
+      case HeadNormScope::head:
+        return norm(name, head_dim);
+      case HeadNormScope::projection:
+        return norm(name, heads * head_dim);
+      case HeadNormScope::own:
+        add(name + ".weight", {heads, head_dim});
     }
+  }
+
+  void mlp(const std::string& prefix, const ForwardDescription& names) {
     const std::int64_t width = config_.shape().mlp_width;
     const bool biases = config_.value(names.mlp_bias);
     const bool fused = names.mlp_gate == names.mlp_up;

@@ -88,9 +88,12 @@ std::vector<std::string> holes_in_layers(const Checkpoint& checkpoint, const Mod
 
 /// Whether the folder holds a model with logits: a base model or a classifier has none, and needs none.
 bool is_causal_lm(const ModelConfig& config) {
-  const auto names = config.json().find("architectures");
-  if (names == config.json().end() || !names->is_array() || names->empty() || !names->front().is_string()) return true;
-  return names->front().get<std::string>().ends_with("ForCausalLM");
+  const auto names = config.document().find("architectures");
+  if (names == config.document().end() || !names->is_array() || names->empty() || !names->front().is_string())
+    return true;
+  const std::string name = names->front().get<std::string>();
+  if (config.composite()) return name == config.composite()->model_class;
+  return name == config.architecture().model_class || name.ends_with("ForCausalLM");
 }
 
 }  // namespace

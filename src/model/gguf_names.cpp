@@ -21,12 +21,13 @@ std::string_view gguf_name(HeadRole role) {
 
 GgufNames gguf_names(const Architecture& architecture) {
   const ForwardDescription& forward = *architecture.forward;
-  const std::string attention = architecture.attention_prefix.substr(forward.layer_prefix.size());
+  const HeadNormDescription& head_norm = architecture.attention.head_norm;
+  const std::string attention = architecture.attention_prefix.substr(architecture.layer_prefix.size());
   GgufNames names;
   names.model = {{"token_embd", architecture.embedding},
                  {"output_norm", forward.final_norm},
                  {"output", architecture.head.tensor}};
-  names.layer = {{"attn_norm", forward.attention_norm},
+  names.layer = {{"attn_norm", architecture.attention.input_norm},
                  {"attn_output", attention + architecture.output},
                  {"ffn_norm", forward.mlp_norm},
                  {"ffn_gate", forward.mlp_gate},
@@ -34,9 +35,9 @@ GgufNames gguf_names(const Architecture& architecture) {
                  {"ffn_down", forward.mlp_down}};
   for (const Projection& projection : architecture.projections)
     names.layer.push_back({std::string(gguf_name(projection.holds.front())), attention + projection.tensor});
-  if (!forward.head_norm.query.empty()) {
-    names.layer.push_back({"attn_q_norm", attention + forward.head_norm.query});
-    names.layer.push_back({"attn_k_norm", attention + forward.head_norm.key});
+  if (!head_norm.query.empty()) {
+    names.layer.push_back({"attn_q_norm", attention + head_norm.query});
+    names.layer.push_back({"attn_k_norm", attention + head_norm.key});
   }
   return names;
 }

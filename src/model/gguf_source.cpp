@@ -197,11 +197,11 @@ class SourceReader {
     config_[family.positions.key] = needed("context_length");
     const auto epsilon = real("attention.layer_norm_rms_epsilon");
     if (!epsilon) missing(prefix_ + "attention.layer_norm_rms_epsilon");
-    config_[family.forward->norm_epsilon.key] = *epsilon;
+    config_[family.norm.epsilon.key] = *epsilon;
     config_[family.head.tied.key] = tensor("output.weight") == nullptr;
     for (const auto& [key, value] : settings_for(family, biases()).keys) config_[key] = value;
     const double theta = real("rope.freq_base").value_or(10000.0);
-    config_[family.forward->rotary_theta.key] = theta;
+    config_[family.attention.rotary->theta.key] = theta;
     read_rotary_scaling(theta);
     const TensorView* queries = tensor("blk.0.attn_q.weight");
     const Dtype dtype = queries ? queries->written_dtype() : Dtype::f16;
@@ -213,7 +213,7 @@ class SourceReader {
       if (number) config_[key] = *number;
     }
     names_ = gguf_names(family);
-    layer_prefix_ = family.forward->layer_prefix;
+    layer_prefix_ = family.layer_prefix;
   }
 
   void read_rotary_scaling(double theta) {

@@ -6,6 +6,7 @@
 
 #include "checkpoint/folder_contents.hpp"
 #include "checkpoint/gguf.hpp"
+#include "model/attention_facts.hpp"
 #include "model/class_tensors.hpp"
 #include "model/completeness.hpp"
 #include "model/float8_source.hpp"
@@ -34,6 +35,10 @@ void require_attention_dtype(const TensorView& tensor) {
   }
 }
 
+std::vector<HeadRows>& heads_of(AttentionLayer& layer, HeadRole role) {
+  return role == HeadRole::query ? layer.query : role == HeadRole::key ? layer.key : layer.value;
+}
+
 AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& architecture, const ModelShape& shape,
                           int index) {
   AttentionLayer layer{.layer = index,
@@ -56,10 +61,7 @@ AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& arch
       require_shape(*bias, {rows});
     }
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      auto& heads = slots[i].role == HeadRole::query ? layer.query
-                    : slots[i].role == HeadRole::key ? layer.key
-                                                     : layer.value;
-      HeadRows& head = heads[static_cast<std::size_t>(slots[i].head)];
+      HeadRows& head = heads_of(layer, slots[i].role)[static_cast<std::size_t>(slots[i].head)];
       const std::int64_t first = static_cast<std::int64_t>(i) * shape.head_dim;
       head.weight = weight.rows(first, shape.head_dim);
       if (bias) head.bias = bias->rows(first, shape.head_dim);
@@ -72,6 +74,23 @@ AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& arch
   return layer;
 }
 
+/// The parts of the norms that are each head's own.
+void bind_norms(const Checkpoint& checkpoint, const Architecture& architecture, AttentionLayer& layer) {
+  const HeadNormDescription& norm = architecture.attention.head_norm;
+  if (norm.scope == HeadNormScope::head) return;
+  for (const HeadRole role : {HeadRole::query, HeadRole::key}) {
+    const std::string& name = role == HeadRole::query ? norm.query : norm.key;
+    const TensorView& weights = checkpoint.at(architecture.tensor_name(layer.layer, name, ".weight"));
+    require_attention_dtype(weights);
+    const auto size = static_cast<std::uint64_t>(layer.head_dim);
+    std::uint64_t first = 0;
+    for (HeadRows& head : heads_of(layer, role)) {
+      head.norm = weights.all().part(first, size);
+      first += size;
+    }
+  }
+}
+
 std::vector<std::string> attention_weights_of(const Architecture& architecture, int layers) {
   std::vector<std::string> names;
   for (int layer = 0; layer < layers; ++layer) {
@@ -80,6 +99,14 @@ std::vector<std::string> attention_weights_of(const Architecture& architecture, 
     names.push_back(architecture.tensor_name(layer, architecture.output, ".weight"));
   }
   return names;
+}
+
+/// The lists of modules that are quantised name those of the composite.
+void refuse_in_composite(const ModelConfig& config) {
+  if (!config.composite()) return;
+  throw Error(ErrorKind::unsupported, config.file().parent_path().string(),
+              "the weights of a " + config.composite()->family + " must not be quantised", "8-bit floats (FP8)",
+              "Give the checkpoint that it was quantised from.");
 }
 
 /// The only GGUF file in a folder. @throws Error(invalid_argument) when there are several
@@ -100,7 +127,7 @@ std::optional<fs::path> only_gguf_in(const fs::path& folder) {
 
 }  // namespace
 
-Model Model::open(const fs::path& path) {
+Model Model::open(const fs::path& path, const Families& families) {
   std::error_code ignored;
   if (fs::is_regular_file(path, ignored) && (is_gguf(path) || path.extension() == ".gguf")) return open_gguf(path, {});
   if (!fs::is_directory(path, ignored)) {
@@ -115,9 +142,9 @@ Model Model::open(const fs::path& path) {
       return open_gguf(*file, {"the folder's model is " + file->filename().string()});
     refuse_folder(path, FolderLacks::config);
   }
-  ModelConfig config = ModelConfig::read(path);
+  ModelConfig config = ModelConfig::read(path, families);
   Checkpoint checkpoint = Checkpoint::open(path);
-  refuse_quantised(config.json(), checkpoint, config.file());
+  refuse_quantised(config.document(), checkpoint, config.file());
   return Model(path, std::move(config), std::move(checkpoint), nullptr, {});
 }
 
@@ -138,12 +165,15 @@ Model::Model(fs::path path, ModelConfig config, const Checkpoint& stored, std::s
   notes_.insert(notes_.end(), stored.notes().begin(), stored.notes().end());
   require_plausible_layers(stored, config_);
   const std::vector<ClassTensor> tensors = class_tensors(config_);
-  checkpoint_ = with_class_names(stored, config_, tensors, notes_);
+  ClassNames names = with_class_names(stored, config_, tensors, notes_);
+  checkpoint_ = std::move(names.checkpoint);
+  names_in_folder_ = std::move(names.written);
   if (has_float8(checkpoint_)) {
+    refuse_in_composite(config_);
     Float8Source source =
         read_float8_source(checkpoint_, config_.json(), attention_weights_of(architecture(), config_.shape().layers));
     checkpoint_ = std::move(source.checkpoint);
-    config_ = ModelConfig(config_.file(), std::move(source.config));
+    config_ = ModelConfig(config_.file(), std::move(source.config), config_.families());
     notes_.insert(notes_.end(), source.notes.begin(), source.notes.end());
   }
   require_complete(checkpoint_, config_, tensors);
@@ -154,8 +184,16 @@ void Model::bind_layers() {
   layers_.clear();
   const ModelShape& shape = config_.shape();
   layers_.reserve(static_cast<std::size_t>(shape.layers));
-  for (int i = 0; i < shape.layers; ++i)
+  const bool head_norm = has_head_norm(config_);
+  for (int i = 0; i < shape.layers; ++i) {
     layers_.push_back(bind_layer(checkpoint_, architecture(), shape.of_layer(i), i));
+    if (head_norm) bind_norms(checkpoint_, architecture(), layers_.back());
+  }
+}
+
+std::string Model::name_in_folder(const std::string& tensor) const {
+  const auto it = names_in_folder_.find(tensor);
+  return it == names_in_folder_.end() ? tensor : it->second;
 }
 
 Model Model::with(const Checkpoint& replacements) const {

@@ -1,5 +1,6 @@
 #include "qcqa/model/model_config.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
@@ -88,9 +89,8 @@ ModelShape read_shape(const ModelConfig& config) {
   shape.vocabulary = config.value(architecture.vocabulary);
   shape.mlp_width = config.value(architecture.mlp_width);
   shape.max_positions = config.value(architecture.positions);
-  const ordered_json& json = config.json();
-  shape.query_heads_per_layer = counts_per_layer(json, config.file(), kQueryHeadsPerLayer, shape.layers);
-  shape.kv_heads_per_layer = counts_per_layer(json, config.file(), kKvHeadsPerLayer, shape.layers);
+  shape.query_heads_per_layer = counts_per_layer(config.json(), config.file(), kQueryHeadsPerLayer, shape.layers);
+  shape.kv_heads_per_layer = counts_per_layer(config.json(), config.file(), kKvHeadsPerLayer, shape.layers);
   if (shape.query_heads_per_layer.empty() != shape.kv_heads_per_layer.empty()) {
     throw Error(ErrorKind::corrupt, config.file().string(),
                 std::string("needs both of ") + kQueryHeadsPerLayer + " and " + kKvHeadsPerLayer, "one");
@@ -99,6 +99,18 @@ ModelShape read_shape(const ModelConfig& config) {
     for (int layer = 0; layer < shape.layers; ++layer) require_head_counts(shape.of_layer(layer), config.file());
   }
   return shape;
+}
+
+ordered_json text_config_of(const ordered_json& document, const Composite& composite, const fs::path& file) {
+  const auto text = document.find(composite.text_config);
+  if (text == document.end() || !text->is_object()) {
+    throw Error(ErrorKind::corrupt, file.string(),
+                "a " + composite.family + " must hold the config of its text model, \"" + composite.text_config + "\"",
+                text == document.end() ? "none" : text->type_name());
+  }
+  ordered_json config = *text;
+  if (!config.contains("model_type") && !composite.text_family.empty()) config["model_type"] = composite.text_family;
+  return config;
 }
 
 }  // namespace
@@ -125,13 +137,39 @@ template int ModelConfig::as<int>(const ordered_json&, const std::string&) const
 template bool ModelConfig::as<bool>(const ordered_json&, const std::string&) const;
 template std::string ModelConfig::as<std::string>(const ordered_json&, const std::string&) const;
 
-ModelConfig ModelConfig::read(const fs::path& folder) {
-  const fs::path file = folder / "config.json";
-  return {file, read_config(file)};
+bool ModelConfig::counts_outside(const std::string& key) const {
+  return composite_ && std::ranges::find(composite_->outside_keys, key) != composite_->outside_keys.end() &&
+         document_.contains(key);
 }
 
-ModelConfig::ModelConfig(fs::path file, ordered_json json)
-    : file_(std::move(file)), json_(std::move(json)), architecture_(&find_architecture(json_, file_)) {
+ordered_json ModelConfig::document_with(const ordered_json& json) const {
+  if (!composite_) return json;
+  ordered_json document = document_;
+  document[composite_->text_config] = json;
+  std::vector<std::string> outside = composite_->outside_keys;
+  outside.insert(outside.end(), {"dtype", "torch_dtype"});  // of all parts
+  for (const std::string& key : outside) {
+    const auto now = json.find(key);
+    if (now != json.end() && document.contains(key) && json_.value(key, ordered_json()) != *now) document[key] = *now;
+  }
+  return document;
+}
+
+ModelConfig ModelConfig::read(const fs::path& folder, const Families& families) {
+  const fs::path file = folder / "config.json";
+  return {file, read_config(file), families};
+}
+
+ModelConfig::ModelConfig(fs::path file, ordered_json document, const Families& families)
+    : file_(std::move(file)),
+      json_(std::move(document)),
+      families_(&families),
+      composite_(families.find_composite(json_)) {
+  if (composite_) {
+    document_ = std::move(json_);
+    json_ = text_config_of(document_, *composite_, file_);
+  }
+  architecture_ = &families.find(json_, file_);
   const auto layers = json_.find("per_layer_config");
   if (layers != json_.end() && !layers->is_null()) {
     throw Error(ErrorKind::unsupported, file_.string(), "all layers must have one configuration", "per_layer_config");

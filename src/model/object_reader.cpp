@@ -40,6 +40,15 @@ const json& ObjectReader::array(const char* key) {
   return value;
 }
 
+std::vector<std::string> ObjectReader::texts(const char* key) {
+  std::vector<std::string> all;
+  for (const json& value : array(key)) {
+    if (!value.is_string()) fail(std::string("\"") + key + "\" must hold strings", value.dump());
+    all.push_back(value.get<std::string>());
+  }
+  return all;
+}
+
 void ObjectReader::flag(const char* key, bool& value) {
   if (const json* found = optional(key)) value = literal<bool>(key, *found);
 }

@@ -1,12 +1,13 @@
 #pragma once
 
+#include <initializer_list>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
-#include "qcqa/model/forward_description.hpp"
+#include "qcqa/model/setting.hpp"
 
 namespace qcqa {
 
@@ -24,8 +25,24 @@ class ObjectReader {
   /// A string, or empty where the key is absent.
   std::string optional_text(const char* key);
   const nlohmann::json& array(const char* key);
+  std::vector<std::string> texts(const char* key);
   /// Stays as it is where the key is absent.
   void flag(const char* key, bool& value);
+  /// The value of the row that the text names; stays as it is where the key is absent.
+  template <typename T>
+  void choice(const char* key, T& value, std::initializer_list<std::pair<const char*, T>> rows) {
+    if (!optional(key)) return;
+    const std::string name = text(key);
+    std::string known;
+    for (const auto& [row, meaning] : rows) {
+      if (name == row) {
+        value = meaning;
+        return;
+      }
+      known.append(known.empty() ? "\"" : ", \"").append(row).append("\"");
+    }
+    fail(std::string("\"") + key + "\" is one of " + known, name);
+  }
 
   /// A literal, or {"key": ..., "default": ..., "null": ...}; `setting` stays as it is where the key is absent.
   template <typename T>
@@ -41,6 +58,13 @@ class ObjectReader {
     setting.fallback = literal<T>(key, inner.required("default"));
     if (const nlohmann::json* null = inner.optional("null")) setting.null = literal<T>(key, *null);
     inner.finish();
+  }
+
+  /// A setting that must be there.
+  template <typename T>
+  void required_setting(const char* key, Setting<T>& value) {
+    (void)required(key);
+    setting(key, value);
   }
 
   [[nodiscard]] ObjectReader child(const char* key) { return {required(key), where_ + ": " + key}; }
@@ -74,8 +98,5 @@ class ObjectReader {
   std::string where_;
   std::vector<std::string> seen_;
 };
-
-/// The "forward" part of a description.
-[[nodiscard]] ForwardDescription parse_forward_description(ObjectReader reader);
 
 }  // namespace qcqa

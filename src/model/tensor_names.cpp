@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "model/completeness.hpp"
+#include "model/transposed_view.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 
@@ -17,6 +18,9 @@ namespace {
 constexpr std::array<std::string_view, 2> kOuterWrappers = {"module.", "base_model.model."};
 constexpr std::array<std::string_view, 3> kInnerWrappers = {"_orig_mod.", "_fsdp_wrapped_module.",
                                                             "_checkpoint_wrapped_module."};
+
+/// In NamePart::here, the prefix of the text model's base class.
+constexpr std::string_view kBase = "{base}";
 
 void refuse_adapter(const TensorView& tensor) {
   const bool adapter =
@@ -29,17 +33,19 @@ void refuse_adapter(const TensorView& tensor) {
 
 class Names {
  public:
-  Names(const ModelConfig& config, const std::vector<ClassTensor>& tensors) : architecture_(config.architecture()) {
-    for (const ClassTensor& tensor : tensors) uses_.emplace(tensor.name, tensor.use);
+  Names(const ModelConfig& config, const std::vector<ClassTensor>& tensors)
+      : architecture_(config.architecture()), composite_(config.composite()) {
+    for (const ClassTensor& tensor : tensors) tensors_.emplace(tensor.name, &tensor);
   }
 
-  [[nodiscard]] bool has(const std::string& name) const { return uses_.contains(name); }
-  [[nodiscard]] bool leaves_out(const std::string& name) const {
-    const auto it = uses_.find(name);
-    return it != uses_.end() && it->second == ClassTensor::Use::left_out;
+  [[nodiscard]] const ClassTensor* find(const std::string& name) const {
+    const auto it = tensors_.find(name);
+    return it == tensors_.end() ? nullptr : it->second;
   }
+  [[nodiscard]] bool has(const std::string& name) const { return find(name) != nullptr; }
 
   std::string canonical(const std::string& stored) {
+    if (composite_) return of_text_model(stored);
     const std::string name = in_base_class(unwrapped(stored));
     for (const std::string& alias : architecture_.head.aliases) {
       for (const char* suffix : {".weight", ".bias"}) {
@@ -59,6 +65,19 @@ class Names {
   }
 
  private:
+  /// The name in a composite's text model; the name as it is of a tensor of another part.
+  [[nodiscard]] std::string of_text_model(const std::string& name) const {
+    const NamePart* longest = nullptr;
+    for (const NamePart& part : composite_->names) {
+      if (name.starts_with(part.there) && (!longest || part.there.size() > longest->there.size())) longest = &part;
+    }
+    if (!longest) return name;
+    std::string here = longest->here;
+    if (const auto base = here.find(kBase); base != std::string::npos)
+      here.replace(base, kBase.size(), architecture_.base_prefix);
+    return here + name.substr(longest->there.size());
+  }
+
   std::string unwrapped(std::string name) {
     for (bool again = true; again && !has(name);) {
       again = false;
@@ -92,14 +111,15 @@ class Names {
   }
 
   const Architecture& architecture_;
-  std::unordered_map<std::string, ClassTensor::Use> uses_;
+  const Composite* composite_;
+  std::unordered_map<std::string, const ClassTensor*> tensors_;
   std::set<std::string, std::less<>> wrappers_;
   bool without_base_ = false;
 };
 
 }  // namespace
 
-Checkpoint with_class_names(const Checkpoint& checkpoint, const ModelConfig& config,
+ClassNames with_class_names(const Checkpoint& checkpoint, const ModelConfig& config,
                             const std::vector<ClassTensor>& tensors, std::vector<std::string>& notes) {
   Names names(config, tensors);
   std::map<std::string, std::string> stored_by_name;  // the class's name -> the file's
@@ -107,7 +127,8 @@ Checkpoint with_class_names(const Checkpoint& checkpoint, const ModelConfig& con
   for (const TensorView& tensor : checkpoint.tensors()) {
     refuse_adapter(tensor);
     const std::string name = names.canonical(tensor.name);
-    if (names.leaves_out(name)) {
+    const ClassTensor* known = names.find(name);
+    if (known && known->use == ClassTensor::Use::left_out) {
       left_out.push_back(tensor.name);
     } else if (const auto [it, fresh] = stored_by_name.emplace(name, tensor.name); !fresh) {
       throw Error(ErrorKind::corrupt, checkpoint.path().string(), "one tensor must stand for " + in_quotes(name),
@@ -115,6 +136,9 @@ Checkpoint with_class_names(const Checkpoint& checkpoint, const ModelConfig& con
     }
   }
   names.add_notes(notes);
+  if (const Composite* composite = config.composite()) {
+    notes.push_back("the text model of a " + composite->family + "; its other parts are carried along as they are");
+  }
   if (!left_out.empty()) {
     notes.push_back(std::to_string(left_out.size()) + " stored bias(es) left out, as transformers does, since " +
                     config.architecture().model_class + " has none there by config.json: " + some_of(left_out));
@@ -130,10 +154,14 @@ Checkpoint with_class_names(const Checkpoint& checkpoint, const ModelConfig& con
   }
   std::vector<TensorView> views;
   for (const auto& [name, stored] : stored_by_name) {
-    views.push_back(checkpoint.at(stored));
+    const TensorView& view = checkpoint.at(stored);
+    const ClassTensor* known = names.find(name);
+    views.push_back(known && known->transposed && view.shape.size() == 2 ? transposed_view(view) : view);
     views.back().name = name;
   }
-  return checkpoint.seen_as(std::move(views));
+  ClassNames result{checkpoint.seen_as(std::move(views))};
+  if (config.composite()) result.written = std::move(stored_by_name);
+  return result;
 }
 
 }  // namespace qcqa

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "forward/for_each_batch.hpp"
 
@@ -33,15 +34,17 @@ LayerRunner::LayerRunner(const Transformer& transformer, std::span<const TokenSe
     longest = std::max(longest, sequence.ids.size());
     tokens_ += static_cast<std::int64_t>(sequence.ids.size());
   }
-  const RotaryTable table(transformer.spec().rotary, static_cast<std::int64_t>(longest), transformer.runtime());
-  batches_ = make_batches(sequences_, table, kBatchTokens);
+  const RotaryTables tables(transformer.spec().rotary, static_cast<std::int64_t>(longest), transformer.runtime());
+  batches_ = make_batches(sequences_, tables, kBatchTokens);
 }
 
 void LayerRunner::embed(at::Tensor hidden) const {
   std::int64_t row = 0;
   for (const std::span<const TokenId> sequence : sequences_) {
     const auto length = static_cast<std::int64_t>(sequence.size());
-    hidden.narrow(0, row, length).copy_(transformer_->embed(sequence));
+    std::vector<std::int64_t> positions(sequence.size());
+    std::iota(positions.begin(), positions.end(), std::int64_t{0});
+    hidden.narrow(0, row, length).copy_(transformer_->embed(sequence, positions));
     row += length;
   }
 }
@@ -59,14 +62,15 @@ at::Tensor LayerRunner::rows(const at::Tensor& hidden, const SequenceBatch& batc
 
 at::Tensor LayerRunner::run(const LayerWeights& weights, int layer, const SequenceBatch& batch,
                             const at::Tensor& hidden) const {
-  return run_layer(weights, transformer_->spec(), batch.rotary, attend_within(weights, layer, batch), hidden);
+  return run_layer(weights, transformer_->spec(), transformer_->rotary_of(batch.rotary, layer),
+                   attend_within(weights, layer, batch), hidden);
 }
 
 at::Tensor LayerRunner::run_attention_block(const LayerWeights& weights, int layer, const SequenceBatch& batch,
                                             const at::Tensor& hidden) const {
   const ForwardSpec& spec = transformer_->spec();
-  return run_attention(weights, spec, batch.rotary, attend_within(weights, layer, batch),
-                       apply_norm(hidden, weights.attention_norm, spec));
+  return run_attention(weights, spec, transformer_->rotary_of(batch.rotary, layer),
+                       attend_within(weights, layer, batch), attention_input(weights, spec, hidden));
 }
 
 void LayerRunner::advance(const LayerWeights& weights, int layer, at::Tensor hidden, BatchProgress& progress) const {

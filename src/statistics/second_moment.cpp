@@ -19,8 +19,7 @@ at::Tensor second_moment(const LayerRunner& runner, const at::Tensor& hidden, co
   std::int64_t tokens = 0;
   const at::NoGradGuard no_gradients;
   for (std::size_t i = 0; i < batches.size(); i += every) {
-    at::Tensor x =
-        apply_norm(runner.rows(hidden, batches[i]), layer.attention_norm, runner.transformer().spec()).to(at::kDouble);
+    at::Tensor x = attention_input(layer, runner.transformer().spec(), runner.rows(hidden, batches[i])).to(at::kDouble);
     if (inputs > x.size(1)) x = at::cat({x, at::ones({x.size(0), 1}, options)}, 1);
     sum.addmm_(x.t(), x);
     tokens += batches[i].rows;
@@ -28,10 +27,11 @@ at::Tensor second_moment(const LayerRunner& runner, const at::Tensor& hidden, co
   return (sum / static_cast<double>(tokens)).to(at::kCPU);
 }
 
-at::Tensor isotropic_moment(const Model& model, int layer, const ForwardSpec& spec, std::int64_t inputs) {
+at::Tensor isotropic_moment(const Model& model, int layer, std::int64_t inputs) {
   const std::int64_t hidden_size = model.layers()[static_cast<std::size_t>(layer)].hidden_size;
-  const std::string& name = spec.names->attention_norm;
-  const NormWeights norm = name.empty() ? NormWeights{} : load_norm(model, layer_prefix(spec, layer) + name, spec, {});
+  const std::string& name = model.architecture().attention.input_norm;
+  const NormWeights norm =
+      name.empty() ? NormWeights{} : load_norm(model, model.architecture().prefix_of(layer) + name, {});
   const auto wide = [](const at::Tensor& tensor) { return tensor.to(at::kDouble); };
   at::Tensor squares = at::ones({inputs}, at::kDouble);
   at::Tensor mean = at::zeros({inputs}, at::kDouble);

@@ -16,7 +16,7 @@ inline constexpr std::int64_t kMomentTokensPerColumn = 64;
                                        std::int64_t inputs);
 
 /// The same for hidden states of any direction alike, when there are no tokens to look at: what the norm before the
-/// attention makes of them.
-[[nodiscard]] at::Tensor isotropic_moment(const Model& model, int layer, const ForwardSpec& spec, std::int64_t inputs);
+/// attention makes of them. Needs nothing of the family's forward pass.
+[[nodiscard]] at::Tensor isotropic_moment(const Model& model, int layer, std::int64_t inputs);
 
 }  // namespace qcqa

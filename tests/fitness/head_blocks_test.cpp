@@ -26,7 +26,7 @@ class HeadBlocksTest : public ::testing::Test {
                 random({kHeads, kHeadDim, kInputs}), random({kQueryHeads, kHidden, kHeadDim})};
     const at::Tensor x = random({20, kInputs});
     moment_ = at::mm(x.t(), x) / 20;
-    blocks_ = compute_head_blocks(weights_, {.rotary_dim = kRotary, .head_norm = false}, moment_);
+    blocks_ = compute_head_blocks(weights_, {.rotary_dim = kRotary}, moment_);
   }
 
   AttentionWeights weights_;
@@ -121,10 +121,10 @@ TEST_F(HeadBlocksTest, ScoresAndOutputsAreComparedByTheirMeanSquares) {
 }
 
 TEST_F(HeadBlocksTest, NoMomentIsTheIdentity) {
-  const KeyFreedom freedom{.rotary_dim = kRotary, .head_norm = true};
+  const KeyFreedom freedom{.rotary_dim = kRotary, .scale = KeyScale::length};
   const HeadBlocks without = compute_head_blocks(weights_, freedom, {});
   const HeadBlocks identity = compute_head_blocks(weights_, freedom, at::eye(kInputs, at::kDouble));
-  EXPECT_TRUE(without.key_norm);
+  EXPECT_EQ(without.key_scale, KeyScale::length);
   EXPECT_TRUE(at::allclose(without.value, identity.value));
   EXPECT_TRUE(at::allclose(without.plane, identity.plane));
   EXPECT_TRUE(at::allclose(without.plane_weight, identity.plane_weight));

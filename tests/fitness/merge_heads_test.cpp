@@ -95,7 +95,7 @@ void change_basis(AttentionWeights& weights, int head, int like, int rotary_dim)
 class MergeHeads : public ::testing::TestWithParam<Shape> {
  protected:
   void SetUp() override { at::manual_seed(7); }
-  [[nodiscard]] KeyFreedom freedom() const { return {.rotary_dim = GetParam().rotary_dim, .head_norm = false}; }
+  [[nodiscard]] KeyFreedom freedom() const { return {.rotary_dim = GetParam().rotary_dim}; }
   [[nodiscard]] int heads() const { return static_cast<int>(GetParam().kv_heads); }
 };
 
@@ -202,6 +202,43 @@ INSTANTIATE_TEST_SUITE_P(Shapes, MergeHeads,
                                            Shape{"no_rotary", 4, 4, 5, 0, false}),
                          [](const auto& shape) { return std::string(shape.param.name); });
 
+/// Planes of neighbours are those of halves in another order of the rows.
+TEST(MergeHeadsWithNeighbours, IsTheSameUpToTheOrderOfRows) {
+  at::manual_seed(4);
+  const AttentionWeights halves = random_weights({"", 4, 4, 8, 6, true});
+  const at::Tensor order = at::tensor({0, 3, 1, 4, 2, 5, 6, 7}, at::kLong);
+  AttentionWeights neighbours = halves;
+  neighbours.query = halves.query.index_select(1, order);
+  neighbours.key = halves.key.index_select(1, order);
+  const Grouping grouping = Grouping::from_labels(std::vector<int>{0, 1, 0, 1});
+  for (const MergeKind kind : {MergeKind::mean, MergeKind::aligned, MergeKind::subspace}) {
+    const AttentionWeights a = merge_heads(halves, grouping, kind, {.rotary_dim = 6}, {});
+    const AttentionWeights b = merge_heads(neighbours, grouping, kind, {.rotary_dim = 6, .neighbours = true}, {});
+    EXPECT_TRUE(at::equal(b.query, a.query.index_select(1, order)));
+    EXPECT_TRUE(at::equal(b.key, a.key.index_select(1, order)));
+    EXPECT_TRUE(at::equal(b.value, a.value));
+    EXPECT_TRUE(at::equal(b.output, a.output));
+  }
+}
+
+/// Queries and keys of all heads normalised together, as in OLMo 2: nothing about keys is free.
+TEST(MergeHeadsWithProjectionNorm, KeysArePooledAsTheyAre) {
+  at::manual_seed(6);
+  AttentionWeights weights = random_weights({"", 4, 4, 6, 6, false});
+  weights.key_norm = random({4, 6});
+  const Grouping grouping = Grouping::from_labels(std::vector<int>{0, 1, 0, 1});
+  const KeyFreedom freedom{.rotary_dim = 6, .scale = KeyScale::none};
+  const AttentionWeights mean = merge_heads(weights, grouping, MergeKind::mean, freedom, {});
+  for (const MergeKind kind : {MergeKind::aligned, MergeKind::subspace}) {
+    const AttentionWeights merged = merge_heads(weights, grouping, kind, freedom, {});
+    EXPECT_TRUE(at::equal(merged.query, weights.query));
+    EXPECT_TRUE(at::equal(merged.key, mean.key));
+    EXPECT_FALSE(at::equal(merged.value, mean.value));
+    EXPECT_TRUE(at::allclose(merged.key_norm[2], (weights.key_norm[0] + weights.key_norm[2]) / 2));
+    EXPECT_TRUE(at::equal(merged.key_norm[2], merged.key_norm[0]));
+  }
+}
+
 /// Queries and keys normalised head by head, as in Qwen3.
 TEST(MergeHeadsWithHeadNorm, LosesNothingWhenKeysDifferByTheirLength) {
   at::manual_seed(3);
@@ -209,7 +246,8 @@ TEST(MergeHeadsWithHeadNorm, LosesNothingWhenKeysDifferByTheirLength) {
   weights.key[1] = 3.5 * weights.key[0];
   const Grouping grouping = Grouping::from_labels(std::vector<int>{0, 0});
   for (const MergeKind kind : {MergeKind::aligned, MergeKind::subspace}) {
-    const AttentionWeights merged = merge_heads(weights, grouping, kind, {.rotary_dim = 6, .head_norm = true}, {});
+    const AttentionWeights merged =
+        merge_heads(weights, grouping, kind, {.rotary_dim = 6, .scale = KeyScale::length}, {});
     EXPECT_TRUE(at::equal(merged.query, weights.query));
     for (int head = 0; head < 2; ++head) {
       const at::Tensor before = weights.key[head] / weights.key[head].norm();

@@ -16,7 +16,7 @@ HeadBlocks random_blocks(std::int64_t heads) {
   at::manual_seed(7);
   const AttentionWeights weights{random({heads, 6, 16}), random({heads, 6, 16}), random({heads, 6, 16}),
                                  random({heads, 16, 6})};
-  return compute_head_blocks(weights, {.rotary_dim = 4, .head_norm = false}, {});
+  return compute_head_blocks(weights, {.rotary_dim = 4}, {});
 }
 
 double price(const HeadBlocks& blocks, std::span<const std::uint8_t> members, MergeKind kind) {

@@ -31,9 +31,9 @@ class Layer : public ::testing::Test {
     const Attend own = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
       return attend(q, k, v, {{0, 5, 0, 5}, {5, 3, 5, 3}}, options);
     };
-    const RotaryTable table(transformer_->spec().rotary, 5, Runtime{});
-    return run_layer(weights, transformer_->spec(), table.rows({0, 1, 2, 3, 4, 0, 1, 2}, {5, 5, 5, 5, 5, 3, 3, 3}), own,
-                     hidden_);
+    const RotaryTables tables(transformer_->spec().rotary, 5, Runtime{});
+    const RotaryRows rows = tables.rows({0, 1, 2, 3, 4, 0, 1, 2}, {5, 5, 5, 5, 5, 3, 3, 3});
+    return run_layer(weights, transformer_->spec(), transformer_->rotary_of(rows, 0), own, hidden_);
   }
 
   TemporaryFolder folder_;

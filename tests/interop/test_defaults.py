@@ -25,7 +25,7 @@ FAMILIES = {
     "mistral": {**RMS, "sliding_window": 7, "tie_word_embeddings": True},
     "ministral": {**RMS, "sliding_window": 7, "tie_word_embeddings": True,
                   "layer_types": ["full_attention", "sliding_attention", "full_attention"]},
-    "mixtral": {**RMS, "tie_word_embeddings": True, "num_local_experts": 2},
+    "mixtral": {**RMS, "sliding_window": 7, "tie_word_embeddings": True, "num_local_experts": 2},
     "qwen2": {**RMS, "use_sliding_window": True, "sliding_window": 7, "max_window_layers": 1,
               "tie_word_embeddings": True},
     "qwen3": {**RMS, "use_sliding_window": True, "sliding_window": 7, "max_window_layers": 1, "attention_bias": True,
@@ -109,7 +109,7 @@ def facts(model):
     rotary = type(base.rotary_emb)(config)
     activation = next(m for m in layer.mlp.modules() if type(m) in ACTIVATIONS)
     windows = [getattr(l.self_attn, "sliding_window", None) if hasattr(l, "self_attn") and hasattr(l.self_attn, "sliding_window")
-               else config.sliding_window if name in ("mistral", "phi3", "starcoder2") else None for l in base.layers]
+               else config.sliding_window if name in ("mistral", "mixtral", "phi3", "starcoder2") else None for l in base.layers]
     get = functools.partial(getattr, config)
     return {
         "kv_heads": get("num_key_value_heads") if name != "gpt_neox" else config.num_attention_heads,
@@ -183,7 +183,8 @@ def test_a_config_means_what_the_class_makes_of_it(describe, tmp_path, name):
             continue
         right = facts(model)
         if name == "mixtral":  # not run here: its experts have no description
-            right = {key: right[key] for key in ("kv_heads", "head_dim", "positions", "tensors")}
+            right = {key: right[key] for key in ("kv_heads", "head_dim", "positions", "tensors", "frequencies", "magnitude",
+                                                 "scale", "attention_softcap", "windows")}
             right["tensors"] = {n: s for n, s in right["tensors"].items() if n in seen["tensors"]}
             right["tensors"]["model.norm.weight"] = []
         for key, value in right.items():

@@ -22,7 +22,8 @@ nlohmann::json description() {
     "config": {"layers": {"key": "l", "default": 2}, "hidden_size": 4, "query_heads": 2, "kv_heads": null,
                "head_dim": null, "vocabulary": 5, "mlp_width": 4, "positions": 8},
     "embedding": "embed", "output_head": {"tensor": "head", "tied": false},
-    "attention": {"prefix": "layers.{layer}.", "projections": [{"tensor": "qkv", "holds": ["query", "key", "value"]}],
+    "layer_prefix": "layers.{layer}.", "norm": {"kind": "rms", "epsilon": 1e-6},
+    "attention": {"prefix": "attn.", "input_norm": null, "rotary": null, "projections": [{"tensor": "qkv", "holds": ["query", "key", "value"]}],
                   "output": {"tensor": "o"}}})");
 }
 
@@ -102,7 +103,8 @@ TEST(Architecture, SizesAreIntegers) {
 }
 
 TEST(Architecture, TensorNamesCarryTheLayer) {
-  EXPECT_EQ(parse_architecture(description().dump(), "x.json").tensor_name(12, "qkv", ".bias"), "layers.12.qkv.bias");
+  EXPECT_EQ(parse_architecture(description().dump(), "x.json").tensor_name(12, "qkv", ".bias"),
+            "layers.12.attn.qkv.bias");
 }
 
 TEST(Architecture, UnknownKeyIsAnError) {
@@ -127,7 +129,7 @@ TEST(Architecture, UnknownRoleIsAnError) {
 
 TEST(Architecture, PrefixWithoutLayerIsAnError) {
   auto json = description();
-  json["attention"]["prefix"] = "layers.";
+  json["layer_prefix"] = "layers.";
   expect_error(ErrorKind::invalid_argument, "{layer}", [&] { (void)parse_architecture(json.dump(), "x.json"); });
 }
 

@@ -38,6 +38,19 @@ json activation_of(const qcqa::ForwardSpec& spec) {
   return std::vector<float>(values.data_ptr<float>(), values.data_ptr<float>() + values.numel());
 }
 
+/// Facts of the layers' attention; of the first layer, where all have the same.
+void describe_attention(const qcqa::ModelConfig& config, json& result) {
+  const std::vector<qcqa::AttentionFacts> facts = qcqa::attention_facts(config);
+  json windows = json::array();
+  for (const qcqa::AttentionFacts& layer : facts) windows.push_back(layer.window);
+  const qcqa::RotarySpec rotary = qcqa::read_rotary_spec(config, facts.front().rotary);
+  result.update({{"frequencies", rotary.frequencies},
+                 {"magnitude", rotary.magnitude},
+                 {"scale", facts.front().scale},
+                 {"attention_softcap", facts.front().softcap},
+                 {"windows", std::move(windows)}});
+}
+
 json describe(const char* folder) {
   const qcqa::ModelConfig config = qcqa::ModelConfig::read(folder);
   json result = {{"family", config.architecture().family},
@@ -45,19 +58,15 @@ json describe(const char* folder) {
                  {"head_dim", config.shape().head_dim},
                  {"positions", config.shape().max_positions},
                  {"tensors", tensors_of(config)}};
+  describe_attention(config, result);
   if (!config.architecture().forward) return result;
   const qcqa::ForwardSpec spec = qcqa::read_forward_spec(config);
   result.update({{"epsilon", spec.norm_epsilon},
                  {"embedding_multiplier", spec.embedding_multiplier},
                  {"residual_multiplier", spec.residual_multiplier},
                  {"parallel", spec.parallel},
-                 {"frequencies", spec.rotary.frequencies},
-                 {"magnitude", spec.rotary.magnitude},
-                 {"scale", spec.attention_scale},
-                 {"attention_softcap", spec.attention_softcap},
                  {"logit_softcap", spec.logit_softcap},
                  {"logit_divisor", spec.logit_divisor},
-                 {"windows", spec.windows},
                  {"activation", activation_of(spec)}});
   return result;
 }

@@ -85,7 +85,7 @@ TEST_F(SecondMoment, TakesNoMoreBatchesThanItNeedsEvenlySpread) {
 TEST_F(SecondMoment, WithoutTokensIsWhatTheNormMakesOfAnyDirection) {
   open("llama");
   const NormWeights norm = transformer_->load(1).attention_norm;
-  const at::Tensor found = isotropic_moment(*model_, 1, transformer_->spec(), kHidden);
+  const at::Tensor found = isotropic_moment(*model_, 1, kHidden);
   EXPECT_TRUE(at::allclose(found, at::diag(norm.weight.to(at::kDouble).square())));
 }
 
@@ -95,8 +95,7 @@ TEST_F(SecondMoment, WithoutTokensBiasesOfTheNormAndOfTheProjectionsCount) {
   ASSERT_TRUE(norm.bias.defined());
   const at::Tensor mean = at::cat({norm.bias.to(at::kDouble), at::ones({1}, at::kDouble)});
   const at::Tensor squares = at::cat({norm.weight.to(at::kDouble).square(), at::zeros({1}, at::kDouble)});
-  EXPECT_TRUE(at::allclose(isotropic_moment(*model_, 0, transformer_->spec(), kHidden + 1),
-                           at::diag(squares) + at::outer(mean, mean)));
+  EXPECT_TRUE(at::allclose(isotropic_moment(*model_, 0, kHidden + 1), at::diag(squares) + at::outer(mean, mean)));
 }
 
 }  // namespace

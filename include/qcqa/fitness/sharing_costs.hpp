@@ -19,7 +19,8 @@ namespace qcqa {
 /// alike. Inner products are taken once per layer; memory holds one layer's weights and the tokens' activations.
 /// @param kind         aligned or subspace
 /// @param calibration  may be empty; no more of it is used than a layer's second moment needs
-/// @throws Error(unsupported) when the family's forward pass is not known; Error(interrupted)
+/// @throws Error(unsupported) when the family's forward pass is not known and there is calibration;
+/// Error(interrupted)
 [[nodiscard]] std::vector<std::unique_ptr<GroupCost>> sharing_costs(const Model& model, MergeKind kind,
                                                                     std::span<const TokenSequence> calibration,
                                                                     const ForwardOptions& options,

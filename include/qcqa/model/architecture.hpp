@@ -9,6 +9,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "qcqa/model/attention_description.hpp"
 #include "qcqa/model/forward_description.hpp"
 
 namespace qcqa {
@@ -86,15 +87,23 @@ struct Architecture {
   std::string embedding;  ///< without ".weight"
   HeadDescription head;
 
-  std::string attention_prefix;  ///< with "{layer}"
+  std::string layer_prefix;  ///< of the names of a layer's tensors, with "{layer}"
+  /// Weights of the layers' linear maps are stored as (inputs, outputs), as Conv1D has them in transformers. They are
+  /// seen as (outputs, inputs) all the same.
+  bool transposed = false;
+  NormDescription norm;
+
+  std::string attention_prefix;  ///< begins with layer_prefix
   std::vector<Projection> projections;
   std::string output;  ///< like Projection::tensor; columns are query heads
   Setting<bool> output_bias;
+  AttentionDescription attention;
   std::vector<Refusal> refusals;
   std::vector<std::string> more_tensors;  ///< outside the layers, for a family without `forward`
 
-  std::optional<ForwardDescription> forward;  ///< nothing: checkpoints can be converted but not run
-  std::string no_forward;                     ///< why there is none
+  /// Nothing: checkpoints can be converted, by all merges that need the weights alone, but not run.
+  std::optional<ForwardDescription> forward;
+  std::string no_forward;  ///< why there is none
 
   PaddingDescription padding;
   std::optional<GgufDescription> gguf;  ///< nothing: llama.cpp has none for it alone
@@ -102,17 +111,62 @@ struct Architecture {
 
   /// "model.layers."
   [[nodiscard]] std::string_view layer_stem() const;
+  /// "model.layers.3."
+  [[nodiscard]] std::string prefix_of(int layer) const;
   /// "model.layers.3.self_attn.q_proj" + ".weight"
   [[nodiscard]] std::string tensor_name(int layer, std::string_view tensor, std::string_view suffix) const;
 };
 
-/// All families, in alphabetical order. Parsed once from the embedded files.
+/// How the names of tensors begin in a composite, and with what the text model's family begins them.
+struct NamePart {
+  std::string there, here;
+};
+
+/// A family whose folders hold a text model of another family beside other parts, such as a vision tower: its config
+/// has a place of its own in config.json, its tensors have longer names. The other parts are carried along untouched.
+struct Composite {
+  std::string family;
+  std::vector<std::string> model_types;
+  std::string model_class;
+  std::string text_config;                ///< the key of config.json that holds the text model's
+  std::string text_family;                ///< where that says no model_type; empty: it must
+  std::vector<std::string> outside_keys;  ///< that count where they stand beside text_config, not in it
+  std::vector<NamePart> names;            ///< the longest that fits counts; tensors that none fits are of other parts
+};
+
+/// The families there are. Models that were opened with it need it as long as they live.
+class Families {
+ public:
+  /// Those in src/model/architectures, parsed once from the embedded files.
+  [[nodiscard]] static const Families& built_in();
+
+  /// These and one more. @throws Error(invalid_argument) with `where` in front
+  [[nodiscard]] Families with(std::string_view json_text, std::string_view where) const;
+
+  /// In alphabetical order.
+  [[nodiscard]] std::span<const Architecture> architectures() const noexcept { return architectures_; }
+  [[nodiscard]] std::span<const Composite> composites() const noexcept { return composites_; }
+
+  /// The family of this config.json, or of the text model's in a composite.
+  /// @throws Error(unsupported) that names what is missing and what is supported
+  [[nodiscard]] const Architecture& find(const nlohmann::json& config, const std::filesystem::path& config_file) const;
+  /// The composite of this config.json, or nullptr.
+  [[nodiscard]] const Composite* find_composite(const nlohmann::json& config) const noexcept;
+
+ private:
+  void add(std::string_view json_text, std::string_view where);
+
+  std::vector<Architecture> architectures_;
+  std::vector<Composite> composites_;
+};
+
+/// All built-in families, in alphabetical order.
 [[nodiscard]] std::span<const Architecture> supported_architectures();
 
 /// The family of this name, which must be one of supported_architectures(): descriptions name one another.
 [[nodiscard]] const Architecture& architecture_of(std::string_view family);
 
-/// The family of this config.json. @throws Error(unsupported) that names what is missing and what is supported
+/// Families::built_in().find().
 [[nodiscard]] const Architecture& find_architecture(const nlohmann::json& config,
                                                     const std::filesystem::path& config_file);
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,6 +21,7 @@ namespace qcqa {
 struct HeadRows {
   TensorSlice weight;
   TensorSlice bias;
+  TensorSlice norm{};  ///< (head_dim) weights of the head's own in a norm of queries or keys, or empty
 };
 
 /// One place in a projection tensor: head_dim rows that belong to `head` of `role`.
@@ -52,13 +54,15 @@ struct AttentionLayer {
 
 /// A checkpoint folder with its config.json, or a GGUF file seen as the folder that it was made from, bound to an
 /// architecture and checked: every tensor that the model class needs is there and has the right shape, attention
-/// weights a floating-point type. Tensors have the names that the class has for them, and biases that it lacks are not
-/// there, whatever the files hold. Opening touches no tensor byte.
+/// weights a floating-point type. Tensors have the names that the class has for them, matrices are (outputs, inputs),
+/// and biases that the class lacks are not there, whatever the files hold. Of a composite it is the text model, with
+/// the tensors of the other parts beside its own. Opening touches no tensor byte.
 class Model {
  public:
-  /// @param path  a Hugging Face folder, a GGUF file, or a folder that holds nothing but one
+  /// @param path      a Hugging Face folder, a GGUF file, or a folder that holds nothing but one
+  /// @param families  must outlive the model
   /// @throws Error(not_found, corrupt, unsupported)
-  [[nodiscard]] static Model open(const std::filesystem::path& path);
+  [[nodiscard]] static Model open(const std::filesystem::path& path, const Families& families = Families::built_in());
 
   /// This model with the tensors of `replacements` in the place of its own.
   /// @throws Error(invalid_argument) for a tensor that the model lacks, or has in another shape
@@ -71,6 +75,7 @@ class Model {
   /// The file, when the model was read from GGUF; or nullptr.
   [[nodiscard]] const GgufFile* gguf() const noexcept { return gguf_.get(); }
   [[nodiscard]] const ModelConfig& settings() const noexcept { return config_; }
+  /// config.json, or a composite's part of it that is the text model's.
   [[nodiscard]] const nlohmann::ordered_json& config() const noexcept { return config_.json(); }
   [[nodiscard]] const Architecture& architecture() const noexcept { return config_.architecture(); }
   [[nodiscard]] const Checkpoint& checkpoint() const noexcept { return checkpoint_; }
@@ -79,6 +84,9 @@ class Model {
   /// Whether config.json states head counts per layer, as qcqa writes them: such a model can be run, not converted
   /// again.
   [[nodiscard]] bool has_heads_per_layer() const { return config().contains(kKvHeadsPerLayer); }
+
+  /// The name of one of the class's tensors in the model's folder: another where the model is part of a composite.
+  [[nodiscard]] std::string name_in_folder(const std::string& tensor) const;
 
   /// What was decided while opening that somebody should know, a sentence each.
   [[nodiscard]] std::span<const std::string> notes() const noexcept { return notes_; }
@@ -103,6 +111,7 @@ class Model {
   std::filesystem::path path_;
   ModelConfig config_;
   Checkpoint checkpoint_;
+  std::map<std::string, std::string> names_in_folder_;
   std::vector<AttentionLayer> layers_;
   std::shared_ptr<const GgufFile> gguf_;
   std::vector<std::string> notes_;

@@ -22,24 +22,38 @@ struct ModelShape {
 };
 
 /// A config.json and what the model class of transformers makes of it. Whatever the file leaves out has the class's
-/// default; null stands for what it stands for there, or is refused as it is there.
+/// default; null stands for what it stands for there, or is refused as it is there. Of a composite: the text model's.
 class ModelConfig {
  public:
+  /// @param file      for messages
+  /// @param families  must outlive this
+  /// @throws Error(corrupt, unsupported)
+  ModelConfig(std::filesystem::path file, nlohmann::ordered_json document,
+              const Families& families = Families::built_in());
   /// The config.json of a folder. @throws Error(not_found, corrupt, unsupported)
-  /// @param file  for messages
-  ModelConfig(std::filesystem::path file, nlohmann::ordered_json json);
-  [[nodiscard]] static ModelConfig read(const std::filesystem::path& folder);
+  [[nodiscard]] static ModelConfig read(const std::filesystem::path& folder,
+                                        const Families& families = Families::built_in());
 
   [[nodiscard]] const std::filesystem::path& file() const noexcept { return file_; }
+  /// The model's own part of the document.
   [[nodiscard]] const nlohmann::ordered_json& json() const noexcept { return json_; }
+  /// config.json as a whole.
+  [[nodiscard]] const nlohmann::ordered_json& document() const noexcept { return composite_ ? document_ : json_; }
+  /// The document with this in the place of json(). Keys that count outside of it are changed there.
+  [[nodiscard]] nlohmann::ordered_json document_with(const nlohmann::ordered_json& json) const;
   [[nodiscard]] const Architecture& architecture() const noexcept { return *architecture_; }
+  [[nodiscard]] const Families& families() const noexcept { return *families_; }
+  /// What the model is a part of, or nullptr.
+  [[nodiscard]] const Composite* composite() const noexcept { return composite_; }
   [[nodiscard]] const ModelShape& shape() const noexcept { return shape_; }
 
   /// T is double, int, bool or std::string. @throws Error(corrupt) for another type, or a null that stands for nothing
   template <typename T>
   [[nodiscard]] T value(const Setting<T>& setting) const {
-    const auto it = setting.key.empty() ? json_.end() : json_.find(setting.key);
-    if (it == json_.end()) return setting.fallback;
+    if (setting.key.empty()) return setting.fallback;
+    const nlohmann::ordered_json& holder = counts_outside(setting.key) ? document_ : json_;
+    const auto it = holder.find(setting.key);
+    if (it == holder.end()) return setting.fallback;
     if (it->is_null() && setting.null) return *setting.null;
     return as<T>(*it, setting.key);
   }
@@ -49,9 +63,14 @@ class ModelConfig {
   [[nodiscard]] T as(const nlohmann::ordered_json& value, const std::string& key) const;
 
  private:
+  /// Whether the value beside a composite's text model is the one that counts.
+  [[nodiscard]] bool counts_outside(const std::string& key) const;
+
   std::filesystem::path file_;
-  nlohmann::ordered_json json_;
-  const Architecture* architecture_;
+  nlohmann::ordered_json json_, document_;  ///< no document_ without a composite
+  const Families* families_;
+  const Composite* composite_ = nullptr;
+  const Architecture* architecture_ = nullptr;
   ModelShape shape_;
 };
 

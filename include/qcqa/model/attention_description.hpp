@@ -1,0 +1,91 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "qcqa/model/setting.hpp"
+
+namespace qcqa {
+
+enum class NormKind {
+  rms,    ///< x / rms(x) * weight
+  layer,  ///< (x - mean) / deviation * weight + bias
+};
+
+/// The kind that all norms of a family are of.
+struct NormDescription {
+  NormKind kind = NormKind::rms;
+  Setting<double> epsilon{};
+  double offset = 0;  ///< added to a norm's weight
+  bool bias = false;
+};
+
+/// Layers of the kind that a sliding window applies to, where config.json does not say it layer by layer.
+enum class WindowLayers {
+  all,
+  even,
+  from_layer,
+  all_but_every,  ///< every `period`-th layer sees everything
+  not_rotated,    ///< those without a rotary embedding
+};
+
+struct WindowDescription {
+  Setting<double> size;  ///< tokens a query sees, itself included; 0: all of them
+  Setting<bool> enabled{.key = {}, .fallback = true};
+  WindowLayers layers = WindowLayers::all;
+  Setting<double> first_layer;     ///< for from_layer
+  Setting<int> period;             ///< for all_but_every
+  bool reads_layer_types = false;  ///< the class follows config.json's layer_types where there are any
+};
+
+/// Layers whose queries and keys are turned by their position.
+enum class RotatedLayers {
+  all,
+  windowed,         ///< those of the kind that has a window
+  windowed_if_any,  ///< the same; all where config.json states no window
+  listed,           ///< config.json holds a list of 0 and 1; without one, every `period`-th is not turned
+};
+
+struct RotaryDescription {
+  Setting<double> theta;
+  Setting<double> share{.key = {}, .fallback = 1};  ///< of head_dim that is rotated
+  std::map<std::string, std::string> aliases;       ///< kinds of scaling that mean another in this family
+  /// The trained length, which comes before the one among the scaling's own keys; 0: not stated.
+  Setting<double> original_positions{.key = "original_max_position_embeddings"};
+  bool neighbours = false;  ///< dimensions 2i and 2i + 1 are turned together, not i and i + half of those rotated
+  RotatedLayers layers = RotatedLayers::all;
+  std::string list;                               ///< for listed: its key
+  Setting<int> period{};                          ///< for listed
+  std::optional<Setting<double>> windowed_theta;  ///< layers of the kind that has a window have this one, unscaled
+};
+
+/// What a norm of queries and keys is taken over.
+enum class HeadNormScope {
+  head,        ///< each head, with one vector of weights for all
+  own,         ///< each head, with weights of its own: (heads, head_dim)
+  projection,  ///< all heads of a token together: (heads * head_dim)
+};
+
+/// A norm of queries and keys; tensors relative to the attention prefix. Of the family's kind of norm.
+struct HeadNormDescription {
+  std::string query, key;  ///< empty: none
+  Setting<bool> enabled{.key = {}, .fallback = true};
+  HeadNormScope scope = HeadNormScope::head;
+  bool after_rotary = false;
+  bool ignores_head_dim = false;  ///< the class builds them for hidden size / query heads, whatever head_dim says
+};
+
+/// What a family's attention does beside its projections. What holds for some layers only is said layer by layer by
+/// attention_facts().
+struct AttentionDescription {
+  std::string input_norm;  ///< of the layer's input, relative to the layer's prefix; empty: none
+  std::optional<RotaryDescription> rotary;
+  HeadNormDescription head_norm;
+  Setting<double> scale;       ///< of the scores; 0: from scale_root
+  Setting<double> scale_root;  ///< scale is 1/sqrt(this); 0: head_dim
+  Setting<double> softcap;     ///< of the scores; 0: none
+  WindowDescription window;
+};
+
+}  // namespace qcqa

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace qcqa {
+
+/// A value that config.json may hold under `key`; `fallback` is what the family's class takes where the key is absent.
+/// Without a key it is always `fallback`.
+template <typename T>
+struct Setting {
+  std::string key;
+  T fallback{};
+  std::optional<T> null{};  ///< what JSON null stands for; nothing: the class refuses it
+};
+
+}  // namespace qcqa

@@ -1,0 +1,90 @@
+#include "model/descriptions.hpp"
+
+namespace qcqa {
+namespace {
+
+WindowDescription parse_window(ObjectReader reader) {
+  WindowDescription window;
+  reader.setting("size", window.size);
+  reader.setting("enabled", window.enabled);
+  reader.flag("reads_layer_types", window.reads_layer_types);
+  (void)reader.required("layers");
+  reader.choice("layers", window.layers,
+                {{"all", WindowLayers::all},
+                 {"even", WindowLayers::even},
+                 {"from_layer", WindowLayers::from_layer},
+                 {"all_but_every", WindowLayers::all_but_every},
+                 {"not_rotated", WindowLayers::not_rotated}});
+  if (window.layers == WindowLayers::from_layer) reader.required_setting("first_layer", window.first_layer);
+  if (window.layers == WindowLayers::all_but_every) reader.required_setting("period", window.period);
+  reader.finish();
+  return window;
+}
+
+RotaryDescription parse_rotary(ObjectReader reader) {
+  RotaryDescription rotary;
+  reader.required_setting("theta", rotary.theta);
+  reader.setting("share", rotary.share);
+  reader.setting("original_positions", rotary.original_positions);
+  if (const nlohmann::json* aliases = reader.optional("scaling_aliases")) {
+    rotary.aliases = aliases->get<std::map<std::string, std::string>>();
+  }
+  reader.flag("neighbours", rotary.neighbours);
+  reader.choice("layers", rotary.layers,
+                {{"all", RotatedLayers::all},
+                 {"windowed", RotatedLayers::windowed},
+                 {"windowed_if_any", RotatedLayers::windowed_if_any},
+                 {"listed", RotatedLayers::listed}});
+  if (rotary.layers == RotatedLayers::listed) {
+    rotary.list = reader.text("list");
+    reader.required_setting("period", rotary.period);
+  }
+  if (reader.optional("windowed_theta")) reader.setting("windowed_theta", rotary.windowed_theta.emplace());
+  reader.finish();
+  return rotary;
+}
+
+HeadNormDescription parse_head_norm(ObjectReader reader) {
+  HeadNormDescription norm{.query = reader.text("query"), .key = reader.text("key")};
+  reader.setting("enabled", norm.enabled);
+  reader.choice(
+      "scope", norm.scope,
+      {{"head", HeadNormScope::head}, {"own", HeadNormScope::own}, {"projection", HeadNormScope::projection}});
+  reader.flag("after_rotary", norm.after_rotary);
+  reader.flag("ignores_head_dim", norm.ignores_head_dim);
+  if (norm.after_rotary && norm.scope != HeadNormScope::head)
+    reader.fail("\"after_rotary\" is for the scope \"head\"", "another");
+  reader.finish();
+  return norm;
+}
+
+}  // namespace
+
+NormDescription parse_norm(ObjectReader reader) {
+  NormDescription norm;
+  (void)reader.required("kind");
+  reader.choice("kind", norm.kind, {{"rms", NormKind::rms}, {"layer", NormKind::layer}});
+  reader.required_setting("epsilon", norm.epsilon);
+  if (const nlohmann::json* offset = reader.optional("offset")) norm.offset = offset->get<double>();
+  norm.bias = norm.kind == NormKind::layer;
+  reader.flag("bias", norm.bias);
+  reader.finish();
+  return norm;
+}
+
+AttentionDescription parse_attention(ObjectReader& reader) {
+  AttentionDescription attention;
+  attention.input_norm = reader.text_or_null("input_norm");
+  if (!reader.required("rotary").is_null()) attention.rotary = parse_rotary(reader.child("rotary"));
+  if (reader.optional("head_norm")) attention.head_norm = parse_head_norm(reader.child("head_norm"));
+  reader.setting("scale", attention.scale);
+  reader.setting("scale_is_inverse_root_of", attention.scale_root);
+  reader.setting("softcap", attention.softcap);
+  if (reader.optional("window")) attention.window = parse_window(reader.child("window"));
+  const bool listed = attention.rotary && attention.rotary->layers == RotatedLayers::listed;
+  if (attention.window.layers == WindowLayers::not_rotated && !listed)
+    reader.fail("windows of layers that are \"not_rotated\" need a rotary embedding that is \"listed\"", "another");
+  return attention;
+}
+
+}  // namespace qcqa

@@ -1,0 +1,148 @@
+#include "model/attention_facts.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string>
+
+#include "model/rope_keys.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+/// One entry of config.json for each layer; nothing where it has no such list.
+const nlohmann::ordered_json* list_of_layers(const ModelConfig& config, const char* key) {
+  const auto list = config.json().find(key);
+  if (list == config.json().end() || list->is_null()) return nullptr;
+  if (!list->is_array() || list->size() != static_cast<std::size_t>(config.shape().layers)) {
+    throw Error(ErrorKind::corrupt, config.file().string(),
+                "\"" + std::string(key) + "\" must hold one type for each of the " +
+                    std::to_string(config.shape().layers) + " layers",
+                list->is_array() ? std::to_string(list->size()) + " types" : list->dump());
+  }
+  return &*list;
+}
+
+/// Whether each layer is of the kind that has a window, by config.json's layer_types.
+std::optional<std::vector<bool>> read_layer_types(const ModelConfig& config) {
+  const nlohmann::ordered_json* types = list_of_layers(config, "layer_types");
+  if (!types) return {};
+  std::vector<bool> windowed;
+  for (const auto& type : *types) {
+    const bool full = type == "full_attention" || type == "attention";  // the latter by old releases
+    if (!full && type != "sliding_attention") {
+      throw Error(ErrorKind::unsupported, config.file().string(),
+                  "a layer type is \"sliding_attention\" or \"full_attention\"", type.dump());
+    }
+    windowed.push_back(!full);
+  }
+  return windowed;
+}
+
+/// Whether config.json says that this layer has no rotary embedding.
+bool is_listed_without(const ModelConfig& config, const RotaryDescription& rotary, int layer) {
+  const nlohmann::ordered_json* list = list_of_layers(config, rotary.list.c_str());
+  if (list) return config.as<double>((*list)[static_cast<std::size_t>(layer)], rotary.list) == 0;
+  return (layer + 1) % config.value(rotary.period) == 0;
+}
+
+class FactReader {
+ public:
+  explicit FactReader(const ModelConfig& config)
+      : config_(config),
+        attention_(config.architecture().attention),
+        size_(config.value(attention_.window.enabled) ? config.value(attention_.window.size) : 0),
+        types_(attention_.window.reads_layer_types ? read_layer_types(config) : std::nullopt) {}
+
+  std::vector<AttentionFacts> run() {
+    std::vector<AttentionFacts> facts(static_cast<std::size_t>(config_.shape().layers));
+    for (std::size_t layer = 0; layer < facts.size(); ++layer) {
+      read_window(static_cast<int>(layer), facts[layer]);
+      facts[layer].scale = scale();
+      facts[layer].softcap = config_.value(attention_.softcap);
+      facts[layer].rotary = rotary(static_cast<int>(layer), facts[layer].windowed);
+    }
+    read_rotary_dims(facts);
+    return facts;
+  }
+
+ private:
+  [[nodiscard]] bool is_windowed_by_default(int layer) const {
+    switch (attention_.window.layers) {
+      case WindowLayers::even:
+        return layer % 2 == 0;
+      case WindowLayers::from_layer:
+        return layer >= config_.value(attention_.window.first_layer);
+      case WindowLayers::all_but_every:
+        return (layer + 1) % config_.value(attention_.window.period) != 0;
+      case WindowLayers::not_rotated:
+        return attention_.rotary && is_listed_without(config_, *attention_.rotary, layer);
+      case WindowLayers::all:
+        break;
+    }
+    return true;
+  }
+
+  void read_window(int layer, AttentionFacts& facts) const {
+    facts.windowed = types_ ? (*types_)[static_cast<std::size_t>(layer)] : size_ >= 1 && is_windowed_by_default(layer);
+    if (!facts.windowed) return;
+    if (!(size_ >= 1)) {
+      throw Error(ErrorKind::corrupt, config_.file().string(),
+                  "a layer of the type \"sliding_attention\" needs a window, \"" + attention_.window.size.key + "\"",
+                  "none");
+    }
+    facts.window = static_cast<int>(std::min(size_, 1e9));
+  }
+
+  [[nodiscard]] double scale() const {
+    if (const double scale = config_.value(attention_.scale); scale > 0) return scale;
+    const double root = config_.value(attention_.scale_root);
+    return 1 / std::sqrt(root > 0 ? root : config_.shape().head_dim);
+  }
+
+  [[nodiscard]] LayerRotary rotary(int layer, bool windowed) const {
+    if (!attention_.rotary || !is_rotated(*attention_.rotary, layer, windowed)) return LayerRotary::none;
+    return windowed && attention_.rotary->windowed_theta ? LayerRotary::windowed : LayerRotary::main;
+  }
+
+  [[nodiscard]] bool is_rotated(const RotaryDescription& rotary, int layer, bool windowed) const {
+    switch (rotary.layers) {
+      case RotatedLayers::windowed:
+        return windowed;
+      case RotatedLayers::windowed_if_any:
+        return windowed || size_ < 1;
+      case RotatedLayers::listed:
+        return !is_listed_without(config_, rotary, layer);
+      case RotatedLayers::all:
+        break;
+    }
+    return true;
+  }
+
+  void read_rotary_dims(std::vector<AttentionFacts>& facts) const {
+    for (const LayerRotary which : {LayerRotary::main, LayerRotary::windowed}) {
+      if (std::ranges::find(facts, which, &AttentionFacts::rotary) == facts.end()) continue;
+      const int dim = RopeKeys(config_, which).dim();
+      for (AttentionFacts& layer : facts) {
+        if (layer.rotary == which) layer.rotary_dim = dim;
+      }
+    }
+  }
+
+  const ModelConfig& config_;
+  const AttentionDescription& attention_;
+  double size_;  ///< of the window; 0: none
+  std::optional<std::vector<bool>> types_;
+};
+
+}  // namespace
+
+std::vector<AttentionFacts> attention_facts(const ModelConfig& config) { return FactReader(config).run(); }
+
+bool has_head_norm(const ModelConfig& config) {
+  const HeadNormDescription& norm = config.architecture().attention.head_norm;
+  return !norm.query.empty() && config.value(norm.enabled);
+}
+
+}  // namespace qcqa

@@ -1,0 +1,96 @@
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "model/descriptions.hpp"
+#include "model/embedded_architectures.hpp"
+#include "qcqa/model/architecture.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace {
+
+/// model_type of a config.json.
+std::string named_type(const nlohmann::json& config, const std::filesystem::path& config_file,
+                       const std::string& supported) {
+  const auto type = config.find("model_type");
+  if (type != config.end() && type->is_string()) return type->get<std::string>();
+  throw Error(ErrorKind::unsupported, config_file.string(), "config.json must name a model_type",
+              type == config.end() ? "none" : type->dump(), "Supported: " + supported + ".");
+}
+
+std::string types_of(const Families& families) {
+  std::string list;
+  const auto add = [&](const std::vector<std::string>& types) {
+    for (const std::string& type : types) list += (list.empty() ? "" : ", ") + type;
+  };
+  for (const Architecture& architecture : families.architectures()) add(architecture.model_types);
+  for (const Composite& composite : families.composites()) add(composite.model_types);
+  return list;
+}
+
+void require_no_refusal(const Architecture& architecture, const nlohmann::json& config,
+                        const std::filesystem::path& config_file) {
+  for (const Refusal& refusal : architecture.refusals) {
+    const auto value = config.find(refusal.key);
+    if (value == config.end() || value->dump() != refusal.equals) continue;
+    throw Error(ErrorKind::unsupported, config_file.string(),
+                refusal.key + " must not be " + refusal.equals + " (" + refusal.why + ")");
+  }
+}
+
+}  // namespace
+
+const Families& Families::built_in() {
+  static const Families kAll = [] {
+    Families all;
+    for (const EmbeddedFile& file : embedded_architectures()) all.add(file.content, file.name);
+    return all;
+  }();
+  return kAll;
+}
+
+Families Families::with(std::string_view json_text, std::string_view where) const {
+  Families more = *this;
+  more.add(json_text, where);
+  return more;
+}
+
+void Families::add(std::string_view json_text, std::string_view where) {
+  const nlohmann::json document = parse_description(json_text, where);
+  if (is_composite(document)) {
+    composites_.push_back(parse_composite(document, std::string(where)));
+    std::ranges::sort(composites_, {}, &Composite::family);
+  } else {
+    architectures_.push_back(parse_architecture(document, std::string(where)));
+    std::ranges::sort(architectures_, {}, &Architecture::family);
+  }
+}
+
+const Composite* Families::find_composite(const nlohmann::json& config) const noexcept {
+  const auto type = config.find("model_type");
+  if (type == config.end() || !type->is_string()) return nullptr;
+  const auto found = std::ranges::find_if(composites_, [&](const Composite& composite) {
+    return std::ranges::find(composite.model_types, type->get_ref<const std::string&>()) != composite.model_types.end();
+  });
+  return found == composites_.end() ? nullptr : &*found;
+}
+
+const Architecture& Families::find(const nlohmann::json& config, const std::filesystem::path& config_file) const {
+  std::string name = named_type(config, config_file, types_of(*this));
+  // What qcqa wrote names its class in the folder, so that transformers does not choose.
+  const bool converted = name.starts_with(kConvertedPrefix);
+  if (converted) name.erase(0, std::string_view(kConvertedPrefix).size());
+  for (const Architecture& named : architectures_) {
+    if (std::ranges::find(named.model_types, name) == named.model_types.end()) continue;
+    const bool changes = named.becomes && !converted && config.contains(named.becomes->key);
+    const Architecture& architecture =
+        changes ? *std::ranges::find(architectures_, named.becomes->family, &Architecture::family) : named;
+    require_no_refusal(architecture, config, config_file);
+    return architecture;
+  }
+  throw Error(ErrorKind::unsupported, config_file.string(), "no description of this model_type's attention tensors",
+              config["model_type"].dump(), "Supported: " + types_of(*this) + ".");
+}
+
+}  // namespace qcqa
