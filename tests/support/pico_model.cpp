@@ -18,9 +18,9 @@ std::vector<std::string> names_around(const PicoModel& pico, const Architecture&
   const ForwardDescription& names = *architecture.forward;
   std::vector<std::string> list;
   for (int layer = 0; layer < pico.layers; ++layer) {
-    for (const std::string& name : {names.attention_norm, names.mlp_norm, names.attention_post_norm,
+    for (const std::string& name : {architecture.attention.input_norm, names.mlp_norm, names.attention_post_norm,
                                     names.mlp_post_norm, names.mlp_gate, names.mlp_up, names.mlp_down}) {
-      if (!name.empty()) list.push_back(names.prefix_of(layer) + name + ".weight");
+      if (!name.empty()) list.push_back(architecture.prefix_of(layer) + name + ".weight");
     }
   }
   list.push_back(names.final_norm + ".weight");
@@ -29,18 +29,20 @@ std::vector<std::string> names_around(const PicoModel& pico, const Architecture&
 }
 
 /// What the class needs, in an order that is the same for all tests: adding to the list changes no tensor before.
-std::vector<TensorSpec> specs_of(const PicoModel& pico, const Architecture& architecture, const ModelConfig& config) {
+std::vector<TensorSpec> specs_of(const PicoModel& pico, const ModelConfig& config) {
+  const Architecture& architecture = config.architecture();
   std::vector<ClassTensor> needed = class_tensors(config);
   std::vector<TensorSpec> specs;
   const auto take = [&](const std::string& name) {
     const auto it = std::ranges::find(needed, name, &ClassTensor::name);
     if (it == needed.end()) return;
     const auto width = it->shape.empty() ? std::vector<std::int64_t>{pico.hidden_size} : it->shape;
-    if (it->use != ClassTensor::Use::left_out) specs.push_back({name, pico.dtype, width});
+    if (it->use != ClassTensor::Use::left_out)
+      specs.push_back({name, pico.dtype, it->transposed ? std::vector{width[1], width[0]} : width});
     needed.erase(it);
   };
   take(architecture.embedding + ".weight");
-  if (pico.mlp_size > 0) {
+  if (pico.mlp_size > 0 && architecture.forward) {
     for (const std::string& name : names_around(pico, architecture)) take(name);
   }
   specs.push_back({"counter", Dtype::i64, {2}});
@@ -96,10 +98,11 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
 }  // namespace
 
 void write_pico_model(const std::filesystem::path& folder, const PicoModel& pico) {
-  const Architecture& architecture = architecture_of(pico.family);
+  const Architecture& architecture =
+      *std::ranges::find(pico.families->architectures(), pico.family, &Architecture::family);
   std::filesystem::create_directories(folder);
   std::ofstream(folder / "config.json") << config_of(pico, architecture).dump(2);
-  const std::vector<TensorSpec> specs = specs_of(pico, architecture, ModelConfig::read(folder));
+  const std::vector<TensorSpec> specs = specs_of(pico, ModelConfig::read(folder, *pico.families));
   CheckpointWriter writer(folder, specs);
   std::mt19937_64 random(pico.seed);
   for (const TensorSpec& spec : specs) {

@@ -18,8 +18,9 @@ struct PicoModel {
   bool biases = false;  ///< where config.json decides; other families always have them, or never
   Dtype dtype = Dtype::f32;
   std::uint64_t seed = 1;
-  int mlp_size = 0;    ///< above 0 for a model that can be run (head_dim even then)
-  int vocabulary = 5;  ///< rows of the embedding
+  int mlp_size = 0;                                  ///< above 0 for a model that can be run (head_dim even then)
+  int vocabulary = 5;                                ///< rows of the embedding
+  const Families* families = &Families::built_in();  ///< among which `family` is
   /// May change an element: (tensor name, index) -> value.
   std::function<double(const std::string&, std::size_t, double)> adjust{};
 };
