@@ -147,6 +147,37 @@ def test_identity_grouping_keeps_every_bit(built, converted, variant):
     assert [n for n in before if n in after and not reference.same_bits(before[n], after[n])] == []
 
 
+def in_another_basis(tensors, heads, dim):
+    """Every odd key/value head of every layer as the one before it, up to what rotary attention leaves free: a complex
+    number per rotary plane of the keys, any basis of the values."""
+    generator = torch.Generator().manual_seed(7)
+    for name, tensor in tensors.items():
+        if not name.endswith(("k_proj.weight", "v_proj.weight")):
+            continue
+        rows = tensor.view(heads, dim, -1)
+        for head in range(1, heads, 2):
+            if "k_proj" in name:
+                first, second = rows[head - 1].view(2, dim // 2, -1)
+                a, b = torch.randn(2, dim // 2, 1, generator=generator) + 1
+                rows[head] = torch.cat([a * first - b * second, b * first + a * second])
+            else:
+                rows[head] = torch.randn(dim, dim, generator=generator) @ rows[head - 1]
+    return tensors
+
+
+def test_weights_alone_merge_what_cannot_be_run(qcqa, built, tmp_path):
+    """A family whose MLP is not described: its heads are merged in their best bases all the same."""
+    source = built(Variant(family("mixtral")))
+    tensors = in_another_basis(reference.read_tensors(source), QUERY_HEADS, 64 // QUERY_HEADS)
+    model = reference.write_like(source, tensors, tmp_path / "model")
+    expected = reference.logits_of(model)
+    for merge, same in (("subspace", True), ("mean", False)):
+        labels = qcqa.convert(model, tmp_path / merge, "--groups", 4, "--cardinality", "equal", "--layout", "gqa",
+                              "--merge", merge, "--fitness", "subspace")
+        assert labels == [[0, 0, 1, 1, 2, 2, 3, 3]] * len(labels)
+        assert (reference.largest_difference(reference.logits_of(tmp_path / merge), expected) <= 1e-3) == same
+
+
 @pytest.mark.parametrize("name", [f.name for f in FAMILIES if not f.grouped])
 def test_gqa_layout_is_refused_where_the_class_has_none(qcqa, built, tmp_path, name):
     source = built(Variant(family(name)))
