@@ -51,6 +51,13 @@ void parse_sizes(ObjectReader reader, Architecture& architecture) {
   reader.finish();
 }
 
+TokenizerChoice parse_tokenizer(ObjectReader reader) {
+  TokenizerChoice tokenizer{.model_class = reader.text("class")};
+  reader.flag("overrides_folders", tokenizer.overrides_folders);
+  reader.finish();
+  return tokenizer;
+}
+
 PaddingDescription parse_padding(ObjectReader reader) {
   PaddingDescription padding;
   reader.flag("heads_divide_hidden_size", padding.heads_divide_hidden_size);
@@ -135,6 +142,7 @@ Architecture parse_architecture(const json& document, const std::string& where) 
   if (root.optional("more_tensors")) architecture.more_tensors = root.texts("more_tensors");
   architecture.no_forward = root.optional_text("no_forward");
   if (root.optional("forward")) architecture.forward = parse_forward(root.child("forward"));
+  if (root.optional("tokenizer")) architecture.tokenizer = parse_tokenizer(root.child("tokenizer"));
   if (root.optional("padding")) architecture.padding = parse_padding(root.child("padding"));
   if (root.optional("gguf")) architecture.gguf = parse_gguf(root.child("gguf"));
   architecture.no_remote_code = root.optional_text("no_remote_code");

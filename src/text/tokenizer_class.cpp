@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "qcqa/model/architecture.hpp"
+
 namespace qcqa {
 namespace {
 
@@ -104,26 +106,14 @@ const TokenizerClass* class_by_name(std::string_view name) {
   return std::ranges::find(kOthers, name) == kOthers.end() ? nullptr : &classes().back();
 }
 
-struct ModelTypeRow {
-  std::string_view model_type, tokenizer_class;
-  bool overrides = false;  ///< classes that folders name for this type are known to be wrong
-};
-
-/// The class of a model's type, for the types that qcqa reads; the others have none.
-constexpr std::array<ModelTypeRow, 12> kModelTypes = {{
-    {"mistral", "TokenizersBackend"},
-    {"mixtral", "TokenizersBackend"},
-    {"qwen2", "Qwen2Tokenizer", true},
-    {"qwen3", "Qwen2Tokenizer"},
-    {"gemma", "GemmaTokenizer"},
-    {"gemma2", "GemmaTokenizer"},
-    {"granite", "TokenizersBackend"},
-    {"phi", "GPT2Tokenizer"},
-    {"phi3", "TokenizersBackend", true},
-    {"starcoder2", "GPT2Tokenizer"},
-    {"stablelm", "TokenizersBackend"},
-    {"gpt_neox", "GPTNeoXTokenizer"},
-}};
+/// What the family of this model type says of its class; nothing for the types that qcqa does not read.
+TokenizerChoice description_of(const std::string& model_type) {
+  for (const Architecture& architecture : supported_architectures()) {
+    if (std::ranges::find(architecture.model_types, model_type) != architecture.model_types.end())
+      return architecture.tokenizer;
+  }
+  return {};
+}
 
 std::string_view without_fast(std::string_view name) {
   if (name.ends_with("Fast")) name.remove_suffix(4);
@@ -149,9 +139,7 @@ Json byte_fallback_decoder(bool strips) {
 
 const TokenizerClass& choose_tokenizer_class(const TokenizerClassHints& hints) {
   const TokenizerClass& plain = classes().front();
-  const auto row = std::ranges::find(kModelTypes, hints.model_type, &ModelTypeRow::model_type);
-  const std::string_view own = row == kModelTypes.end() ? std::string_view() : row->tokenizer_class;
-  const bool overrides = row != kModelTypes.end() && row->overrides;
+  const auto [own, overrides] = description_of(hints.model_type);
   const std::optional<std::string>& named = hints.declared ? hints.declared : hints.model_config;
   const auto or_plain = [&](const TokenizerClass* found) -> const TokenizerClass& { return found ? *found : plain; };
   if (!named) return own.empty() ? plain : or_plain(class_by_name(own));

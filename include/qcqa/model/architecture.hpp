@@ -50,6 +50,12 @@ struct FamilyChange {
   std::string family;
 };
 
+/// The tokenizer that AutoTokenizer of transformers takes for the family's model type.
+struct TokenizerChoice {
+  std::string model_class;         ///< empty: none of its own
+  bool overrides_folders = false;  ///< classes that folders name are known to be wrong
+};
+
 /// What the family's class makes of query heads that are zeros, which fill up the smaller of unequal groups.
 struct PaddingDescription {
   /// Its configuration in transformers refuses numbers of query heads that do not divide the hidden size, although it
@@ -105,6 +111,7 @@ struct Architecture {
   std::optional<ForwardDescription> forward;
   std::string no_forward;  ///< why there is none
 
+  TokenizerChoice tokenizer;
   PaddingDescription padding;
   std::optional<GgufDescription> gguf;  ///< nothing: llama.cpp has none for it alone
   std::string no_remote_code;           ///< why its class cannot be built from tensors by their names; empty: it can
