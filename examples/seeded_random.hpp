@@ -17,7 +17,7 @@ class SeededRandom {
 
   /// Uniform in [0, bound), bound > 0; draws that would favour small values are thrown away.
   [[nodiscard]] std::size_t below(std::size_t bound) {
-    const std::uint64_t limit = engine_.max() - engine_.max() % bound;
+    const std::uint64_t limit = std::mt19937_64::max() - std::mt19937_64::max() % bound;
     std::uint64_t draw = engine_();
     while (draw >= limit) draw = engine_();
     return static_cast<std::size_t>(draw % bound);

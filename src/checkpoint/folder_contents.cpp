@@ -90,7 +90,7 @@ class Contents {
       kind = config.value("peft_type", "");
       base = config.value("base_model_name_or_path", "");
     } catch (const std::exception&) {
-      // Which adapter it is would only be of help.
+      kind.clear();  // which adapter it is would only be of help
     }
     if (kind == "LORA") kind = "LoRA";
     return Finding{ErrorKind::unsupported, "an adapter is no model by itself",

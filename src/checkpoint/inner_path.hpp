@@ -15,7 +15,7 @@ namespace qcqa {
   for (const auto& part : path) {
     if (part == "..") return std::nullopt;
   }
-  const std::filesystem::path normal = path.lexically_normal();
+  std::filesystem::path normal = path.lexically_normal();
   if (!normal.has_filename() || normal == ".") return std::nullopt;
   return normal;
 }

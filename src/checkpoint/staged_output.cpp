@@ -110,7 +110,8 @@ bool is_empty_folder(const fs::path& path) {
 
 }  // namespace
 
-StagedFolder::StagedFolder(fs::path target, Overwrite overwrite) : target_(resolved(target)), overwrite_(overwrite) {
+StagedFolder::StagedFolder(const fs::path& target, Overwrite overwrite)
+    : target_(resolved(target)), overwrite_(overwrite) {
   require_usable(target_, overwrite_);
   staging_ = create_staging(target_);
 }

@@ -9,8 +9,11 @@ namespace qcqa::cli {
 namespace {
 
 const CLI::App& innermost_command(const CLI::App& app) {
-  const auto chosen = app.get_subcommands();
-  return chosen.empty() ? app : innermost_command(*chosen.front());
+  const CLI::App* command = &app;
+  for (auto chosen = app.get_subcommands(); !chosen.empty(); chosen = command->get_subcommands()) {
+    command = chosen.front();
+  }
+  return *command;
 }
 
 /// Every option ("--seed") or, where a command is missing, every command.

@@ -164,7 +164,7 @@ nlohmann::ordered_json config_of(const Model& model, const LlamaParts& parts, co
   add_rotary(model, parts, config);
   copy_common_keys(model, options.dtype, config);
   // Rounded up by the class; the middle of what gives `width` survives any rounding of the multiplier.
-  const double multiplier = 1.5 * (width - kWidthUnit / 2) / first.hidden_size;
+  const double multiplier = 1.5 * (width - 0.5 * kWidthUnit) / first.hidden_size;
   for (const LayerHeads& layer : heads) {
     config["block_configs"].push_back(
         {{"attention",

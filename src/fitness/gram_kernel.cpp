@@ -26,7 +26,7 @@ constexpr int kLanes = 8;
 
 template <int kWidth>
 struct VectorOf {
-  typedef double Type __attribute__((vector_size(kWidth * sizeof(double)), may_alias));
+  using Type [[gnu::vector_size(kWidth * sizeof(double)), gnu::may_alias]] = double;
 };
 
 /// Zeroed storage that the widest vectors can be loaded from.
@@ -95,7 +95,7 @@ struct Job {
 /// baseline unit cannot do without.
 template <bool kExact, typename Vector>
 [[gnu::always_inline]] inline void add_product(Vector& sum, const Vector& a, const Vector& b) {
-  if constexpr (kExact) {
+  if constexpr (kExact) {  // NOLINT(bugprone-branch-clone): the pragma is a difference
     sum += a * b;
   } else {
 #if defined(__clang__)

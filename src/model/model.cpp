@@ -143,9 +143,9 @@ Model Model::open(const fs::path& path, const Families& families) {
     refuse_folder(path, FolderLacks::config);
   }
   ModelConfig config = ModelConfig::read(path, families);
-  Checkpoint checkpoint = Checkpoint::open(path);
+  const Checkpoint checkpoint = Checkpoint::open(path);
   refuse_quantised(config.document(), checkpoint, config.file());
-  return Model(path, std::move(config), std::move(checkpoint), nullptr, {});
+  return Model(path, std::move(config), checkpoint, nullptr, {});
 }
 
 Model Model::open_gguf(const fs::path& file, std::vector<std::string> notes) {

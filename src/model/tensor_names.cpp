@@ -46,7 +46,7 @@ class Names {
 
   std::string canonical(const std::string& stored) {
     if (composite_) return of_text_model(stored);
-    const std::string name = in_base_class(unwrapped(stored));
+    std::string name = in_base_class(unwrapped(stored));
     for (const std::string& alias : architecture_.head.aliases) {
       for (const char* suffix : {".weight", ".bias"}) {
         if (name == alias + suffix) return architecture_.head.tensor + suffix;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -115,10 +116,14 @@ void read_calibration(const RunnableModel& runnable, const std::string& text, st
 }  // namespace
 
 TokenId bos_token(const Model& model) {
-  try {
-    if (const auto bos = Tokenizer::open(model.path()).special().bos) return *bos;
-  } catch (const Error&) {  // config.json may know
-  }
+  const auto of_tokenizer = [&]() -> std::optional<TokenId> {
+    try {
+      return Tokenizer::open(model.path()).special().bos;
+    } catch (const Error&) {
+      return std::nullopt;  // config.json may know
+    }
+  };
+  if (const auto bos = of_tokenizer()) return *bos;
   const auto& config = model.config();
   if (const auto it = config.find("bos_token_id"); it != config.end() && it->is_number_integer())
     return it->get<TokenId>();

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <functional>
 #include <map>
 
@@ -13,7 +14,8 @@ std::map<int, double, std::greater<>> costs(const std::vector<ModelPoint>& point
   const double all_heads = static_cast<double>(report.model.layers) * report.model.kv_heads;
   for (const ModelPoint& point : points) {
     const double reference = report.hypervolume_reference_cost;
-    by_size[static_cast<int>(1000 * point.kv_heads / all_heads + 0.5)] = reference > 0 ? point.cost / reference : 0;
+    by_size[static_cast<int>(std::lround(1000 * point.kv_heads / all_heads))] =
+        reference > 0 ? point.cost / reference : 0;
   }
   return by_size;
 }

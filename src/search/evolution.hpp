@@ -59,7 +59,7 @@ class Evolution {
     if (saved.is_null()) return;
     const StateReader state(saved, where);
     const auto generation = static_cast<int>(state.integer("generation", 0, options_.generations));
-    const auto evaluations = static_cast<std::int64_t>(state.integer("evaluations", 0, std::int64_t{1} << 62));
+    const std::int64_t evaluations = state.integer("evaluations", 0, std::int64_t{1} << 62);
     Rng::State words{};
     state.words("rng", words);
     if (words == Rng::State{}) state.fail("rng", "must not be all zeros");

@@ -15,7 +15,6 @@ constexpr int kWeakestKick = 2, kStrongestKick = 6;
 
 LocalSearch::LocalSearch(int heads, std::span<const double> distances, const Rng& rng)
     : heads_(heads),
-      smallest_gain_(0),
       state_(heads, distances),
       rng_(rng),
       order_(at(heads)),

@@ -59,7 +59,7 @@ class LocalSearch {
   void kick(int strength, bool moves);
 
   int heads_;
-  double smallest_gain_;  // changes below are rounding
+  double smallest_gain_ = 0;  // changes below are rounding
   ClusterState state_;
   Rng rng_;
   std::vector<int> order_;

@@ -56,8 +56,8 @@ struct ModelSearch::State {
   std::optional<ModelStage> stage;
   std::optional<Evolution<ModelProblem>> model;  // Strategy::nsga2 only
 
-  State(std::vector<const GroupCost*> the_costs, const SearchOptions& the_options)
-      : costs(std::move(the_costs)), options(the_options), layer_stage(costs, options) {}
+  State(std::vector<const GroupCost*> the_costs, SearchOptions the_options)
+      : costs(std::move(the_costs)), options(std::move(the_options)), layer_stage(costs, options) {}
   State(const State&) = delete;  // `stage` points into it
   State& operator=(const State&) = delete;
 
@@ -111,7 +111,7 @@ struct ModelSearch::State {
 
 ModelSearch::ModelSearch(std::vector<const GroupCost*> costs, SearchOptions options) {
   require_valid(options, costs);
-  state_ = std::make_unique<State>(std::move(costs), options);
+  state_ = std::make_unique<State>(std::move(costs), std::move(options));
 }
 ModelSearch::ModelSearch(ModelSearch&&) noexcept = default;
 ModelSearch& ModelSearch::operator=(ModelSearch&&) noexcept = default;

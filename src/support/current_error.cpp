@@ -25,14 +25,14 @@ std::string first_line(std::string_view text) {
   text = text.substr(0, text.find('\n'));
   if (text.starts_with("[enforce fail at")) {
     const std::size_t end = text.find(". ", std::min(text.size(), text.find("] ")));
-    if (end != text.npos) text.remove_prefix(end + 2);
+    if (end != std::string_view::npos) text.remove_prefix(end + 2);
   }
   while (text.ends_with('.') || text.ends_with(' ')) text.remove_suffix(1);
   return std::string(text);
 }
 
 bool contains_any(std::string_view text, const auto& parts) {
-  return std::ranges::any_of(parts, [&](std::string_view part) { return text.find(part) != text.npos; });
+  return std::ranges::any_of(parts, [&](std::string_view part) { return text.find(part) != std::string_view::npos; });
 }
 
 /// LibTorch has few types of errors, so their text has to tell. What is left is a mistake of the caller, which is us.
@@ -43,7 +43,7 @@ Error of_torch(const c10::Error& error) {
                                                               "cuDNN error", "HIP error",     "cuSOLVER error"};
   const std::string text = first_line(error.what_without_backtrace());
   if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr || contains_any(text, kMemory)) {
-    const bool on_host = text.find("DefaultCPUAllocator") != text.npos;
+    const bool on_host = text.find("DefaultCPUAllocator") != std::string_view::npos;
     return {ErrorKind::io, kTorch, "the device must have memory for the computation", text, on_host ? "" : kUseCpu};
   }
   if (contains_any(text, kDevice)) {

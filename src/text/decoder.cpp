@@ -56,14 +56,14 @@ Strings decode_byte_tokens(Strings tokens) {
   return result;
 }
 
-Strings decode_byte_level(Strings tokens) {
+Strings decode_byte_level(const Strings& tokens) {
   std::string bytes;
   // A token outside the alphabet is an added one, which is spelled plainly.
   for (const std::string& token : tokens) bytes += byte_alphabet().bytes_of(token).value_or(token);
   return {utf8_lossy(bytes)};
 }
 
-Strings fuse(Strings tokens) {
+Strings fuse(const Strings& tokens) {
   std::string all;
   for (const std::string& token : tokens) all += token;
   return {std::move(all)};

@@ -44,6 +44,7 @@ class Merger {
       Symbol& left = symbol(top.left);
       Symbol& right = symbol(top.right);
       if (left.text.empty() || right.text.empty() || left.text.size() + right.text.size() != top.size) continue;
+      // The right one follows it in one text. NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage)
       left.text = {left.text.data(), top.size};
       left.next = right.next;
       if (right.next >= 0) symbol(right.next).previous = top.left;

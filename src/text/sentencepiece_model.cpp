@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
@@ -78,7 +79,7 @@ class Reader {
       }
     }
     // Not a number has no place in an order.
-    if (piece.text.empty() || invalid_utf8_at(piece.text) || !(piece.score == piece.score)) {
+    if (piece.text.empty() || invalid_utf8_at(piece.text) || std::isnan(piece.score)) {
       corrupt("a piece has a UTF-8 text and a score", "piece " + std::to_string(model_.pieces.size()));
     }
     model_.pieces.push_back(std::move(piece));

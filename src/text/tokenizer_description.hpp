@@ -44,11 +44,11 @@ struct TokenizerDescription {
 };
 
 /// Whether a folder has a file that only a tokenizer has, or a GGUF file a vocabulary.
-[[nodiscard]] bool has_tokenizer(const std::filesystem::path& model);
+[[nodiscard]] bool has_tokenizer(const std::filesystem::path& folder);
 
 /// Reads all files. described_tokenizer() (text/tokenizer_cache.hpp) does so once.
 /// @throws Error(not_found) without a tokenizer, Error(corrupt), Error(unsupported)
-[[nodiscard]] TokenizerDescription describe_tokenizer(const std::filesystem::path& model);
+[[nodiscard]] TokenizerDescription describe_tokenizer(const std::filesystem::path& folder);
 
 /// What describe_tokenizer() looks at, whether it is there or not.
 [[nodiscard]] std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& model);

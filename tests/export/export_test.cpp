@@ -14,7 +14,7 @@ namespace {
 
 using namespace testing;
 
-Plan plan_of(std::vector<std::vector<int>> labels) {
+Plan plan_of(const std::vector<std::vector<int>>& labels) {
   Plan plan;
   for (const auto& layer : labels)
     plan.layers.push_back({Grouping::from_labels(layer), static_cast<int>(plan.layers.size())});

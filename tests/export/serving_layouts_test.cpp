@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "qcqa/export/export.hpp"
 #include "support/expect_error.hpp"
@@ -165,7 +166,7 @@ TEST(OpenElm, HeadsPerLayerAndExactMlpWidth) {
   const auto config = source.config();
   EXPECT_EQ(config["num_query_heads"], (std::vector<int>{6, 4}));
   EXPECT_EQ(config["num_kv_heads"], (std::vector<int>{2, 1}));
-  EXPECT_EQ(static_cast<int>(config["ffn_multipliers"][0].get<double>() * 16 + 0.5), 24);
+  EXPECT_EQ(std::lround(config["ffn_multipliers"][0].get<double>() * 16), 24);
   const Checkpoint out = Checkpoint::open(source.folder / "out");
   EXPECT_EQ(out.at("transformer.layers.0.attn.qkv_proj.weight").shape, (Shape{(6 + 2 + 2) * 4, 16}));
   const auto up = values_of(source.model().checkpoint().at("model.layers.0.mlp.up_proj.weight"));

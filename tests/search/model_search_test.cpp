@@ -28,13 +28,13 @@ class ModelSearchTest : public testing::Test {
  protected:
   ModelSearchTest() {
     Rng rng(31, 0);
-    for (int l = 0; l < 4; ++l) costs.push_back(test::random_cost(rng, 12));
+    for (int l = 0; l < 4; ++l) costs_.push_back(test::random_cost(rng, 12));
   }
-  [[nodiscard]] ModelSearch make(SearchOptions options = small_options()) const {
-    return {test::pointers(costs), options};
+  [[nodiscard]] ModelSearch make(const SearchOptions& options = small_options()) const {
+    return {test::pointers(costs_), options};
   }
 
-  std::vector<PairwiseCost> costs;
+  std::vector<PairwiseCost> costs_;
 };
 using ModelSearchResume = ModelSearchTest;
 
@@ -188,7 +188,7 @@ TEST_F(ModelSearchResume, RefusesTheStateOfAnotherSearch) {
   EXPECT_THROW(make(other_options).restore(state), Error);
 
   Rng rng(32, 0);
-  costs[3] = test::random_cost(rng, 12);
+  costs_[3] = test::random_cost(rng, 12);
   EXPECT_THROW(make().restore(state), Error);
 }
 

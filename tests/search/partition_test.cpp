@@ -14,72 +14,71 @@ namespace {
 using Members = std::vector<std::uint8_t>;
 
 /// A partition beside the plain sets that it should hold.
-class RandomPartition {
- public:
-  RandomPartition(const GroupCost& cost, std::uint64_t seed) : cost_(cost), partition_(cost), rng_(seed, 0) {
+struct RandomPartition {
+  RandomPartition(const GroupCost& the_cost, std::uint64_t seed) : cost(the_cost), partition(the_cost), rng(seed, 0) {
     for (int h = 0; h < cost.heads(); ++h) {
-      const bool opens = sets_.empty() || rng_.chance(0.4);
-      const int g = opens ? partition_.open() : rng_.below(partition_.groups());
-      if (opens) sets_.emplace_back();
-      partition_.insert(g, h);
-      sets_[at(g)].insert(static_cast<std::uint8_t>(h));
+      const bool opens = sets.empty() || rng.chance(0.4);
+      const int g = opens ? partition.open() : rng.below(partition.groups());
+      if (opens) sets.emplace_back();
+      partition.insert(g, h);
+      sets[at(g)].insert(static_cast<std::uint8_t>(h));
     }
   }
 
   /// One of the operations that keep every head in a group and no group empty.
   void step() {
-    const int h = rng_.below(cost_.heads());
-    const int from = partition_.group_of(h);
-    const int to = rng_.below(partition_.groups());
+    const int h = rng.below(cost.heads());
+    const int from = partition.group_of(h);
+    const int to = rng.below(partition.groups());
     const auto head = static_cast<std::uint8_t>(h);
-    switch (rng_.below(4)) {
+    switch (rng.below(4)) {
       case 0:
-        if (to == from || sets_[at(from)].size() == 1) break;
-        partition_.move(h, to);
-        sets_[at(from)].erase(head);
-        sets_[at(to)].insert(head);
+        if (to == from || sets[at(from)].size() == 1) break;
+        partition.move(h, to);
+        sets[at(from)].erase(head);
+        sets[at(to)].insert(head);
         break;
       case 1: {
-        const std::uint8_t other = *sets_[at(to)].begin();
+        const std::uint8_t other = *sets[at(to)].begin();
         if (to == from) break;
-        partition_.swap(h, other);
-        sets_[at(from)].erase(head);
-        sets_[at(from)].insert(other);
-        sets_[at(to)].erase(other);
-        sets_[at(to)].insert(head);
+        partition.swap(h, other);
+        sets[at(from)].erase(head);
+        sets[at(from)].insert(other);
+        sets[at(to)].erase(other);
+        sets[at(to)].insert(head);
         break;
       }
       case 2:
         if (to == from) break;
-        partition_.merge(to, from);
-        sets_[at(to)].insert(sets_[at(from)].begin(), sets_[at(from)].end());
-        sets_[at(from)] = sets_.back();  // the last group takes the number of the one that closed
-        sets_.pop_back();
+        partition.merge(to, from);
+        sets[at(to)].insert(sets[at(from)].begin(), sets[at(from)].end());
+        sets[at(from)] = sets.back();  // the last group takes the number of the one that closed
+        sets.pop_back();
         break;
       default:
-        if (sets_[at(from)].size() == 1) break;
-        partition_.erase(h);
-        partition_.insert(partition_.open(), h);
-        sets_[at(from)].erase(head);
-        sets_.push_back({head});
+        if (sets[at(from)].size() == 1) break;
+        partition.erase(h);
+        partition.insert(partition.open(), h);
+        sets[at(from)].erase(head);
+        sets.push_back({head});
     }
   }
 
   void expect_as_the_sets() {
-    ASSERT_EQ(partition_.groups(), static_cast<int>(sets_.size()));
-    for (int g = 0; g < partition_.groups(); ++g) {
-      const Members members(sets_[at(g)].begin(), sets_[at(g)].end());
-      ASSERT_TRUE(std::ranges::equal(partition_.members(g), members));
-      ASSERT_EQ(partition_.size(g), static_cast<int>(members.size()));
-      ASSERT_EQ(partition_.cost(g), cost_.cost(members));
-      for (const auto h : members) ASSERT_EQ(partition_.group_of(h), g);
+    ASSERT_EQ(partition.groups(), static_cast<int>(sets.size()));
+    for (int g = 0; g < partition.groups(); ++g) {
+      const Members members(sets[at(g)].begin(), sets[at(g)].end());
+      ASSERT_TRUE(std::ranges::equal(partition.members(g), members));
+      ASSERT_EQ(partition.size(g), static_cast<int>(members.size()));
+      ASSERT_EQ(partition.cost(g), cost.cost(members));
+      for (const auto h : members) ASSERT_EQ(partition.group_of(h), g);
     }
   }
 
-  const GroupCost& cost_;
-  Partition partition_;
-  Rng rng_;
-  std::vector<std::set<std::uint8_t>> sets_;
+  const GroupCost& cost;
+  Partition partition;
+  Rng rng;
+  std::vector<std::set<std::uint8_t>> sets;
 };
 
 double cost_of(const GroupCost& cost, const std::set<std::uint8_t>& members) {
@@ -104,10 +103,10 @@ TEST(Partition, TellsWhatAMoveWouldCostToTheLastBit) {
   RandomPartition random(cost, 3);
   for (int step = 0; step < 200; ++step) {
     random.step();
-    Partition& partition = random.partition_;
+    Partition& partition = random.partition;
     for (int g = 0; g < partition.groups(); ++g) {
       for (int h = 0; h < 8; ++h) {
-        auto set = random.sets_[at(g)];
+        auto set = random.sets[at(g)];
         const auto head = static_cast<std::uint8_t>(h);
         if (set.contains(head)) {
           set.erase(head);
@@ -121,8 +120,8 @@ TEST(Partition, TellsWhatAMoveWouldCostToTheLastBit) {
         ASSERT_EQ(partition.cost_exchanged(g, out, h), cost_of(cost, set));
       }
       for (int other = 0; other < g; ++other) {
-        auto both = random.sets_[at(g)];
-        both.insert(random.sets_[at(other)].begin(), random.sets_[at(other)].end());
+        auto both = random.sets[at(g)];
+        both.insert(random.sets[at(other)].begin(), random.sets[at(other)].end());
         ASSERT_EQ(partition.cost_merged(g, other), cost_of(cost, both));
       }
     }
@@ -152,7 +151,7 @@ TEST(Partition, LoadsWhatItStored) {
   for (int step = 0; step < 50; ++step) {
     random.step();
     Labels labels, again;
-    random.partition_.store(labels);
+    random.partition.store(labels);
     Partition other(cost);
     EXPECT_NEAR(other.cost_of(labels), grouping_cost(cost, to_grouping(labels, 6)), 1e-12);
     other.store(again);

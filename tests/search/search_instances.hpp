@@ -23,7 +23,7 @@ namespace qcqa::test {
 /// Distances of one of many kinds (taken modulo), nice and nasty: metric and not, ties and near-ties, zeros, huge
 /// differences of scale.
 inline constexpr int kNastyKinds = 10;
-[[nodiscard]] std::vector<double> nasty_distances(Rng& rng, int heads, int kind);
+[[nodiscard]] std::vector<double> nasty_distances(Rng& rng, int n, int kind);
 
 /// The layers of stories15M's keys and values, or nothing when the shared files are not at hand.
 [[nodiscard]] std::optional<std::vector<PairwiseCost>> stories15m_costs();

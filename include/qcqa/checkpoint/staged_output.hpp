@@ -15,7 +15,7 @@ class StagedFolder {
  public:
   /// @throws Error(invalid_argument) when `target` exists and is not an empty folder and overwrite is refuse;
   ///         Error(io) when the parent does not exist or is not writable
-  StagedFolder(std::filesystem::path target, Overwrite overwrite);
+  StagedFolder(const std::filesystem::path& target, Overwrite overwrite);
   StagedFolder(const StagedFolder&) = delete;
   StagedFolder& operator=(const StagedFolder&) = delete;
   ~StagedFolder();

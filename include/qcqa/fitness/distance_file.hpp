@@ -25,6 +25,6 @@ struct DistanceFile {
 };
 
 /// @throws Error(corrupt, not_found) naming the file, the place in it and the rule
-[[nodiscard]] DistanceFile read_distance_file(const std::filesystem::path& file);
+[[nodiscard]] DistanceFile read_distance_file(const std::filesystem::path& path);
 
 }  // namespace qcqa

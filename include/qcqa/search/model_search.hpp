@@ -103,7 +103,7 @@ class ModelSearch {
   /// Everything needed to go on, exactly: a continued search gives the same result as an uninterrupted one.
   [[nodiscard]] nlohmann::json save() const;
   /// @throws Error(corrupt) when it is no such state or belongs to other costs or options
-  void restore(const nlohmann::json& state);
+  void restore(const nlohmann::json& saved);
 
  private:
   struct State;
