@@ -20,12 +20,20 @@ namespace qcqa {
   return std::string(reason);
 }
 
+/// What Python's reader stops at, about.
+inline constexpr std::size_t kDeepestJson = 1000;
+
 /// The JSON document in a file, as Python reads it (see python_json.hpp).
-/// @throws what read_text_file does; Error(corrupt) when it is not JSON
+/// @throws what read_text_file does; Error(corrupt) when it is not JSON, or nested deeper than kDeepestJson
 template <typename Json = nlohmann::json>
 [[nodiscard]] Json read_json_file(const std::filesystem::path& file, std::string_view fix = {}) {
   try {
     const std::string text = read_text_file(file);
+    if (const std::size_t depth = json_depth(text); depth > kDeepestJson) {
+      throw Error(ErrorKind::corrupt, file.string(),
+                  "must not be nested too deeply (" + std::to_string(kDeepestJson) + " levels)", std::to_string(depth),
+                  fix);
+    }
     if constexpr (std::is_same_v<Json, nlohmann::ordered_json>) {
       return parse_ordered_python_json(text);
     } else {

@@ -1,5 +1,6 @@
 #include "checkpoint/python_json.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdlib>
@@ -105,6 +106,23 @@ Json parse(std::string_view text) {
 nlohmann::json parse_python_json(std::string_view text) { return parse<nlohmann::json>(text); }
 
 nlohmann::ordered_json parse_ordered_python_json(std::string_view text) { return parse<nlohmann::ordered_json>(text); }
+
+std::size_t json_depth(std::string_view text) {
+  std::size_t depth = 0, deepest = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') in_string = !in_string;
+    if (in_string) {
+      if (c == '\\') ++i;  // an escaped quotation mark ends nothing
+    } else if (c == '[' || c == '{') {
+      deepest = std::max(deepest, ++depth);
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return deepest;
+}
 
 std::string dump_python_json(nlohmann::ordered_json document, int indent) {
   bool replaced = false;

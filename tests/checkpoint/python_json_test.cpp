@@ -42,6 +42,14 @@ TEST(PythonJson, SurvivesDeepNesting) {
   const std::string deep = std::string(100'000, '[') + "NaN" + std::string(100'000, ']');
   EXPECT_EQ(dump_python_json(nlohmann::ordered_json{{"a", NAN}}, -1), R"({"a":NaN})");
   EXPECT_EQ(parse_python_json(deep).size(), 1u);
+  EXPECT_EQ(json_depth(deep), 100'000U);
+}
+
+TEST(PythonJson, DepthCountsWhatIsOpenAtOnce) {
+  EXPECT_EQ(json_depth("1"), 0U);
+  EXPECT_EQ(json_depth(R"([{"a": [1], "b": []}, [], {}])"), 3U);
+  EXPECT_EQ(json_depth(R"(["[[[\"[[", "\\", [1]])"), 2U);
+  EXPECT_EQ(json_depth("]]}[["), 2U);
 }
 
 }  // namespace
