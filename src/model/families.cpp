@@ -67,7 +67,7 @@ void Families::add(std::string_view json_text, std::string_view where) {
   }
 }
 
-const Composite* Families::find_composite(const nlohmann::json& config) const noexcept {
+const Composite* Families::find_composite(const nlohmann::json& config) const {
   const auto type = config.find("model_type");
   if (type == config.end() || !type->is_string()) return nullptr;
   const auto found = std::ranges::find_if(composites_, [&](const Composite& composite) {

@@ -158,7 +158,7 @@ class Families {
   /// @throws Error(unsupported) that names what is missing and what is supported
   [[nodiscard]] const Architecture& find(const nlohmann::json& config, const std::filesystem::path& config_file) const;
   /// The composite of this config.json, or nullptr.
-  [[nodiscard]] const Composite* find_composite(const nlohmann::json& config) const noexcept;
+  [[nodiscard]] const Composite* find_composite(const nlohmann::json& config) const;
 
  private:
   void add(std::string_view json_text, std::string_view where);
