@@ -1,23 +1,29 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test: the release build with Debian's LibTorch, the interop tests
-# against real transformers, and the same sources against the LibTorch inside the official Python torch.
+# Installs what is missing, builds, and checks everything, in parts:
+#
+#   format         clang-format has nothing to change, the order of includes included
+#   tidy           clang-tidy finds nothing (.clang-tidy), and every header compiles alone
+#   release        all tests of the release build, with Debian's LibTorch
+#   interop        the converted models in real transformers, llama.cpp and mlx-lm
+#   python-torch   the same sources and tests with the LibTorch inside the official Python torch
+#   asan           the tests of what reads files, under the address and undefined-behaviour sanitizers
 #
 #   tests/run.sh                everything
-#   tests/run.sh release        only these of: release interop python-torch
+#   tests/run.sh format tidy    only these parts
 #
-# Without a package index the last two are skipped; with CI=true that is a failure. The last line counts all tests.
+# Without a package index tidy, interop and python-torch are skipped; with CI=true that is a failure. The last lines say
+# what each part took and count all tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=examples/setup.sh
 source examples/setup.sh
 
+all_parts=(format tidy release interop python-torch asan)
 parts=("$@")
-((${#parts[@]})) || parts=(release interop python-torch)
+((${#parts[@]})) || parts=("${all_parts[@]}")
 for part in "${parts[@]}"; do
-  [[ $part == release || $part == interop || $part == python-torch ]] ||
-    die "$part: not a part; choose from release, interop, python-torch"
+  [[ " ${all_parts[*]} " == *" $part "* ]] || die "$part: not a part; choose from ${all_parts[*]}"
 done
-wanted() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 
 passed=0 failed=0 skipped=0
 
@@ -46,12 +52,35 @@ tests() {
   skipped=$((skipped + skips))
 }
 
+# check NAME COMMAND...: a step that is one test by itself.
+check() {
+  if step "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+}
+
+# needed NAME COMMAND...: a step without which the rest of a part makes no sense.
+needed() { step "$@" || { failed=$((failed + 1)) && return 1; }; }
+
 # build PRESET CMAKE_OPTION...
 build() {
   local preset=$1
   shift
-  step "configure $preset" cmake --preset "$preset" -DQCQA_WARNINGS_AS_ERRORS=ON -DQCQA_BUILD_TESTS=ON "$@" &&
-    step "build $preset" cmake --build --preset "$preset"
+  needed "configure $preset" cmake --preset "$preset" -DQCQA_WARNINGS_AS_ERRORS=ON -DQCQA_BUILD_TESTS=ON "$@" &&
+    needed "build $preset" cmake --build --preset "$preset"
+}
+
+# packages FILE: sets venv to an environment with these Python packages, or counts why there is none.
+packages() {
+  if step "Python packages $(basename "$1" .txt)" python_environment "$1"; then
+    venv=$(python_environment "$1")
+  elif [[ ${CI:-} == true ]]; then
+    say "The pinned Python packages could not be installed; in CI that is a failure."
+    failed=$((failed + 1))
+    return 1
+  else
+    say "The pinned Python packages could not be installed: this part is skipped."
+    skipped=$((skipped + 1))
+    return 1
+  fi
 }
 
 # The unit tests count themselves; what else ctest runs is counted by ctest.
@@ -61,45 +90,64 @@ run_ctest() {
     ctest --preset "$1" --label-exclude unit --parallel "$(nproc)" --output-junit "$PWD/$LOGS/ctest-$1/results.xml"
 }
 
-mkdir -p "$LOGS"
-install_missing "${BUILD_PACKAGES[@]}" libgtest-dev libbenchmark-dev python3 python3-venv
+sources() { find src include tests examples -name '*.[ch]pp' -print0; }
 
-if wanted release || wanted interop; then
+part_format() {
+  # The version is pinned: each lays out some lines otherwise.
+  check "clang-format" bash -c 'xargs -0 clang-format-14 --dry-run -Werror' < <(sources)
+}
+
+part_tidy() {
+  local clang_tidy
+  packages tests/tidy.txt || return 0
+  needed "configure tidy" cmake --preset tidy -DQCQA_BUILD_TESTS=ON -DQCQA_BUILD_BENCHMARKS=ON -DQCQA_BUILD_EXAMPLES=ON ||
+    return 0
+  needed "generated sources" cmake --build --preset tidy --target qcqa_version || return 0
+  # The compiler's options are GCC's, and its omp.h as well.
+  clang_tidy=(-p build/tidy -quiet -extra-arg-before=-Wno-unknown-warning-option
+    "-extra-arg-before=-include$PWD/tests/tidy.hpp" "-extra-arg=-idirafter$(g++ -print-file-name=include)")
+  check "clang-tidy" "$venv/bin/run-clang-tidy.py" -hide-progress -clang-tidy-binary "$venv/bin/clang-tidy" "${clang_tidy[@]}"
+  check "headers alone" cmake --build --preset tidy --target qcqa_headers
+}
+
+part_release() {
   # Benchmarks and examples are built so that they keep compiling; they are not run here.
-  if build release -DQCQA_BUILD_BENCHMARKS=ON -DQCQA_BUILD_EXAMPLES=ON; then
-    ! wanted release || run_ctest release
-  else
-    failed=$((failed + 1))
-  fi
-fi
+  build release -DQCQA_BUILD_BENCHMARKS=ON -DQCQA_BUILD_EXAMPLES=ON && run_ctest release
+}
 
-if wanted interop || wanted python-torch; then
-  if step "Python packages" python_environment tests/interop/requirements.txt; then
-    venv=$(python_environment tests/interop/requirements.txt)
-    if wanted interop && [[ -x build/release/qcqa ]]; then
-      # Each runtime has an environment of its own; without one its tests are skipped, in CI they fail.
-      for runtime in tests/interop/runtimes/*.txt; do
-        step "Python packages $(basename "$runtime" .txt)" python_environment "$runtime" || true
-      done
-      tests "interop tests" "$LOGS/interop" \
-        "$venv/bin/python" -m pytest tests/interop -q -p no:cacheprovider --junitxml="$LOGS/interop/results.xml"
-    fi
-    if wanted python-torch; then
-      if build python-torch -DPython3_EXECUTABLE="$venv/bin/python"; then
-        run_ctest python-torch
-      else
-        failed=$((failed + 1))
-      fi
-    fi
-  elif [[ ${CI:-} == true ]]; then
-    say "The pinned Python packages could not be installed; in CI that is a failure."
-    failed=$((failed + 1))
-  else
-    say "The pinned Python packages could not be installed: skipping the interop tests and the python-torch build."
-    skipped=$((skipped + 1))
-  fi
-fi
+part_interop() {
+  build release -DQCQA_BUILD_BENCHMARKS=ON -DQCQA_BUILD_EXAMPLES=ON || return 0
+  packages tests/interop/requirements.txt || return 0
+  # Each runtime has an environment of its own; without one its tests are skipped, in CI they fail.
+  for runtime in tests/interop/runtimes/*.txt; do
+    step "Python packages $(basename "$runtime" .txt)" python_environment "$runtime" || true
+  done
+  tests "interop tests" "$LOGS/interop" \
+    "$venv/bin/python" -m pytest tests/interop -q -p no:cacheprovider --junitxml="$LOGS/interop/results.xml"
+}
 
-say "all steps took $SECONDS s"
+part_python-torch() {
+  packages tests/interop/requirements.txt || return 0
+  build python-torch -DPython3_EXECUTABLE="$venv/bin/python" && run_ctest python-torch
+}
+
+part_asan() {
+  needed "configure asan" cmake --preset asan -DQCQA_BUILD_TESTS=ON || return 0
+  needed "build asan" cmake --build --preset asan --target qcqa_tests || return 0
+  tests "unit tests asan" build/asan/unit-tests \
+    ctest --preset asan --tests-regex '^unit_tests_' --parallel "$(nproc)"
+}
+
+mkdir -p "$LOGS"
+install_missing "${BUILD_PACKAGES[@]}" libgtest-dev libbenchmark-dev python3 python3-venv clang-format-14
+
+took=()
+for part in "${parts[@]}"; do
+  begin=$SECONDS
+  "part_$part" || true
+  took+=("$part $((SECONDS - begin)) s")
+done
+
+say "Time: $(printf '%s, ' "${took[@]}")all $SECONDS s"
 say "$passed passed, $failed failed, $skipped skipped"
 ((failed == 0 && passed > 0))
