@@ -12,6 +12,13 @@
 
 namespace qcqa {
 
+/// The fix of most of what can be wrong in a file of weights.
+inline constexpr std::string_view kDownloadAgain = "The file is damaged or incomplete: download it again.";
+
+[[nodiscard]] inline std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 /// Reads little-endian fields front to back and never beyond the end.
 class ByteReader {
  public:
@@ -25,7 +32,7 @@ class ByteReader {
     if (count > remaining()) {
       throw Error(ErrorKind::corrupt, where_, "must not end in the middle of a record",
                   std::to_string(remaining()) + " bytes where " + std::to_string(count) + " are needed",
-                  "The file is damaged or incomplete: download it again.");
+                  kDownloadAgain);
     }
     const auto taken = bytes_.subspan(at_, static_cast<std::size_t>(count));
     at_ += taken.size();

@@ -216,7 +216,7 @@ class Reader {
       // As llama.cpp reads it: a file that leaves gaps is a damaged one.
       if (view.file_offset != next) {
         throw Error(ErrorKind::corrupt, where, "must follow the tensor before it, at " + std::to_string(next),
-                    std::to_string(view.file_offset), "The file is damaged or incomplete: download it again.");
+                    std::to_string(view.file_offset), kDownloadAgain);
       }
       const auto begin = checked_add(data, view.file_offset);
       const auto end = begin && size ? checked_add(*begin, *size) : std::nullopt;

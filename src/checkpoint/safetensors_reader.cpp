@@ -6,6 +6,7 @@
 #include <string>
 #include <tuple>
 
+#include "checkpoint/byte_reader.hpp"
 #include "checkpoint/safetensors_header.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/checked.hpp"
@@ -16,11 +17,6 @@ namespace {
 
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the reference implementation's limit
-constexpr std::string_view kDownloadAgain = "The file is damaged or incomplete: download it again.";
-
-std::string_view as_text(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 /// Bytes that are no length of a header, and that people do find under this name.
 void refuse_other_content(std::string_view text, const std::string& where) {

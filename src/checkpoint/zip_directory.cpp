@@ -61,7 +61,7 @@ class Reader {
 
  private:
   [[noreturn]] void refuse(std::string_view rule, std::string_view found) const {
-    throw Error(ErrorKind::corrupt, where_, rule, found, "The file is damaged or incomplete: download it again.");
+    throw Error(ErrorKind::corrupt, where_, rule, found, kDownloadAgain);
   }
 
   /// Data that begins too early or too late leaves a hole or reaches into what follows.

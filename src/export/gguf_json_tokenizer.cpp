@@ -6,16 +6,14 @@
 #include "export/gguf_vocabulary.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
-#include "text/json_view.hpp"
 #include "text/llama_cpp_split.hpp"
+#include "text/tokenizer_view.hpp"
 
 namespace qcqa {
 namespace {
 
 [[noreturn]] void refuse(const JsonView& where, const std::string& rule, const std::string& found) {
-  std::string place = where.where();
-  if (place.ends_with(':')) place.pop_back();  // the file as a whole
-  refuse_gguf_tokenizer(place, rule, found);
+  refuse_gguf_tokenizer(where.where(), rule, found);
 }
 
 std::string spell_steps(const JsonView& step) {
@@ -44,7 +42,7 @@ std::string pre_tokenizer_name(const JsonView& root) {
   const std::string steps = step ? spell_steps(*step) : "none\n";
   const bool ignores = root.at("model").flag_or("ignore_merges", false);
   for (const LlamaCppSplit& row : llama_cpp_splits()) {
-    if (row.ignore_merges == ignores && spell_steps(JsonView(row.pre_tokenizer, std::string(row.name))) == steps) {
+    if (row.ignore_merges == ignores && spell_steps(tokenizer_view(row.pre_tokenizer, row.name)) == steps) {
       return std::string(row.name);
     }
   }
@@ -72,9 +70,7 @@ GgufVocabulary vocabulary_of(const TokenizerDescription& tokenizer) {
   return vocabulary;
 }
 
-JsonView root_of(const TokenizerDescription& tokenizer) {
-  return {tokenizer.document, tokenizer.source.string() + ":"};
-}
+JsonView root_of(const TokenizerDescription& tokenizer) { return tokenizer_view(tokenizer.document, tokenizer.source); }
 
 bool is_space(const JsonView& pattern) { return pattern.text_or("String", "") == " "; }
 

@@ -4,8 +4,8 @@
 #include <array>
 
 #include "text/chat_templates.hpp"
-#include "text/json_view.hpp"
 #include "text/special_tokens.hpp"
+#include "text/tokenizer_view.hpp"
 
 namespace qcqa {
 namespace {
@@ -71,7 +71,7 @@ void put(GgufMetadata& keys, const char* key, std::optional<TokenId> id) {
 /// The token that a model with byte fallback has for what it cannot spell; llama.cpp asks for one.
 std::optional<TokenId> unknown_of(const TokenizerDescription& tokenizer) {
   if (tokenizer.pieces) return tokenizer.pieces->unknown;
-  const JsonView root(tokenizer.document, tokenizer.source.string() + ":");
+  const JsonView root = tokenizer_view(tokenizer.document, tokenizer.source);
   const JsonView model = root.at("model");
   if (!model.flag_or("byte_fallback", false)) return std::nullopt;
   const auto found = tokenizer.words->vocabulary().find(model.text_or("unk_token", "<unk>"));

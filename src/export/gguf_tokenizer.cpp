@@ -4,8 +4,8 @@
 #include "export/gguf_vocabulary.hpp"
 #include "support/in_quotes.hpp"
 #include "text/gguf_tokenizer_files.hpp"
-#include "text/json_view.hpp"
 #include "text/tokenizer_cache.hpp"
+#include "text/tokenizer_view.hpp"
 
 namespace qcqa {
 namespace {
@@ -39,7 +39,7 @@ void add_sentencepiece(GgufMetadata& keys, const TokenizerDescription& tokenizer
 
 void add_vocabulary(GgufMetadata& keys, const TokenizerDescription& tokenizer, std::int64_t rows) {
   if (tokenizer.pieces) return add_sentencepiece(keys, tokenizer, rows);
-  const JsonView root(tokenizer.document, tokenizer.source.string() + ":");
+  const JsonView root = tokenizer_view(tokenizer.document, tokenizer.source);
   const JsonView model = root.at("model");
   const std::string type = model.text_or("type", model.find("merges") ? "BPE" : "another");
   if (type != "BPE") refuse_gguf_tokenizer(model.where(), "takes tokenizers of the kind BPE", in_quotes(type));

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/json_file.hpp"
+#include "checkpoint/json_view.hpp"
 #include "forward/linear.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/checkpoint/writer.hpp"
@@ -17,6 +18,27 @@ namespace {
 namespace fs = std::filesystem;
 constexpr const char* kIdentityFile = "merge.json";
 constexpr const char* kSummaryFile = "layer.json";
+constexpr const char* kStartOver = "Start over with --force.";
+constexpr std::int64_t kMostSteps = 1 << 30;
+
+int steps_of(const JsonView& summary, const char* key) {
+  return static_cast<int>(summary.at(key).integer(0, kMostSteps));
+}
+
+/// Of a Distillation or a Fit.
+template <typename T>
+T before_and_after(const JsonView& summary) {
+  return {.before = summary.at("before").number(0),
+          .after = summary.at("after").number(0),
+          .steps = steps_of(summary, "steps")};
+}
+
+/// Reads what write_checkpoint() wrote, for as long as `read` takes.
+auto with_summary(const fs::path& folder, const auto& read) {
+  const fs::path file = folder / kSummaryFile;
+  const nlohmann::json document = read_json_file(file, kStartOver);
+  return read(JsonView(document, file.string(), kStartOver));
+}
 
 /// Everything that the merged tensors follow from.
 nlohmann::json identity_of(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
@@ -126,16 +148,15 @@ DistillCheckpoints MergeState::distill_checkpoints() const {
   checkpoints.load = [=](std::span<const at::Tensor> like) -> std::optional<DistillCheckpoints::Saved> {
     if (!fs::exists(folder)) return std::nullopt;
     const Checkpoint file = Checkpoint::open(folder);
-    const auto json = read_json_file<nlohmann::json>(folder / kSummaryFile);
-    DistillCheckpoints::Saved saved{
-        .fit = {.step = json.at("step"),
-                .best = {.before = json.at("before"), .after = json.at("after"), .steps = json.at("steps")}},
-        .tensors = {}};
+    DistillCheckpoints::Saved saved = with_summary(folder, [](const JsonView& summary) {
+      return DistillCheckpoints::Saved{
+          .fit = {.step = steps_of(summary, "step"), .best = before_and_after<Fit>(summary)}, .tensors = {}};
+    });
     for (std::size_t i = 0; i < like.size(); ++i) {
       const at::Tensor tensor = widened(file.at(name(i)));
       if (tensor.sizes() != like[i].sizes()) {
         throw Error(ErrorKind::corrupt, folder.string(), "must hold the state of this distillation", name(i),
-                    "Start over with --force.");
+                    kStartOver);
       }
       saved.tensors.push_back(tensor);
     }
@@ -157,8 +178,7 @@ DistillCheckpoints MergeState::distill_checkpoints() const {
 
 std::optional<Distillation> MergeState::distillation() const {
   if (!fs::exists(distilled_folder())) return std::nullopt;
-  const auto json = read_json_file<nlohmann::json>(distilled_folder() / kSummaryFile);
-  return Distillation{.before = json.at("before"), .after = json.at("after"), .steps = json.at("steps")};
+  return with_summary(distilled_folder(), before_and_after<Distillation>);
 }
 
 const Model& MergeState::model_with(int layer) {
@@ -177,12 +197,13 @@ Model MergeState::merged_model() const {
 std::vector<MergedLayer> MergeState::layers() const {
   std::vector<MergedLayer> layers;
   for (const AttentionLayer& layer : model_->layers()) {
-    const auto json = read_json_file<nlohmann::json>(layer_folder(layer.layer) / kSummaryFile);
-    layers.push_back({.layer = layer.layer,
-                      .subspace_error = json.at("subspace_error"),
-                      .refit_error = json.at("refit_error"),
-                      .error = json.at("error"),
-                      .steps = json.at("steps")});
+    layers.push_back(with_summary(layer_folder(layer.layer), [&](const JsonView& summary) {
+      return MergedLayer{.layer = layer.layer,
+                         .subspace_error = summary.at("subspace_error").number(0),
+                         .refit_error = summary.at("refit_error").number(0),
+                         .error = summary.at("error").number(0),
+                         .steps = steps_of(summary, "steps")};
+    }));
   }
   return layers;
 }

@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "search/nsga2_engine.hpp"
-#include "search/state_reader.hpp"
+#include "search/saved_json.hpp"
 
 namespace qcqa {
 
@@ -55,30 +55,30 @@ class Evolution {
 
   /// Takes up a saved state; this must not have been started.
   /// @throws Error(corrupt), leaving this in an unspecified state
-  void restore(const nlohmann::json& saved, const std::string& where) {
-    if (saved.is_null()) return;
-    const StateReader state(saved, where);
-    const auto generation = static_cast<int>(state.integer("generation", 0, options_.generations));
-    const std::int64_t evaluations = state.integer("evaluations", 0, std::int64_t{1} << 62);
+  void restore(const JsonView& saved) {
+    const auto generation = static_cast<int>(saved.at("generation").integer(0, options_.generations));
+    const auto evaluations = saved.at("evaluations").integer(0, std::int64_t{1} << 62);
     Rng::State words{};
-    state.words("rng", words);
-    if (words == Rng::State{}) state.fail("rng", "must not be all zeros");
-    for (const auto& genome : genomes(state, "archive", problem_.archive().size())) problem_.evaluate(genome);
-    const auto population = genomes(state, "population", static_cast<std::size_t>(options_.population));
-    if (population.empty()) state.fail("population", "must not be empty");
+    read_words(saved.at("rng"), words);
+    if (words == Rng::State{}) saved.at("rng").corrupt("must not be all zeros");
+    for (const auto& genome : genomes(saved.at("archive"), problem_.archive().size())) problem_.evaluate(genome);
+    const auto population = genomes(saved.at("population"), static_cast<std::size_t>(options_.population));
+    if (population.empty()) saved.at("population").corrupt("must not be empty");
     engine_.restore(problem_, generation, Rng(words), population);
-    if (engine_.population().size() != population.size()) state.fail("population", "must not hold an individual twice");
+    if (engine_.population().size() != population.size()) {
+      saved.at("population").corrupt("must not hold an individual twice");
+    }
     problem_.set_evaluations(evaluations);
   }
 
  private:
   static constexpr double kNone = std::numeric_limits<double>::infinity();
 
-  std::vector<typename Problem::Genome> genomes(const StateReader& state, const char* name, std::size_t most) const {
+  std::vector<typename Problem::Genome> genomes(const JsonView& rows, std::size_t most) const {
     std::vector<typename Problem::Genome> result;
-    for (const auto& bytes : state.byte_rows(name, most)) {
+    for (const auto& bytes : read_byte_rows(rows, most)) {
       auto genome = problem_.decode(bytes);
-      if (!genome) state.fail(name, "must hold canonical genomes of this search");
+      if (!genome) rows.corrupt("must hold canonical genomes of this search");
       result.push_back(std::move(*genome));
     }
     return result;

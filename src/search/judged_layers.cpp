@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "qcqa/support/error.hpp"
+#include "search/saved_json.hpp"
 
 namespace qcqa {
 namespace {
@@ -86,18 +87,11 @@ std::vector<LayerFront> JudgedLayers::fronts() const {
 
 nlohmann::json JudgedLayers::save() const { return costs_; }
 
-void JudgedLayers::restore(const nlohmann::json& saved) {
-  const auto fail = [](const std::string& rule) {
-    throw Error(ErrorKind::corrupt, "search state.judged", rule, {}, "Start the search anew.");
-  };
-  if (!saved.is_array() || saved.size() > fronts_.size()) fail("must be an array of at most one entry per layer");
-  for (const auto& layer : saved) {
-    const std::size_t count = groupings_[costs_.size()].size();
-    if (!layer.is_array() || layer.size() != count) fail("must hold a cost for each grouping found");
+void JudgedLayers::restore(const JsonView& saved) {
+  for (const JsonView& layer : read_items(saved, fronts_.size())) {
     auto& costs = costs_.emplace_back();
-    for (const auto& cost : layer) {
-      if (!cost.is_number() || !is_cost(cost.get<double>())) fail("must hold numbers of 0 or more");
-      costs.push_back(cost.get<double>());
+    for (const JsonView& cost : layer.items(groupings_[costs_.size() - 1].size(), "grouping")) {
+      costs.push_back(cost.number(0));
     }
   }
 }

@@ -2,8 +2,7 @@
 
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
-
+#include "checkpoint/json_view.hpp"
 #include "qcqa/search/model_search.hpp"
 
 namespace qcqa {
@@ -26,7 +25,7 @@ class JudgedLayers {
   /// One array of costs per judged layer.
   [[nodiscard]] nlohmann::json save() const;
   /// This must not have judged. @throws Error(corrupt)
-  void restore(const nlohmann::json& saved);
+  void restore(const JsonView& saved);
 
  private:
   std::vector<LayerFront> fronts_;

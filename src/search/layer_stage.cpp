@@ -183,14 +183,15 @@ nlohmann::json LayerStage::save() const {
   return saved;
 }
 
-void LayerStage::restore(const nlohmann::json& saved) {
+void LayerStage::restore(const JsonView& saved) {
+  const auto items = saved.items(tasks_.size(), "task");
   for (std::size_t t = 0; t < tasks_.size(); ++t) {
-    const std::string where = "search state.layers[" + std::to_string(t) + "]";
+    if (items[t].value().is_null()) continue;  // not begun
     Task& task = tasks_[t];
     if (task.evolution) {
-      task.evolution->restore(saved[t], where);
-    } else if (!saved[t].is_null()) {
-      task.solution = restore_solution(saved[t], where, costs_[at(task.layer)]->heads());
+      task.evolution->restore(items[t]);
+    } else {
+      task.solution = restore_solution(items[t], costs_[at(task.layer)]->heads());
     }
   }
 }

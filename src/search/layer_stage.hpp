@@ -4,8 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
-
+#include "checkpoint/json_view.hpp"
 #include "qcqa/search/model_search.hpp"
 #include "search/evolution.hpp"
 #include "search/grouping_problem.hpp"
@@ -27,7 +26,7 @@ class LayerStage {
   [[nodiscard]] nlohmann::json save() const;
   /// This must not have been started. @throws Error(corrupt), leaving this in an unspecified state
   /// @param saved  an array of tasks() entries
-  void restore(const nlohmann::json& saved);
+  void restore(const JsonView& saved);
   [[nodiscard]] std::size_t tasks() const noexcept { return tasks_.size(); }
 
  private:

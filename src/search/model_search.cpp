@@ -146,30 +146,28 @@ nlohmann::json ModelSearch::save() const {
 }
 
 void ModelSearch::restore(const nlohmann::json& saved) {
-  const StateReader reader(saved, "search state");
-  if (reader.field("format") != kFormat) reader.fail("format", std::string("must be \"") + kFormat + '"');
-  if (reader.field("version") != kVersion) reader.fail("version", "must be " + std::to_string(kVersion));
-  if (reader.field("options") != options_to_json(state_->options)) {
-    reader.fail("options", "must be the options of this search");
-  }
-  if (reader.field("costs") != fingerprint(state_->costs))
-    reader.fail("costs", "must belong to the model of this search");
+  const JsonView root(saved, "search state", "Start the search anew.");
+  const auto require = [&](const char* key, const nlohmann::json& value, const char* rule) {
+    if (root.at(key).value() != value) root.at(key).corrupt(rule);
+  };
+  require("format", kFormat, "must be that of a search");
+  require("version", kVersion, "must be that of this qcqa");
+  require("options", options_to_json(state_->options), "must be the options of this search");
+  require("costs", fingerprint(state_->costs), "must belong to the model of this search");
 
   auto fresh = std::make_unique<State>(state_->costs, state_->options);
-  fresh->layer_stage.restore(reader.array("layers", fresh->layer_stage.tasks()));
-  const auto& judged = reader.field("judged");
-  if (!judged.is_null()) {
-    if (!fresh->layer_stage.finished()) reader.fail("judged", "must be null while layers are unfinished");
+  fresh->layer_stage.restore(root.at("layers"));
+  if (const auto judged = root.find("judged")) {
+    if (!fresh->layer_stage.finished()) judged->corrupt("must be null while layers are unfinished");
     fresh->judged.emplace(fresh->layer_stage.fronts());
-    fresh->judged->restore(judged);
+    fresh->judged->restore(*judged);
   }
-  const auto& model = reader.field("model");
-  if (!model.is_null()) {
-    if (!fresh->layer_stage.finished()) reader.fail("model", "must be null while layers are unfinished");
-    if (fresh->judged && !fresh->judged->finished()) reader.fail("model", "must be null while layers are not judged");
+  if (const auto model = root.find("model")) {
+    if (!fresh->layer_stage.finished()) model->corrupt("must be null while layers are unfinished");
+    if (fresh->judged && !fresh->judged->finished()) model->corrupt("must be null while layers are not judged");
     fresh->open_model_stage();
-    if (!fresh->model) reader.fail("model", "must be null: this strategy has no evolution over layers");
-    fresh->model->restore(model, "search state.model");
+    if (!fresh->model) model->corrupt("must be null: this strategy has no evolution over layers");
+    fresh->model->restore(*model);
   }
   state_ = std::move(fresh);
 }

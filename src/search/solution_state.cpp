@@ -1,12 +1,11 @@
 #include "search/solution_state.hpp"
 
 #include <array>
-#include <cmath>
 #include <cstdint>
 
 #include <nlohmann/json.hpp>
 
-#include "search/state_reader.hpp"
+#include "search/saved_json.hpp"
 
 namespace qcqa {
 namespace {
@@ -31,36 +30,27 @@ nlohmann::json save_solution(const LayerSolution& solution) {
           {"bounds", std::move(bounds)}};
 }
 
-LayerSolution restore_solution(const nlohmann::json& saved, const std::string& where, int heads) {
-  const StateReader state(saved, where);
+LayerSolution restore_solution(const JsonView& saved, int heads) {
+  const std::size_t most = 2 * static_cast<std::size_t>(heads);
   LayerSolution solution;
   solution.complete = true;
-  solution.evaluations = state.integer("evaluations", 0, std::int64_t{1} << 62);
-  const auto rows = state.byte_rows("found", 2 * static_cast<std::size_t>(heads));
-  const auto& sources = state.array("sources", rows.size());
+  solution.evaluations = saved.at("evaluations").integer(0, std::int64_t{1} << 62);
+  const JsonView found = saved.at("found");
+  const auto rows = read_byte_rows(found, most);
+  const auto sources = saved.at("sources").items(rows.size(), "grouping");
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (rows[i].size() != static_cast<std::size_t>(heads)) state.fail("found", "must hold one label per head");
+    if (rows[i].size() != static_cast<std::size_t>(heads)) found.corrupt("must hold one label per head");
     std::string_view source;
     for (const auto known : kSources) {
-      if (sources[i] == known) source = known;
+      if (sources[i].text() == known) source = known;
     }
-    if (source.empty()) state.fail("sources", "must hold known sources");
+    if (source.empty()) sources[i].corrupt("must be a known source");
     solution.found.push_back({Grouping::from_labels(std::vector<int>(rows[i].begin(), rows[i].end())), source});
   }
-  const auto& bounds = state.field("bounds");
-  if (!bounds.is_array() || bounds.size() > 2 * static_cast<std::size_t>(heads)) {
-    state.fail("bounds", "must be an array of at most two per group count");
-  }
-  for (const auto& entry : bounds) {
-    const StateReader bound(entry, where + ".bounds");
-    const auto& value = bound.field("bound");
-    const auto& equal = bound.field("equal");
-    if (!value.is_number() || !std::isfinite(value.get<double>()) || value.get<double>() < 0) {
-      bound.fail("bound", "must be a number >= 0");
-    }
-    if (!equal.is_boolean()) bound.fail("equal", "must be true or false");
-    solution.bounds.push_back({equal.get<bool>() ? Cardinality::equal : Cardinality::arbitrary,
-                               static_cast<int>(bound.integer("groups", 1, heads)), value.get<double>()});
+  for (const JsonView& bound : read_items(saved.at("bounds"), most)) {
+    const bool equal = bound.at("equal").flag();
+    solution.bounds.push_back({equal ? Cardinality::equal : Cardinality::arbitrary,
+                               static_cast<int>(bound.at("groups").integer(1, heads)), bound.at("bound").number(0)});
   }
   return solution;
 }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "text/byte_trie.hpp"
-#include "text/json_view.hpp"
+#include "text/tokenizer_view.hpp"
 #include "text/pieces.hpp"
 #include "text/string_map.hpp"
 

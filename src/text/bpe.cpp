@@ -46,7 +46,7 @@ struct Candidate {
 
 Bpe::Bpe(const JsonView& description) : vocabulary_(read_vocabulary(description)) {
   if (const auto dropout = description.find("dropout"); dropout && dropout->value() != 0) {
-    dropout->unsupported("dropout (which makes ids random)");
+    unsupported(*dropout, "dropout (which makes ids random)");
   }
   prefix_ = description.text_or("continuing_subword_prefix", "");
   suffix_ = description.text_or("end_of_word_suffix", "");
@@ -72,7 +72,7 @@ void Bpe::read_merges(const JsonView& description) {
   merges_.reserve(merges.value().size());
   std::uint32_t rank = 0;
   for (const nlohmann::json& value : merges.value()) {
-    const JsonView entry(value, merges.where());
+    const JsonView entry = merges.part(value);
     const auto [left, right] = read_pair(entry);
     // Inside a word the right side carries the prefix, the result carries only the left side's.
     if (right.size() < prefix_.size()) entry.corrupt("must join tokens that have the continuing_subword_prefix");
@@ -96,7 +96,7 @@ void Bpe::find_regions(const JsonView& merges) {
       prefix_.empty() && suffix_.empty() && !byte_tokens_.empty() && std::ranges::count(byte_tokens_, -1) == 0;
   if (!has_regions_) return;
   for (const nlohmann::json& value : merges.value()) {
-    const auto [left, right] = read_pair(JsonView(value, merges.where()));
+    const auto [left, right] = read_pair(merges.part(value));
     // A merge of byte tokens joins characters in a way that their spelling does not show.
     const auto is_byte = [&](const std::string& token) { return std::ranges::count(byte_tokens_, *find(token)) != 0; };
     if (left.size() == 6 || right.size() == 6) has_regions_ = has_regions_ && !is_byte(left) && !is_byte(right);

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "text/json_view.hpp"
+#include "text/tokenizer_view.hpp"
 #include "text/pair_table.hpp"
 #include "text/regions.hpp"
 #include "text/word_memory.hpp"

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "checkpoint/json_file.hpp"
-#include "text/json_view.hpp"
+#include "text/tokenizer_view.hpp"
 
 namespace qcqa {
 namespace {
@@ -28,8 +28,7 @@ std::vector<ChatTemplate> read_value(const JsonView& value) {
   if (value.value().is_string()) return {{"default", value.text()}};
   std::vector<ChatTemplate> templates;
   if (value.value().is_object()) {
-    for (const auto& [name, text] : value.value().items())
-      templates.push_back({name, JsonView(text, value.where() + "." + name).text()});
+    for (const auto& [name, text] : value.members()) templates.push_back({name, text.text()});
     return templates;
   }
   for (const JsonView& entry : value.items())
@@ -42,13 +41,13 @@ std::vector<ChatTemplate> read_value(const JsonView& value) {
 std::vector<ChatTemplate> read_chat_templates(const fs::path& folder, const nlohmann::json& config) {
   std::vector<ChatTemplate> templates = read_files(folder);
   if (!templates.empty()) return templates;
-  if (const auto value = JsonView(config, (folder / "tokenizer_config.json").string() + ":").find("chat_template")) {
+  if (const auto value = tokenizer_view(config, folder / "tokenizer_config.json").find("chat_template")) {
     return read_value(*value);
   }
   const fs::path old = folder / "chat_template.json";
   if (!fs::exists(old)) return {};
-  const nlohmann::json document = read_json_file(old, "Download the file again.");
-  const auto value = JsonView(document, old.string() + ":").find("chat_template");
+  const nlohmann::json document = read_json_file(old, kFetchTokenizerAgain);
+  const auto value = tokenizer_view(document, old).find("chat_template");
   return value ? read_value(*value) : std::vector<ChatTemplate>();
 }
 

@@ -7,8 +7,8 @@
 #include "checkpoint/json_file.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
-#include "text/json_view.hpp"
 #include "text/lines.hpp"
+#include "text/tokenizer_view.hpp"
 
 namespace qcqa {
 namespace {

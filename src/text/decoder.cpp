@@ -187,7 +187,7 @@ Decoder make_decoder(const JsonView& description) {
   if (type == "Metaspace") return make_metaspace(description);
   if (type == "WordPiece") return make_word_piece(description);
   if (type == "BPEDecoder") return make_bpe(description);
-  description.unsupported("decoder " + in_quotes(type));
+  unsupported(description, "decoder " + in_quotes(type));
 }
 
 }  // namespace qcqa

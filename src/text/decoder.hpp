@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "text/json_view.hpp"
+#include "text/tokenizer_view.hpp"
 
 namespace qcqa {
 

@@ -11,7 +11,7 @@ namespace {
 class JsonTokenizer final : public TextModel {
  public:
   explicit JsonTokenizer(const TokenizerDescription& description) : words_(description.words) {
-    const JsonView root(description.document, description.source.string() + ":");
+    const JsonView root = tokenizer_view(description.document, description.source);
     if (const auto normalizer = root.find("normalizer")) normalizer_ = make_normalizer(*normalizer);
     if (const auto words = root.find("pre_tokenizer")) pre_tokenizer_ = make_pre_tokenizer(*words);
     if (const auto decoder = root.find("decoder")) decoder_ = make_decoder(*decoder);

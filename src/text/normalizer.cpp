@@ -92,12 +92,12 @@ Normalizer make_replacement(const JsonView& description) {
   const std::string content = description.at("content").text();
   if (const auto literal = pattern.find("String")) {
     const std::string what = literal->text();
-    if (what.empty()) literal->unsupported("an empty pattern");
+    if (what.empty()) unsupported(*literal, "an empty pattern");
     return [what, content](std::string_view text) { return replace_all(text, what, content); };
   }
   const JsonView expression = pattern.at("Regex");
   if (content.find('$') != std::string::npos)
-    description.unsupported("\"$\" in the replacement of a regular expression");
+    unsupported(description, "\"$\" in the replacement of a regular expression");
   const Regex regex(expression.text(), expression.where());
   return [regex, content](std::string_view text) {
     std::string result;
@@ -136,7 +136,7 @@ Normalizer make_normalizer(const JsonView& description) {
     const bool left = description.at("strip_left").flag(), right = description.at("strip_right").flag();
     return [left, right](std::string_view text) { return strip(text, left, right); };
   }
-  description.unsupported("normalizer " + in_quotes(type));
+  unsupported(description, "normalizer " + in_quotes(type));
 }
 
 }  // namespace qcqa

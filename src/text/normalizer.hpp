@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "text/json_view.hpp"
+#include "text/tokenizer_view.hpp"
 
 namespace qcqa {
 

@@ -55,7 +55,7 @@ TextFrame read_post_processor(const JsonView& description, const AddedVocabulary
   if (type == "ByteLevel") return {};
   if (type == "TemplateProcessing") return read_template(description, vocabulary);
   if (type == "BertProcessing" || type == "RobertaProcessing") return read_pair(description);
-  if (type != "Sequence") description.unsupported("post_processor " + in_quotes(type));
+  if (type != "Sequence") unsupported(description, "post_processor " + in_quotes(type));
   TextFrame frame;
   for (const JsonView& step : description.at("processors").items()) {
     const TextFrame outer = read_post_processor(step, vocabulary);

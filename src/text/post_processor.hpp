@@ -2,7 +2,7 @@
 
 #include "qcqa/text/tokenizer.hpp"
 #include "text/added_tokens.hpp"
-#include "text/json_view.hpp"
+#include "text/tokenizer_view.hpp"
 
 namespace qcqa {
 

@@ -50,7 +50,7 @@ SplitBehavior read_behavior(const JsonView& name) {
   for (const auto& [known, behavior] : kNames) {
     if (text == known) return behavior;
   }
-  name.unsupported("behavior " + in_quotes(text));
+  unsupported(name, "behavior " + in_quotes(text));
 }
 
 PreTokenizer pre_tokenizer_sequence(const JsonView& description) {
@@ -94,7 +94,7 @@ PreTokenizer make_metaspace(const JsonView& description) {
   const std::string scheme =
       description.text_or("prepend_scheme", description.flag_or("add_prefix_space", true) ? "always" : "never");
   if (scheme != "always" && scheme != "first" && scheme != "never") {
-    description.unsupported("prepend_scheme " + in_quotes(scheme));
+    unsupported(description, "prepend_scheme " + in_quotes(scheme));
   }
   PreTokenizer words;
   if (description.flag_or("split", true)) {
@@ -170,7 +170,7 @@ PreTokenizer make_pre_tokenizer(const JsonView& description) {
     const auto behavior = description.find("behavior");
     return split_by_test(is_punctuation, behavior ? read_behavior(*behavior) : SplitBehavior::isolated);
   }
-  description.unsupported("pre_tokenizer " + in_quotes(type));
+  unsupported(description, "pre_tokenizer " + in_quotes(type));
 }
 
 }  // namespace qcqa

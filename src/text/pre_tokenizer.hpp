@@ -2,7 +2,7 @@
 
 #include <functional>
 
-#include "text/json_view.hpp"
+#include "text/tokenizer_view.hpp"
 #include "text/pieces.hpp"
 
 namespace qcqa {

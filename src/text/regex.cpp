@@ -5,7 +5,7 @@
 
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
-#include "text/json_view.hpp"
+#include "text/tokenizer_view.hpp"
 #include "text/unicode.hpp"
 
 namespace qcqa {

@@ -2,8 +2,8 @@
 
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
-#include "text/json_view.hpp"
 #include "text/regex.hpp"
+#include "text/tokenizer_view.hpp"
 
 namespace qcqa {
 namespace {

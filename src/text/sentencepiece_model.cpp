@@ -8,8 +8,8 @@
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 #include "text/base64.hpp"
-#include "text/json_view.hpp"
 #include "text/protobuf.hpp"
+#include "text/tokenizer_view.hpp"
 #include "text/unicode.hpp"
 
 namespace qcqa {

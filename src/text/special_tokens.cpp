@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "checkpoint/json_file.hpp"
-#include "text/json_view.hpp"
+#include "text/tokenizer_view.hpp"
 
 namespace qcqa {
 namespace {
@@ -32,7 +32,7 @@ class Finder {
     if (!std::filesystem::exists(file)) return;
     try {
       const nlohmann::json document = read_json_file(file);
-      const JsonView root(document, file.string() + ":");
+      const JsonView root = tokenizer_view(document, file);
       ids(root);
       if (const auto text = root.find("text_config"); text && text->value().is_object()) ids(*text);
     } catch (const Error& error) {

@@ -91,7 +91,7 @@ class Builder {
  private:
   [[nodiscard]] const TokenizerClass& own() const { return settings_.tokenizer_class; }
   [[nodiscard]] static JsonView view(const json& document, const fs::path& file) {
-    return {document, file.string() + ":"};
+    return tokenizer_view(document, file);
   }
 
   void take_json() {

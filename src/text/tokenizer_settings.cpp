@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "checkpoint/json_file.hpp"
-#include "text/json_view.hpp"
+#include "text/tokenizer_view.hpp"
 
 namespace qcqa {
 namespace {
@@ -23,8 +23,8 @@ bool is_standard(std::string_view key) { return std::ranges::find(kNames, key) !
 /// An empty object when there is no such file.
 json read_object(const fs::path& file) {
   if (!fs::exists(file)) return json::object();
-  json document = read_json_file(file, "Download the file again.");
-  (void)JsonView(document, file.string() + ":").find("");  // must be an object
+  json document = read_json_file(file, kFetchTokenizerAgain);
+  (void)tokenizer_view(document, file).members();  // must be an object
   return document;
 }
 
@@ -67,7 +67,7 @@ class Reader {
 
   TokenizerSettings run(std::optional<json> config) {
     settings_.config = config ? std::move(*config) : read_object(folder_ / "tokenizer_config.json");
-    settings_.config_where = (folder_ / "tokenizer_config.json").string() + ":";
+    settings_.config_file = folder_ / "tokenizer_config.json";
     values_ = settings_.config;
     settings_.hints = class_hints(values_, tokenizer_json_, read_object(folder_ / "config.json"));
     settings_.tokenizer_class = choose_tokenizer_class(settings_.hints);
@@ -80,7 +80,7 @@ class Reader {
 
  private:
   [[nodiscard]] JsonView view(const json& document, const char* file) const {
-    return {document, (folder_ / file).string() + ":"};
+    return tokenizer_view(document, folder_ / file);
   }
 
   using ById = std::map<std::int64_t, AddedToken>;
@@ -93,16 +93,15 @@ class Reader {
 
   void read_added_tokens() {
     ById by_id;
-    const JsonView config(values_, settings_.config_where);
+    const JsonView config = tokenizer_view(values_, settings_.config_file);
     settings_.trusts_looks = !tokenizer_json_.is_null();
     if (const auto decoder = config.find("added_tokens_decoder")) {
-      if (!decoder->value().is_object()) decoder->corrupt("must be an object");
       settings_.trusts_looks = true;
-      for (const auto& [key, value] : decoder->value().items()) {
+      for (const auto& [key, value] : decoder->members()) {
         std::int64_t id = 0;
         const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
         if (error != std::errc() || end != key.data() + key.size()) decoder->corrupt("keys must be ids", key);
-        keep(by_id, id, AddedToken::read(JsonView(value, decoder->where() + "." + key)));
+        keep(by_id, id, AddedToken::read(value));
       }
     } else {
       read_special_tokens_map();
@@ -135,8 +134,8 @@ class Reader {
   /// Special are those that another file names so.
   void read_added_tokens_file(ById& by_id) {
     const json file = read_object(folder_ / "added_tokens.json");
-    for (const auto& [content, id] : file.items()) {
-      const std::int64_t number = JsonView(id, (folder_ / "added_tokens.json").string() + ":").integer(0, INT32_MAX);
+    for (const auto& [content, id] : view(file, "added_tokens.json").members()) {
+      const std::int64_t number = id.integer(0, INT32_MAX);
       keep(by_id, number, AddedToken::plain(content, is_named(content)));
     }
   }
@@ -163,7 +162,7 @@ class Reader {
 
   /// A list of more special tokens, or names for some.
   void read_extra() {
-    const JsonView values(values_, settings_.config_where);
+    const JsonView values = tokenizer_view(values_, settings_.config_file);
     for (const char* key : {"extra_special_tokens", "additional_special_tokens"}) {
       settings_.has_extra = settings_.has_extra || values_.contains(key);
       const auto list = values.find(key);
@@ -177,7 +176,7 @@ class Reader {
   }
 
   void add_name(std::string key, const json& value, bool from_class) {
-    AddedToken token = read_token(JsonView(value, settings_.config_where + " " + key));
+    AddedToken token = read_token({value, settings_.config_file.string() + ": " + key, kFetchTokenizerAgain});
     if (token.content.empty()) return;
     // A file that lists the token with flags says more than its text.
     if (const auto known = by_content_.find(token.content); is_standard(key) && known != by_content_.end()) {

@@ -21,7 +21,7 @@ struct TokenizerSettings {
   TokenizerClassHints hints;  ///< what chose the class
   TokenizerClass tokenizer_class;
   nlohmann::json config = nlohmann::json::object();  ///< tokenizer_config.json
-  std::string config_where;
+  std::filesystem::path config_file;
 
   /// Special tokens by key (bos_token, ...), in the order in which they are added.
   struct Named {

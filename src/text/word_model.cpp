@@ -14,7 +14,7 @@ std::string type_of(const JsonView& description) {
   if (description.find("merges")) return "BPE";
   if (description.find("max_input_chars_per_word")) return "WordPiece";
   if (const auto vocabulary = description.find("vocab"); vocabulary && vocabulary->value().is_array()) return "Unigram";
-  description.unsupported("a model without a type");
+  unsupported(description, "a model without a type");
 }
 
 }  // namespace
@@ -25,7 +25,7 @@ std::unique_ptr<const WordModel> make_word_model(const JsonView& description) {
   if (type == "Unigram") return std::make_unique<const Unigram>(description);
   if (type == "WordPiece") return std::make_unique<const WordPiece>(description);
   if (type == "WordLevel") return std::make_unique<const WordLevel>(description);
-  description.unsupported("model type " + in_quotes(type));
+  unsupported(description, "model type " + in_quotes(type));
 }
 
 StringMap<TokenId> read_vocabulary(const JsonView& description) {
@@ -34,8 +34,7 @@ StringMap<TokenId> read_vocabulary(const JsonView& description) {
   StringMap<TokenId> result;
   result.reserve(vocabulary.value().size());
   for (const auto& [token, id] : vocabulary.value().items()) {
-    const JsonView entry(id, vocabulary.where());
-    result.emplace(token, static_cast<TokenId>(entry.integer(0, WordModel::kLargestId)));
+    result.emplace(token, static_cast<TokenId>(vocabulary.part(id).integer(0, WordModel::kLargestId)));
   }
   if (result.empty()) vocabulary.corrupt("must not be empty");
   return result;

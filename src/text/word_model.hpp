@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "qcqa/text/tokenizer.hpp"
-#include "text/json_view.hpp"
+#include "text/tokenizer_view.hpp"
 #include "text/string_map.hpp"
 
 namespace qcqa {

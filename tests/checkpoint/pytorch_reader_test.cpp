@@ -63,7 +63,7 @@ TEST(PytorchReader, KnowsEveryStorageType) {
 
 TEST(PytorchReader, ReadsZip64) {
   const TemporaryFolder folder;
-  EXPECT_EQ(text_of(open_bytes(folder, pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}, true)).at("w")),
+  EXPECT_EQ(as_text(open_bytes(folder, pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}, true)).at("w").stored),
             "12345678");
 }
 
@@ -287,7 +287,7 @@ TEST(LegacyPytorchReader, ReadsAPartOfAStorage) {
     return legacy_pytorch_bytes(p_state_dict(p_text("w") + old_tensor(part_of_storage(first, count), offset, size)),
                                 {{"0", 4, "aaaabbbbccccdddd"}});
   };
-  EXPECT_EQ(text_of(open_bytes(folder, file(1, 3, 1, 2)).at("w")), "ccccdddd");
+  EXPECT_EQ(as_text(open_bytes(folder, file(1, 3, 1, 2)).at("w").stored), "ccccdddd");
   expect_refused(ErrorKind::corrupt, file(1, 3, 2, 2), "2 elements at 2 of 3");
   expect_refused(ErrorKind::corrupt, file(2, 3, 0, 1), "a part of a storage must lie within it");
 }

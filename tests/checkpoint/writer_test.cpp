@@ -72,7 +72,7 @@ TEST(CheckpointWriter, SplitsIntoShardsWithAnIndex) {
   EXPECT_EQ(index["weight_map"]["b"], "model-00001-of-00003.safetensors");
   EXPECT_EQ(index["weight_map"]["c"], "model-00002-of-00003.safetensors");
   EXPECT_EQ(index["weight_map"]["d"], "model-00003-of-00003.safetensors");
-  EXPECT_EQ(text_of(Checkpoint::open(folder.path()).at("c")), "ccccccccc");
+  EXPECT_EQ(as_text(Checkpoint::open(folder.path()).at("c").stored), "ccccccccc");
 
   const ShardPlan plan = plan_shards(specs, options);
   std::uint64_t on_disk = 0;
@@ -100,7 +100,7 @@ TEST(CheckpointWriter, TakesPartsInRisingOrder) {
   expect_error(ErrorKind::invalid_argument, "rising order", [&] { writer.write("a", bytes_of("x"), 4); });
   writer.write("a", bytes_of("def"), 3);
   writer.finish();
-  EXPECT_EQ(text_of(Checkpoint::open(folder.path()).at("a")), "abcdef");
+  EXPECT_EQ(as_text(Checkpoint::open(folder.path()).at("a").stored), "abcdef");
 }
 
 TEST(CheckpointWriter, RefusesMoreThanDeclared) {
@@ -168,7 +168,7 @@ TEST(CheckpointWriter, TakesDifferentTensorsFromDifferentThreads) {
   writer.finish();
   const Checkpoint result = Checkpoint::open(folder.path());
   for (int i = 0; i < 16; ++i) {
-    EXPECT_EQ(text_of(result.at(thread_tensor(i))), std::string(1000, static_cast<char>('a' + i)));
+    EXPECT_EQ(as_text(result.at(thread_tensor(i)).stored), std::string(1000, static_cast<char>('a' + i)));
   }
 }
 

@@ -217,7 +217,7 @@ TEST_F(Cli, SearchesAFileOfDistances) {
   expect_failure({"search", "-o", at("x.json")}, 2, "MODEL");
   expect_failure({"search", model_, "--distances", file, "-o", at("x.json")}, 2, "exclu");
   const auto broken = folder_.write("b.json", R"({"num_heads": 4, "layers": {"0": {"k": {"dist": [[0]]}}}})");
-  expect_failure({"search", "--distances", broken, "-o", at("x.json")}, 2, "layers/0/k/dist");
+  expect_failure({"search", "--distances", broken, "-o", at("x.json")}, 2, "layers.0.k.dist");
 }
 
 }  // namespace

@@ -45,20 +45,20 @@ TEST(DistanceFile, FingerprintTellsDistancesApart) {
 
 TEST(DistanceFile, RefusesWhatIsNotDistances) {
   expect_refused("[]", "must be an object");
-  expect_refused(R"({"layers": {}})", "num_heads: is missing");
+  expect_refused(R"({"layers": {}})", "must have a member \"num_heads\"");
   expect_refused(R"({"num_heads": 257, "layers": {}})", "must be an integer from 1 to 256");
-  expect_refused(R"({"num_heads": 2})", "must be an object with an entry per layer");
+  expect_refused(R"({"num_heads": 2})", "must have a member \"layers\"");
   expect_refused(with_layers("{}"), "must be an object with an entry per layer");
   expect_refused(with_layers(R"({"a": {}})"), "a layer's key must be a whole number");
   expect_refused(with_layers(R"({"-1": {}})"), "a layer's key must be a whole number");
   expect_refused(with_layers(R"({"1": {}, "01": {}})"), "a layer's key must be a whole number, each once");
-  expect_refused(with_layers(R"({"0": {"v": {}}})"), "needs the key k");
-  expect_refused(with_layers(R"({"0": {"k": {}}})"), "needs the key dist");
-  expect_refused(with_layers(R"({"0": {"k": {"dist": [[0, 1]]}}})"), "must be an array of num_heads = 2");
-  expect_refused(with_layers(R"({"0": {"k": {"dist": [[0, "x"], [1, 0]]}}})"), "must hold numbers");
+  expect_refused(with_layers(R"({"0": {"v": {}}})"), "layers.0: must have a member \"k\"");
+  expect_refused(with_layers(R"({"0": {"k": {}}})"), "layers.0.k: must have a member \"dist\"");
+  expect_refused(with_layers(R"({"0": {"k": {"dist": [[0, 1]]}}})"), "must have one entry per head, 2; found 1");
+  expect_refused(with_layers(R"({"0": {"k": {"dist": [[0, "x"], [1, 0]]}}})"), "must be a number; found \"x\"");
   expect_refused(with_layers(R"({"0": {"k": {"dist": [[0, 1], [2, 0]]}}})"), "symmetric");
-  expect_refused(with_layers(R"({"0": {"k": {"dist": [[0, -1], [-1, 0]]}}})"), "layers/0");
-  expect_refused(with_layers(R"({"0": {"k": {"dist": [[0, 1], [1, 0]], "norm": [1]}}})"), "layers/0/k/norm");
+  expect_refused(with_layers(R"({"0": {"k": {"dist": [[0, -1], [-1, 0]]}}})"), "layers.0");
+  expect_refused(with_layers(R"({"0": {"k": {"dist": [[0, 1], [1, 0]], "norm": [1]}}})"), "layers.0.k.norm");
   expect_refused(with_layers(R"({"0": {"k": {"dist": [[0, 1], [1, 0]], "norm": [1, -1]}}})"), "norms_k");
 }
 

@@ -15,13 +15,13 @@ using nlohmann::json;
 using Strings = std::vector<std::string>;
 
 std::string normalized(const json& description, std::string_view text) {
-  return make_normalizer(JsonView(description, "test:"))(text);
+  return make_normalizer(tokenizer_view(description, "test"))(text);
 }
 
 Strings pieces_of(const json& description, std::string_view text) {
   Pieces pieces;
   pieces.add({text, Piece::kIsText, true});
-  make_pre_tokenizer(JsonView(description, "test:"))(pieces);
+  make_pre_tokenizer(tokenizer_view(description, "test"))(pieces);
   Strings result;
   for (const Piece& piece : pieces.all()) result.emplace_back(piece.text);
   return result;
@@ -95,7 +95,7 @@ TEST(PreTokenizer, PrependsToTheFirstPieceOnly) {
   pieces.add({"a b", Piece::kIsText, true});
   pieces.add({{}, 7, false});
   pieces.add({"c", Piece::kIsText, false});
-  make_pre_tokenizer(JsonView(first, "test:"))(pieces);
+  make_pre_tokenizer(tokenizer_view(first, "test"))(pieces);
   ASSERT_EQ(pieces.all().size(), 4u);
   EXPECT_EQ(pieces.all()[0].text, "_a");
   EXPECT_EQ(pieces.all()[1].text, "_b");

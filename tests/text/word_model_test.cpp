@@ -13,7 +13,7 @@ using Json = nlohmann::json;
 
 Ids encode(const Json& description, std::string_view word) {
   Ids ids;
-  make_word_model(JsonView(description, "model"))->encode(word, ids);
+  make_word_model(tokenizer_view(description, "model"))->encode(word, ids);
   return ids;
 }
 

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+#include "checkpoint/json_view.hpp"
+
+namespace qcqa {
+
+/// What helps where a file of a tokenizer is damaged.
+inline constexpr const char* kFetchTokenizerAgain = "Download the file again.";
+
+/// The fix that every refusal of a tokenizer suggests.
+inline constexpr std::string_view kUseTokenIds =
+    "For `qcqa evaluate`, tokenize with another tool and pass the ids with --token-ids FILE.";
+
+/// The root of a tokenizer's file.
+[[nodiscard]] inline JsonView tokenizer_view(const nlohmann::json& document, const std::filesystem::path& file) {
+  return {document, file.string(), kFetchTokenizerAgain};
+}
+
+/// @param what  the thing that qcqa does not implement, e.g. `normalizer "Precompiled"`
+[[noreturn]] void unsupported(const JsonView& place, std::string_view what);
+
+}  // namespace qcqa
