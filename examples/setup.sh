@@ -9,7 +9,8 @@
 # (QCQA_CACHE, else XDG_CACHE_HOME/qcqa, else ~/.cache/qcqa).
 
 # shellcheck disable=SC2034  # used by the scripts that source this file
-BUILD_PACKAGES=(g++ cmake ninja-build libtorch-dev libopenblas0-openmp libcli11-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev)
+BUILD_PACKAGES=(g++ cmake ninja-build libtorch-dev libopenblas0-openmp libcli11-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev
+  libfmt-dev libeigen3-dev)
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: error: %s\n' "$(basename "$0")" "$*" >&2; exit 2; }

@@ -1,0 +1,17 @@
+# qcqa_unity_by_room(TARGET): in a unity build, files are compiled together with others of their folder alone, a few at a
+# time, so that a file that is added moves no other room's files into new company.
+function(qcqa_unity_by_room target)
+  set(files_together 8)
+  get_target_property(sources ${target} SOURCES)
+  foreach(source IN LISTS sources)
+    get_filename_component(folder "${source}" DIRECTORY)
+    get_filename_component(room "${folder}" NAME)
+    if(NOT DEFINED count_${room})
+      set(count_${room} 0)
+    endif()
+    math(EXPR group "${count_${room}} / ${files_together}")
+    math(EXPR count_${room} "${count_${room}} + 1")
+    set_source_files_properties("${source}" TARGET_DIRECTORY ${target} PROPERTIES UNITY_GROUP "${room}_${group}")
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD_MODE GROUP)
+endfunction()
