@@ -177,7 +177,7 @@ void ClusteringBound::project_box() {
 void ClusteringBound::step() {
   for (std::size_t i = 0; i < work_.size(); ++i) work_[i] = boxed_[i] - multiplier_[i] - cost_[i] / penalty_;
   reduce(work_);
-  if (!eigen_.solve(n_ - 1, reduced_, SymmetricEigen::Want::vectors)) return;  // keeps what there is
+  if (!eigen_.solve(n_ - 1, reduced_)) return;  // keeps what there is
   project_spectrum();
   for (std::size_t i = 0; i < work_.size(); ++i) multiplier_[i] += spectral_[i];
   project_box();
@@ -226,7 +226,7 @@ double ClusteringBound::certify() {
   mean /= static_cast<double>(n_);
   const double size = frobenius(work_);
   reduce(work_);
-  if (!eigen_.solve(q, reduced_, SymmetricEigen::Want::vectors)) return 0;
+  if (!eigen_.solve(q, reduced_)) return 0;
   const auto values = eigen_.values();
   const auto vectors = eigen_.vectors();
 

@@ -58,30 +58,6 @@ TEST(ClusteringBound, ProvesRealLayers) {
   }
 }
 
-TEST(SymmetricEigen, DecomposesRandomMatrices) {
-  Rng rng(82, 0);
-  SymmetricEigen eigen;
-  for (const std::size_t n : {1u, 2u, 3u, 7u, 40u, 101u}) {
-    std::vector<double> a(n * n);
-    for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t j = 0; j <= i; ++j) a[i * n + j] = a[j * n + i] = test::uniform(rng) - 0.5;
-    }
-    ASSERT_TRUE(eigen.solve(n, a, SymmetricEigen::Want::vectors));
-    const auto values = eigen.values(), vectors = eigen.vectors();
-    for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t j = 0; j < n; ++j) {
-        double sum = 0, product = 0;
-        for (std::size_t k = 0; k < n; ++k) {
-          sum += values[k] * vectors[k * n + i] * vectors[k * n + j];
-          product += vectors[i * n + k] * vectors[j * n + k];
-        }
-        EXPECT_NEAR(sum, a[i * n + j], 1e-13 * static_cast<double>(n));
-        EXPECT_NEAR(product, i == j ? 1 : 0, 1e-14 * static_cast<double>(n));
-      }
-    }
-  }
-}
-
 TEST(LocalSearch, ReachesTheOptimaOfSmallLayers) {
   Rng rng(83, 0);
   for (int trial = 0; trial < 60; ++trial) {
