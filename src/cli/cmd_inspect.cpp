@@ -1,3 +1,6 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <array>
 #include <cstdio>
 #include <memory>
@@ -8,8 +11,8 @@
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/report/report.hpp"
-#include "qcqa/report/tables.hpp"
-#include "report/text_table.hpp"
+#include "qcqa/report/sections.hpp"
+#include "qcqa/support/human_bytes.hpp"
 
 namespace qcqa::cli {
 namespace {
@@ -67,33 +70,32 @@ std::string stored_type(const Model& model, const ReportModel& facts) {
 
 std::string inspect_text(const Model& model) {
   const ReportModel facts = describe(model);
-  TextTable table({"<", "<"});
-  const auto number = [](auto value) { return std::to_string(value); };
-  table.add({"architecture", facts.family});
-  table.add({"parameters", format_number("%.4g million", static_cast<double>(model.parameter_count()) / 1e6)});
-  table.add({"weights", human_bytes(static_cast<double>(model.checkpoint().total_bytes())) + " in " +
-                            number(model.checkpoint().files().size()) + " file(s), attention in " +
-                            stored_type(model, facts)});
-  table.add({"layers", number(facts.layers)});
-  table.add({"heads per layer", number(facts.query_heads) + " query, " + number(facts.kv_heads) + " key/value, of " +
-                                    number(facts.head_dim)});
-  table.add({"hidden size", number(facts.hidden_size)});
-  table.add({"KV cache", human_bytes(static_cast<double>(facts.kv_bytes_per_token)) + " per token"});
+  Table table = Table::of_texts(2);
+  const auto add = [&](std::string name, std::string value) {
+    table.rows.push_back({std::move(name), std::move(value)});
+  };
+  add("architecture", facts.family);
+  add("parameters", fmt::format("{:.4g} million", static_cast<double>(model.parameter_count()) / 1e6));
+  add("weights", fmt::format("{} in {} file(s), attention in {}", human_bytes(model.checkpoint().total_bytes()),
+                             model.checkpoint().files().size(), stored_type(model, facts)));
+  add("layers", std::to_string(facts.layers));
+  add("heads per layer",
+      fmt::format("{} query, {} key/value, of {}", facts.query_heads, facts.kv_heads, facts.head_dim));
+  add("hidden size", std::to_string(facts.hidden_size));
+  add("KV cache", human_bytes(facts.kv_bytes_per_token) + " per token");
   for (const std::int64_t tokens : kContexts) {
-    table.add({"", human_bytes(static_cast<double>(tokens * facts.kv_bytes_per_token)) + " at " +
-                       number(tokens / 1024) + "k tokens"});
+    add("", fmt::format("{} at {}k tokens", human_bytes(tokens * facts.kv_bytes_per_token), tokens / 1024));
   }
-  std::string counts;
-  for (const int groups : uniform_group_counts(model)) counts += (counts.empty() ? "" : ", ") + number(groups);
-  table.add(
-      {"can become", model.architecture().kv_heads.key.empty()
-                         ? "no --layout gqa: the " + facts.family + " class has no setting for the number of KV heads"
-                     : counts.empty() ? "no --layout gqa: there is one KV head only"
-                                      : "--layout gqa with " + counts + " KV heads per layer (equal groups)"});
-  table.add({"", "--layout expanded with any grouping (checks quality, saves nothing)"});
-  table.add({"fingerprint", facts.fingerprint});
-  const std::string text = table.str();
-  return facts.path + "\n" + text.substr(text.find('\n') + 1);
+  const std::vector<int> counts = uniform_group_counts(model);
+  add("can become",
+      model.architecture().kv_heads.key.empty()
+          ? fmt::format("no --layout gqa: the {} class has no setting for the number of KV heads", facts.family)
+      : counts.empty()
+          ? "no --layout gqa: there is one KV head only"
+          : fmt::format("--layout gqa with {} KV heads per layer (equal groups)", fmt::join(counts, ", ")));
+  add("", "--layout expanded with any grouping (checks quality, saves nothing)");
+  add("fingerprint", facts.fingerprint);
+  return facts.path + "\n" + text_of(table);
 }
 
 int run(const InspectCommand& command) {

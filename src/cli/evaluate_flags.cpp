@@ -1,5 +1,7 @@
 #include "cli/evaluate_flags.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -7,9 +9,8 @@
 
 #include "cli/choice.hpp"
 #include "cli/commands.hpp"
-#include "qcqa/report/tables.hpp"
 #include "qcqa/support/error.hpp"
-#include "report/text_table.hpp"
+#include "qcqa/support/human_bytes.hpp"
 
 namespace qcqa::cli {
 namespace {
@@ -20,7 +21,7 @@ constexpr std::array<Choice<Compute>, 2> kComputes = {{
 }};
 
 std::string cross_entropy_text(double value, double error) {
-  return format_number("%.4f", value) + (error > 0 ? " +/- " + format_number("%.4f", error) : "");
+  return error > 0 ? fmt::format("{:.4f} +/- {:.4f}", value, error) : fmt::format("{:.4f}", value);
 }
 
 }  // namespace
@@ -56,29 +57,30 @@ std::optional<double> IncreaseLimit::resolve() const {
 int check_increase(const Evaluation& evaluation, const IncreaseLimit& limit, Console& console) {
   const std::optional<double> most = limit.resolve();
   if (!most || evaluation.perplexity_increase() <= *most) return kOk;
-  console.note("qcqa: the perplexity rose by " + format_number("%.2f %%", 100 * evaluation.perplexity_increase()) +
-               ", more than --max-perplexity-increase " + limit.text);
+  console.note(fmt::format("qcqa: the perplexity rose by {:.2f} %, more than --max-perplexity-increase {}",
+                           100 * evaluation.perplexity_increase(), limit.text));
   return kLimitMissed;
 }
 
 std::string evaluation_summary(const Evaluation& evaluation, const std::string& on) {
-  std::string out = "Perplexity " + format_number("%.4g", evaluation.perplexity);
-  if (evaluation.standard_error > 0)
-    out += " +/- " + format_number("%.2g", evaluation.perplexity * evaluation.standard_error);
-  out += " (cross-entropy " + cross_entropy_text(evaluation.cross_entropy, evaluation.standard_error) +
-         " nats per token), " + std::to_string(evaluation.tokens) + " tokens of " +
-         std::to_string(evaluation.documents) + " document(s), " + on + "\n";
-  if (const auto& reference = evaluation.reference) {
-    out += "Reference " + format_number("%.4g", reference->perplexity) + ": perplexity " +
-           format_number("%+.2f %%", 100 * evaluation.perplexity_increase()) + ", cross-entropy " +
-           format_number("%+.4f", reference->difference) + " +/- " +
-           format_number("%.4f", reference->difference_error) + "; KL " + format_number("%.4f", reference->kl_mean) +
-           " mean, " + format_number("%.4f", reference->kl_p99) + " 99th percentile; same likeliest token for " +
-           format_number("%.2f %%", 100 * reference->top1_agreement) + "\n";
+  std::string out = fmt::format("Perplexity {:.4g}", evaluation.perplexity);
+  if (evaluation.standard_error > 0) {
+    out += fmt::format(" +/- {:.2g}", evaluation.perplexity * evaluation.standard_error);
   }
-  return out + "KV cache " + human_bytes(static_cast<double>(evaluation.kv_bytes_per_token)) + " per token; " +
-         format_number("%.0f", evaluation.tokens_per_second) +
-         " tokens/s. Perplexities of other tools or tokenizers do not compare.\n";
+  out += fmt::format(" (cross-entropy {} nats per token), {} tokens of {} document(s), {}\n",
+                     cross_entropy_text(evaluation.cross_entropy, evaluation.standard_error), evaluation.tokens,
+                     evaluation.documents, on);
+  if (const auto& reference = evaluation.reference) {
+    out += fmt::format(
+        "Reference {:.4g}: perplexity {:+.2f} %, cross-entropy {:+.4f} +/- {:.4f}; KL {:.4f} mean, {:.4f} 99th "
+        "percentile; same likeliest token for {:.2f} %\n",
+        reference->perplexity, 100 * evaluation.perplexity_increase(), reference->difference,
+        reference->difference_error, reference->kl_mean, reference->kl_p99, 100 * reference->top1_agreement);
+  }
+  return out + fmt::format(
+                   "KV cache {} per token; {:.0f} tokens/s. Perplexities of other tools or tokenizers do not "
+                   "compare.\n",
+                   human_bytes(evaluation.kv_bytes_per_token), evaluation.tokens_per_second);
 }
 
 }  // namespace qcqa::cli

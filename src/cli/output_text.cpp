@@ -1,28 +1,29 @@
 #include "cli/output_text.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstdio>
 
 #include "checkpoint/gguf.hpp"
-#include "qcqa/report/tables.hpp"
-#include "report/text_table.hpp"
+#include "qcqa/report/sections.hpp"
+#include "qcqa/support/human_bytes.hpp"
 
 namespace qcqa::cli {
 namespace {
 
 std::string kv_change(const ExportSummary& summary) {
-  return "KV cache " + human_bytes(static_cast<double>(summary.kv_bytes_per_token_before)) + " per token -> " +
-         human_bytes(static_cast<double>(summary.kv_bytes_per_token_after)) + " (" +
-         format_number("%.1f %%", 100.0 * static_cast<double>(summary.kv_bytes_per_token_after) /
-                                      static_cast<double>(summary.kv_bytes_per_token_before)) +
-         "), KV heads " + std::to_string(summary.heads_before) + " -> " + std::to_string(summary.heads_after);
+  const auto before = static_cast<double>(summary.kv_bytes_per_token_before);
+  const auto after = static_cast<double>(summary.kv_bytes_per_token_after);
+  return fmt::format("KV cache {} per token -> {} ({:.1f} %), KV heads {} -> {}", human_bytes(before),
+                     human_bytes(after), 100 * after / before, summary.heads_before, summary.heads_after);
 }
 
 void print_cost_of_shape(const Model& model, const ExportSummary& summary) {
-  if (const std::string note = padding_note(summary, model.parameter_count()); !note.empty())
-    std::printf("%s\n", note.c_str());
+  if (const std::string note = padding_note(summary, model.parameter_count()); !note.empty()) fmt::print("{}\n", note);
   if (!summary.written_as.empty()) {
-    std::printf("Written as %s, which %s.\n", summary.written_as.c_str(), same_result(summary).c_str());
+    fmt::print("Written as {}, which {}.\n", summary.written_as, same_result(summary));
   }
 }
 
@@ -38,13 +39,13 @@ void print_way_back(const Model& model, const ExportOptions& options, const std:
   if (type.empty()) return;
   if (options.format == Format::gguf) {
     const std::string name = quantisation_name(type);
-    std::printf("The input held %s weights. To quantise again: llama-quantize %s/%s %s/model-%s.gguf %s\n",
-                type.c_str(), output.c_str(), kGgufFile, output.c_str(), name.c_str(), name.c_str());
+    fmt::print("The input held {} weights. To quantise again: llama-quantize {}/{} {}/model-{}.gguf {}\n", type, output,
+               kGgufFile, output, name, name);
   } else {
-    std::printf(
-        "The input held %s weights, the output holds their values; --format gguf writes a file that llama-quantize "
+    fmt::print(
+        "The input held {} weights, the output holds their values; --format gguf writes a file that llama-quantize "
         "quantises again.\n",
-        type.c_str());
+        type);
   }
 }
 
@@ -54,38 +55,33 @@ void print_notes(const ExportSummary& summary, Console& console) {
 
 void print_left_out(const ExportSummary& summary) {
   if (summary.left_out.empty()) return;
-  std::string names;
-  for (const std::string& name : summary.left_out) names += (names.empty() ? "" : ", ") + name;
-  std::printf("Not copied, since it is not part of the converted model: %s\n", names.c_str());
+  fmt::print("Not copied, since it is not part of the converted model: {}\n", fmt::join(summary.left_out, ", "));
 }
 
 }  // namespace
 
 void print_preview(const Model& model, const ExportSummary& summary, const Report& report, Console& console) {
   print_notes(summary, console);
-  std::printf("%s\n%s\n", report_tables(report, {"plan"}).c_str(), kv_change(summary).c_str());
+  fmt::print("{}\n{}\n", text_of(report_sections(report, {"plan"})), kv_change(summary));
   print_cost_of_shape(model, summary);
-  std::printf("Output: %s of weights in %d file(s), %s in all; input: %s of weights\n",
-              human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(), summary.shards,
-              human_bytes(static_cast<double>(summary.file_bytes)).c_str(),
-              human_bytes(static_cast<double>(summary.tensor_bytes_before)).c_str());
+  fmt::print("Output: {} of weights in {} file(s), {} in all; input: {} of weights\n",
+             human_bytes(summary.tensor_bytes_after), summary.shards, human_bytes(summary.file_bytes),
+             human_bytes(summary.tensor_bytes_before));
   print_left_out(summary);
-  std::printf("Needs %s of free disk and about %s of memory above the mapped input. Nothing was written (--dry-run).\n",
-              human_bytes(static_cast<double>(summary.file_bytes)).c_str(),
-              human_bytes(static_cast<double>(summary.buffer_bytes)).c_str());
+  fmt::print("Needs {} of free disk and about {} of memory above the mapped input. Nothing was written (--dry-run).\n",
+             human_bytes(summary.file_bytes), human_bytes(summary.buffer_bytes));
 }
 
 void print_output(const Model& model, const ExportSummary& summary, const Plan& plan, const ExportOptions& options,
                   const std::string& output, Console& console) {
-  std::printf("%s: %s, cost %s, %s of weights, %.1f s\n", output.c_str(), kv_change(summary).c_str(),
-              format_number("%.5g", plan.cost).c_str(),
-              human_bytes(static_cast<double>(summary.tensor_bytes_after)).c_str(), console.seconds());
+  fmt::print("{}: {}, cost {:.5g}, {} of weights, {:.1f} s\n", output, kv_change(summary), plan.cost,
+             human_bytes(summary.tensor_bytes_after), console.seconds());
   print_cost_of_shape(model, summary);
   print_way_back(model, options, output);
   print_notes(summary, console);
   print_left_out(summary);
   if (options.layout == Layout::expanded) {
-    std::printf(
+    fmt::print(
         "Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");
   }
 }

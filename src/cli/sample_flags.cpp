@@ -1,7 +1,8 @@
 #include "cli/sample_flags.hpp"
 
-#include "qcqa/report/tables.hpp"
-#include "report/text_table.hpp"
+#include <fmt/format.h>
+
+#include "qcqa/support/human_bytes.hpp"
 
 namespace qcqa::cli {
 
@@ -19,18 +20,18 @@ void SampleFlags::add_to(CLI::App& command) {
 }
 
 std::string sample_summary(const std::string& name, const Sample& sample) {
-  return name + ": KV cache of " + human_bytes(static_cast<double>(sample.kv_cache_bytes)) + " for " +
-         std::to_string(sample.kv_cache_positions) + " tokens as computed, " +
-         format_number("%.0f", sample.tokens_per_second) + " tokens/s\n  " + sample.text + "\n";
+  return fmt::format("{}: KV cache of {} for {} tokens as computed, {:.0f} tokens/s\n  {}\n", name,
+                     human_bytes(sample.kv_cache_bytes), sample.kv_cache_positions, sample.tokens_per_second,
+                     sample.text);
 }
 
 std::string cache_comparison(const Sample& sample, const Sample& reference) {
   const auto per_token = [](const Sample& s) {
     return static_cast<double>(s.kv_cache_bytes) / static_cast<double>(s.kv_cache_positions);
   };
-  return "KV cache as measured: " + human_bytes(per_token(sample)) + " per token, " +
-         format_number("%.1f %%", 100 * per_token(sample) / per_token(reference)) + " of the reference's " +
-         human_bytes(per_token(reference)) + "\n";
+  return fmt::format("KV cache as measured: {} per token, {:.1f} % of the reference's {}\n",
+                     human_bytes(per_token(sample)), 100 * per_token(sample) / per_token(reference),
+                     human_bytes(per_token(reference)));
 }
 
 }  // namespace qcqa::cli

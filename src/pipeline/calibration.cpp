@@ -1,5 +1,7 @@
 #include "pipeline/calibration.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <optional>
@@ -10,7 +12,6 @@
 #include "qcqa/forward/generate.hpp"
 #include "qcqa/forward/runnable.hpp"
 #include "qcqa/support/error.hpp"
-#include "report/text_table.hpp"
 #include "support/stopwatch.hpp"
 
 namespace qcqa {
@@ -153,9 +154,8 @@ TokenSequences collect_calibration(const Model& model, const CalibrationSettings
       read_calibration(runnable, source, context, settings.tokens, open_tokenizer(model, settings.tokenizer, session),
                        calibration);
     }
-    session.say("calibration: " + std::to_string(calibration.tokens() - before) + " tokens " +
-                (source == kSelf ? "sampled from the model" : "of " + source) + ", " +
-                format_number("%.1f s", watch.seconds()));
+    session.say(fmt::format("calibration: {} tokens {}, {:.1f} s", calibration.tokens() - before,
+                            source == kSelf ? "sampled from the model" : "of " + source, watch.seconds()));
   }
   if (state != nullptr) state->keep(kStep, calibration.ids());
   return calibration;

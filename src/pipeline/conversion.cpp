@@ -1,5 +1,7 @@
 #include "qcqa/pipeline/conversion.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "pipeline/calibration.hpp"
@@ -11,7 +13,6 @@
 #include "qcqa/pipeline/merge_choice.hpp"
 #include "qcqa/search/plan_choice.hpp"
 #include "qcqa/support/error.hpp"
-#include "report/text_table.hpp"
 #include "support/fnv1a.hpp"
 #include "support/stopwatch.hpp"
 
@@ -55,17 +56,15 @@ MergeChoice choice_from_json(const nlohmann::json& kept, MergeChoice choice, con
 std::string merge_summary(const MergeSummary& result) {
   std::string text = "merge " + std::string(merge_kind_name(result.kind)) + ": ";
   if (result.calibration_tokens > 0) text += std::to_string(result.calibration_tokens) + " calibration tokens, ";
-  text += format_number("%.1f s", result.seconds);
+  text += fmt::format("{:.1f} s", result.seconds);
   if (result.keys_pooled) text += "; keys are normalised in this family, so they were pooled by direction";
   for (const MergedLayer& layer : result.layers) {
-    text += "\n  layer " + std::to_string(layer.layer) + ": output error " +
-            format_number("%.4f", layer.subspace_error) + " (subspace) -> " + format_number("%.4f", layer.refit_error) +
-            " (refit) -> " + format_number("%.4f", layer.error) + " (" + std::to_string(layer.steps) + " steps)";
+    text += fmt::format("\n  layer {}: output error {:.4f} (subspace) -> {:.4f} (refit) -> {:.4f} ({} steps)",
+                        layer.layer, layer.subspace_error, layer.refit_error, layer.error, layer.steps);
   }
   if (const auto& distillation = result.distillation) {
-    text += "\n  all layers: divergence of the predictions " + format_number("%.4f", distillation->before) + " -> " +
-            format_number("%.4f", distillation->after) + " nats (distilled, " + std::to_string(distillation->steps) +
-            " steps)";
+    text += fmt::format("\n  all layers: divergence of the predictions {:.4f} -> {:.4f} nats (distilled, {} steps)",
+                        distillation->before, distillation->after, distillation->steps);
   } else if (result.kind == MergeKind::reconstruct) {
     text += "\n  not distilled: --distill-steps 0, or the layers need more than --memory";
   }

@@ -1,5 +1,7 @@
 #include "qcqa/pipeline/merge_choice.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -7,7 +9,6 @@
 #include "qcqa/forward/runnable.hpp"
 #include "qcqa/merge/estimate.hpp"
 #include "qcqa/support/error.hpp"
-#include "report/text_table.hpp"
 
 namespace qcqa {
 namespace {
@@ -43,9 +44,9 @@ double estimate(const Model& model, const ModelSpeed& speed, const MergeChoice& 
 }
 
 std::string duration(double seconds) {
-  return seconds < 90     ? format_number("%.0f s", std::max(1.0, seconds))
-         : seconds < 5400 ? format_number("%.0f min", seconds / 60)
-                          : format_number("%.1f h", seconds / 3600);
+  return seconds < 90     ? fmt::format("{:.0f} s", std::max(1.0, seconds))
+         : seconds < 5400 ? fmt::format("{:.0f} min", seconds / 60)
+                          : fmt::format("{:.1f} h", seconds / 3600);
 }
 
 /// Adds `self` where the model can make up text; why it cannot, else.

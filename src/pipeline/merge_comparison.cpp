@@ -1,12 +1,13 @@
 #include "pipeline/merge_comparison.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cmath>
 #include <string>
 
 #include "qcqa/evaluate/evaluate.hpp"
 #include "qcqa/support/error.hpp"
-#include "report/text_table.hpp"
 
 namespace qcqa {
 namespace {
@@ -31,7 +32,7 @@ std::string comparison_text(const std::vector<MergeRung>& rungs) {
     text += (rung.name == "mean"               ? "; merged: "
              : rungs.front().name == rung.name ? " "
                                                : " -> ") +
-            rung.name + " " + format_number("%.4g", rung.perplexity);
+            fmt::format("{} {:.4g}", rung.name, rung.perplexity);
   }
   return text;
 }

@@ -1,9 +1,10 @@
+#include <fmt/format.h>
+
 #include <cmath>
 #include <functional>
 #include <map>
 
-#include "qcqa/report/tables.hpp"
-#include "report/text_table.hpp"
+#include "qcqa/report/sections.hpp"
 
 namespace qcqa {
 namespace {
@@ -20,32 +21,39 @@ std::map<int, double, std::greater<>> costs(const std::vector<ModelPoint>& point
   return by_size;
 }
 
-std::string compare_points(const std::vector<ModelPoint>& a, const Report& report_a, const std::vector<ModelPoint>& b,
-                           const Report& report_b) {
-  TextTable table({"KV cache", "A, of MQA", "B, of MQA", "B / A"});
+Table compare_points(const std::vector<ModelPoint>& a, const Report& report_a, const std::vector<ModelPoint>& b,
+                     const Report& report_b) {
+  Table table{.columns = {{"KV cache", true}, {"A, of MQA"}, {"B, of MQA"}, {"B / A"}}, .rows = {}};
   const auto costs_b = costs(b, report_b);
   for (const auto& [size, cost] : costs(a, report_a)) {
     const auto other = costs_b.find(size);
     if (other == costs_b.end()) continue;
-    table.add({format_number("%.1f %%", size / 10.0), format_number("%.4f", cost), format_number("%.4f", other->second),
-               cost > 0 ? format_number("%.4f", other->second / cost) : "-"});
+    table.rows.push_back({fmt::format("{:.1f} %", size / 10.0), fmt::format("{:.4f}", cost),
+                          fmt::format("{:.4f}", other->second),
+                          cost > 0 ? fmt::format("{:.4f}", other->second / cost) : "-"});
   }
-  return table.str();
+  return table;
 }
 
 }  // namespace
 
-std::string compare_tables(const Report& a, std::string_view name_a, const Report& b, std::string_view name_b) {
-  std::string text = "A: " + std::string(name_a) + " (" + a.model.path + ", " + a.fitness_name + ")\n";
-  text += "B: " + std::string(name_b) + " (" + b.model.path + ", " + b.fitness_name + ")\n";
-  if (a.model.fingerprint != b.model.fingerprint) text += "These are reports about different models.\n";
-  if (a.fitness_name != b.fitness_name) text += "Their costs are of different kinds: compare shapes, not values.\n";
-  text +=
-      "\nFront, cost as a share of one group per layer (MQA)\n" + compare_points(a.search.front, a, b.search.front, b);
-  text += "\nUniform plans\n" + compare_points(a.search.uniform, a, b.search.uniform, b);
-  text +=
-      "\nhypervolume A " + format_number("%.6f", a.hypervolume) + ", B " + format_number("%.6f", b.hypervolume) + "\n";
-  return text;
+std::vector<Section> compare_sections(const Report& a, std::string_view name_a, const Report& b,
+                                      std::string_view name_b) {
+  Section reports{.name = "reports",
+                  .title = "Reports",
+                  .lines = {fmt::format("A: {} ({}, {})", name_a, a.model.path, a.fitness_name),
+                            fmt::format("B: {} ({}, {})", name_b, b.model.path, b.fitness_name)}};
+  if (a.model.fingerprint != b.model.fingerprint) reports.lines.push_back("These are reports about different models.");
+  if (a.fitness_name != b.fitness_name) {
+    reports.lines.push_back("Their costs are of different kinds: compare shapes, not values.");
+  }
+  return {
+      std::move(reports),
+      {.name = "front",
+       .title = "Front, cost as a share of one group per layer (MQA)",
+       .table = compare_points(a.search.front, a, b.search.front, b)},
+      {.name = "uniform", .title = "Uniform plans", .table = compare_points(a.search.uniform, a, b.search.uniform, b)},
+      {.name = "hypervolume", .title = fmt::format("hypervolume A {:.6f}, B {:.6f}", a.hypervolume, b.hypervolume)}};
 }
 
 }  // namespace qcqa

@@ -5,7 +5,8 @@
 #include <random>
 
 #include "qcqa/fitness/pairwise_cost.hpp"
-#include "qcqa/report/tables.hpp"
+#include "qcqa/report/sections.hpp"
+#include "qcqa/support/human_bytes.hpp"
 #include "qcqa/search/plan_choice.hpp"
 #include "support/expect_error.hpp"
 #include "support/temporary_folder.hpp"
@@ -94,19 +95,19 @@ TEST(ReportReader, RefusesAnotherSchemaVersion) {
 TEST(ReportReader, NamesTheMissingKeyByItsPath) {
   auto json = document();
   json["layers"][1]["groupings"][0].erase("cost");
-  expect_refused(json, "r.json: layers/1/groupings/0: needs the key cost");
+  expect_refused(json, "r.json: layers[1].groupings[0]: must have a member \"cost\"");
 }
 
 TEST(ReportReader, RefusesLabelsOfAnotherLength) {
   auto json = document();
   json["front"][1]["labels"][0].push_back(0);
-  expect_refused(json, "one label per KV head, 4; found 5");
+  expect_refused(json, "one entry per KV head, 4; found 5");
 }
 
 TEST(ReportReader, RefusesLabelsOutOfRange) {
   auto json = document();
   json["front"][1]["labels"][0][2] = 4;
-  expect_refused(json, "front/1/labels/0/2: must be an integer from 0 to 3; found 4");
+  expect_refused(json, "front[1].labels[0][2]: must be an integer from 0 to 3; found 4");
 }
 
 TEST(ReportReader, RefusesGroupCountsThatDisagreeWithLabels) {
@@ -126,7 +127,7 @@ TEST(ReportReader, RefusesUnequalGroupsCalledEqual) {
 TEST(ReportReader, RefusesNegativeCosts) {
   auto json = document();
   json["baselines"][1]["cost"] = -1;
-  expect_refused(json, "baselines/1/cost: must be a number >= 0");
+  expect_refused(json, "baselines[1].cost: must be a number >= 0");
 }
 
 TEST(ReportReader, RefusesKvHeadsThatAreNotTheSum) {
@@ -138,16 +139,16 @@ TEST(ReportReader, RefusesKvHeadsThatAreNotTheSum) {
 TEST(ReportReader, RefusesBoundsAboveTheCost) {
   auto json = document();
   json["front"][1]["lower_bound"] = json["front"][1]["cost"].get<double>() + 1;
-  expect_refused(json, "front/1/lower_bound: must not exceed the cost");
+  expect_refused(json, "front[1].lower_bound: must not exceed the cost");
   json = document();
   json["layers"][0]["groupings"][1]["proven"] = 1;
-  expect_refused(json, "layers/0/groupings/1/proven: must be true or false");
+  expect_refused(json, "layers[0].groupings[1].proven: must be true or false");
 }
 
 TEST(ReportReader, RefusesHugeNumbers) {
   auto json = document();
   json["model"]["layers"] = 18446744073709551615ULL;
-  expect_refused(json, "model/layers: must be an integer");
+  expect_refused(json, "model.layers: must be an integer");
 }
 
 TEST(ReportReader, RefusesWhatIsNoJson) {
@@ -174,14 +175,14 @@ TEST(ReportReader, DamagedFilesAreErrorsNotCrashes) {
 }
 
 TEST(ReportTables, SelectShowsOnlyWhatWasAskedFor) {
-  const std::string text = report_tables(small_report(), {"baselines"});
+  const std::string text = text_of(report_sections(small_report(), {"baselines"}));
   EXPECT_TRUE(text.starts_with("Baselines"));
   EXPECT_EQ(text.find("Front"), std::string::npos);
 }
 
 TEST(ReportTables, UnknownSectionIsNamedWithAHint) {
   expect_error(ErrorKind::invalid_argument, "Did you mean \"front\"?",
-               [] { (void)report_tables(small_report(), {"fornt"}); });
+               [] { (void)report_sections(small_report(), {"fornt"}); });
 }
 
 TEST(HumanBytes, UsesBinaryUnits) {

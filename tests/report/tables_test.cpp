@@ -1,6 +1,6 @@
 // What people see of a report, to the letter. The numbers follow from the distances below by hand: in layer 0 heads 0
 // and 2 are near, and 1 and 3; layer 1 is the same with everything three times as far.
-#include "qcqa/report/tables.hpp"
+#include "qcqa/report/sections.hpp"
 
 #include <gtest/gtest.h>
 
@@ -36,7 +36,7 @@ Report report_of(double first, double second) {
 }
 
 TEST(ReportTables, ShowAReportToTheLetter) {
-  EXPECT_EQ("\n" + report_tables(report_of(1, 3)), R"(
+  EXPECT_EQ("\n" + text_of(report_sections(report_of(1, 3))), R"(
 some/model
   llama, 2 layers, 8 query and 4 KV heads of 16 in each, BF16
   KV cache 512 B per token, fingerprint 0123456789abcdef
@@ -92,11 +92,12 @@ TEST(ReportTables, CompareTwoReportsToTheLetter) {
   other.model.path = "other/model";
   other.model.fingerprint = "fedcba9876543210";
   other.fitness_name = "aligned";
-  EXPECT_EQ("\n" + compare_tables(report_of(1, 3), "a.json", other, "b.json"), R"(
-A: a.json (some/model, wse)
-B: b.json (other/model, aligned)
-These are reports about different models.
-Their costs are of different kinds: compare shapes, not values.
+  EXPECT_EQ("\n" + text_of(compare_sections(report_of(1, 3), "a.json", other, "b.json")), R"(
+Reports
+  A: a.json (some/model, wse)
+  B: b.json (other/model, aligned)
+  These are reports about different models.
+  Their costs are of different kinds: compare shapes, not values.
 
 Front, cost as a share of one group per layer (MQA)
   KV cache  A, of MQA  B, of MQA   B / A
@@ -122,7 +123,7 @@ TEST(ReportTables, CompareOnlySizesThatBothHave) {
   const Report whole = report_of(1, 3);
   Report part = whole;
   part.search.front.erase(part.search.front.begin() + 1, part.search.front.end() - 1);
-  const std::string text = compare_tables(whole, "a", part, "b");
+  const std::string text = text_of(compare_sections(whole, "a", part, "b"));
   EXPECT_NE(text.find("25.0 %       1.0000     1.0000  1.0000\n\nUniform"), std::string::npos) << text;
   EXPECT_EQ(text.find("75.0 %"), std::string::npos) << text;
 }
@@ -141,7 +142,7 @@ TEST(ReportTables, EvaluationsShowBothModelsAndTheirDifference) {
                                                         .top1_agreement = 0.875,
                                                         .difference = std::log(1.25),
                                                         .difference_error = 0.011}};
-  EXPECT_EQ("\n" + report_tables(report, {"evaluation"}), R"(
+  EXPECT_EQ("\n" + text_of(report_sections(report, {"evaluation"})), R"(
 Evaluation on 640 tokens of 3 document(s)
   model       perplexity       cross-entropy  KL mean  KL p99  same likeliest token
   converted         12.5   2.5257 +/- 0.0300   0.2500  1.5000               87.50 %
