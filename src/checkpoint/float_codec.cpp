@@ -1,6 +1,7 @@
 #include "qcqa/checkpoint/float_codec.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -160,6 +161,23 @@ void encode(std::span<const double> values, Dtype dtype, std::span<std::byte> ou
     default:
       store_all<double>(values, out.data(), [](double v) { return v; });
       break;
+  }
+}
+
+void convert_elements(std::span<const std::byte> bytes, Dtype from, Dtype to, std::span<std::byte> out) {
+  if (from == to) {
+    std::memcpy(out.data(), bytes.data(), bytes.size());
+    return;
+  }
+  static constexpr std::size_t kBlock = 1024;  // values in the first-level cache
+  const auto from_bytes = static_cast<std::size_t>(dtype_bits(from) / 8);
+  const auto to_bytes = static_cast<std::size_t>(dtype_bits(to) / 8);
+  const std::size_t count = bytes.size() / from_bytes;
+  std::array<double, kBlock> values;
+  for (std::size_t begin = 0; begin < count; begin += kBlock) {
+    const auto some = std::span(values).first(std::min(kBlock, count - begin));
+    decode(bytes.subspan(begin * from_bytes, some.size() * from_bytes), from, some);
+    encode(some, to, out.subspan(begin * to_bytes, some.size() * to_bytes));
   }
 }
 

@@ -13,16 +13,11 @@ namespace {
 
 constexpr const char* kAutoMerge = "auto";
 
-const std::array<Choice<MergeKind>, 6> kMergeKindChoices = {{
-    {merge_kind_name(MergeKind::mean), MergeKind::mean, "mean pooling, as the papers"},
-    {merge_kind_name(MergeKind::first), MergeKind::first, "each group's first head"},
-    {merge_kind_name(MergeKind::weighted), MergeKind::weighted, "mean weighted by norms"},
-    {merge_kind_name(MergeKind::aligned), MergeKind::aligned, "bases aligned, then the mean"},
-    {merge_kind_name(MergeKind::subspace), MergeKind::subspace,
-     "best shared subspace, the rest folded into queries and output; better with --calibrate"},
-    {merge_kind_name(MergeKind::reconstruct), MergeKind::reconstruct,
-     "subspace, then each layer fitted to the original's; needs --calibrate"},
-}};
+std::vector<Choice<MergeKind>> merge_choices() {
+  std::vector<Choice<MergeKind>> choices;
+  for (const MergeMethod* method : merge_methods()) choices.push_back({method->name, method->kind, method->help});
+  return choices;
+}
 
 constexpr std::array<Choice<ReconstructScope>, 2> kScopes = {{
     {"attention", ReconstructScope::attention, "all else stays byte for byte"},
@@ -33,7 +28,7 @@ constexpr std::array<Choice<ReconstructScope>, 2> kScopes = {{
 
 void MergeFlags::add_to(CLI::App& command, bool with_auto) {
   const std::string group = "Merge";
-  std::string kinds = describe_choices(std::span<const Choice<MergeKind>>(kMergeKindChoices));
+  std::string kinds = describe_choices(std::span<const Choice<MergeKind>>(merge_choices()));
   if (with_auto) {
     merge = kAutoMerge;
     kinds = "auto (the best within --time-limit: reconstruct with --calibrate self if it can be), " + kinds;
@@ -67,7 +62,7 @@ void MergeFlags::add_to(CLI::App& command, bool with_auto) {
 MergeSettings MergeFlags::resolve() const {
   MergeSettings settings;
   if (merge != kAutoMerge) {
-    settings.kind = parse_choice(std::span<const Choice<MergeKind>>(kMergeKindChoices), merge, "--merge");
+    settings.kind = parse_choice(std::span<const Choice<MergeKind>>(merge_choices()), merge, "--merge");
   }
   settings.reconstruct.scope =
       parse_choice(std::span<const Choice<ReconstructScope>>(kScopes), reconstruct, "--reconstruct");

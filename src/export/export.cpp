@@ -9,6 +9,7 @@
 #include "export/layout.hpp"
 #include "export/side_files.hpp"
 #include "export/tensor_producer.hpp"
+#include "qcqa/merge/pooled_model.hpp"
 #include "qcqa/support/error.hpp"
 #include "text/gguf_tokenizer_files.hpp"
 #include "text/portable_tokenizer.hpp"
@@ -62,7 +63,7 @@ std::int64_t padding_of(const OutputTensor& tensor) {
     for (const RowRange& range : tensor.ranges) zero_rows += range.source ? 0 : range.count;
     return tensor.spec.shape[0] == 0 ? 0 : elements_of(tensor) / tensor.spec.shape[0] * zero_rows;
   }
-  const auto zero_row = [](const RowSource& row) { return row.role == HeadRole::query && row.query_head == kZeroHead; };
+  const auto zero_row = [](const HeadSlot& row) { return row.head == kZeroHead; };
   if (tensor.kind == OutputTensor::Kind::heads) {
     return elements_of(tensor) / static_cast<std::int64_t>(tensor.rows.size()) *
            std::ranges::count_if(tensor.rows, zero_row);
@@ -221,7 +222,8 @@ void require_writable_target(const Model& model, const fs::path& target, Overwri
 
 ExportSummary preview_export(const Model& model, const Plan& plan, const ExportOptions& options) {
   require_expressible(model, plan, options.layout, options.format);
-  const Blueprint blueprint = build_blueprint(model, plan, options);
+  const Model pooled = pooled_model(model, plan, Pooled::all);
+  const Blueprint blueprint = build_blueprint(pooled, plan, options);
   return summarise(model, blueprint, options);
 }
 
@@ -229,7 +231,8 @@ ExportSummary export_model(const Model& model, const Plan& plan, const ExportOpt
                            Overwrite overwrite, const ProgressFn& progress) {
   require_expressible(model, plan, options.layout, options.format);
   require_writable_target(model, target, overwrite);
-  const Blueprint blueprint = build_blueprint(model, plan, options);
+  const Model pooled = pooled_model(model, plan, Pooled::all);
+  const Blueprint blueprint = build_blueprint(pooled, plan, options);
   const ExportSummary summary = summarise(model, blueprint, options);
 
   StagedFolder folder(target, overwrite);

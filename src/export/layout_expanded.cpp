@@ -4,24 +4,22 @@
 namespace qcqa {
 namespace {
 
-std::vector<LayerHeads> heads_of(const Model& model, const Plan& plan) {
+std::vector<LayerHeads> heads_of(const Model& model) {
   std::vector<LayerHeads> heads;
-  for (const AttentionLayer& layer : model.layers()) {
-    heads.push_back(expanded_heads(layer, plan.grouping(layer.layer)));
-  }
+  for (const AttentionLayer& layer : model.layers()) heads.push_back(expanded_heads(layer));
   return heads;
 }
 
-Blueprint build(const Model& model, const Plan& plan, const ExportOptions& options) {
+Blueprint build(const Model& model, const Plan&, const ExportOptions& options) {
   Blueprint blueprint;
-  blueprint.heads = heads_of(model, plan);
+  blueprint.heads = heads_of(model);
   blueprint.tensors = replace_heads(model, blueprint.heads, options.dtype);
   blueprint.config = base_config(model, options.dtype);
   return blueprint;
 }
 
-Blueprint build_as_gguf(const Model& model, const Plan& plan, const ExportOptions& options) {
-  return build_gguf(model, heads_of(model, plan), options);
+Blueprint build_as_gguf(const Model& model, const Plan&, const ExportOptions& options) {
+  return build_gguf(model, heads_of(model), options);
 }
 
 void any_plan(const Model&, const Plan&) {}

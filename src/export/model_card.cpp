@@ -20,27 +20,6 @@ std::string labels_of(const Grouping& grouping) {
   return text;
 }
 
-std::string how_merged(MergeKind kind) {
-  switch (kind) {
-    case MergeKind::mean:
-      return "It is their\nmean; nothing was trained.";
-    case MergeKind::first:
-      return "It is the\ngroup's first; nothing was trained.";
-    case MergeKind::weighted:
-      return "It is their\nmean weighted by norms; nothing was trained.";
-    case MergeKind::aligned:
-      return "Their bases\nwere aligned before they were averaged; nothing was trained.";
-    case MergeKind::subspace:
-      return "It spans the\nbest shared subspace; what differs was folded into queries and output. Nothing was "
-             "trained.";
-    case MergeKind::reconstruct:
-      return "Each layer\nwas then fitted to the original's activations, one after another; `qcqa-report.json` says "
-             "how near they "
-             "came,\nand whether all were then distilled together.";
-  }
-  return {};
-}
-
 std::string percent_of(std::int64_t part, std::int64_t whole) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f %%", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
@@ -58,7 +37,8 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
   card += "# " + name + (compact ? ", with fewer key/value heads\n\n" : ", with merged key/value heads (expanded)\n\n");
   card += "Made from `" + name + "` (" + model.architecture().family + ") by qcqa " + std::string(version()) +
           " (commit " + std::string(commit()) + "): the key and value heads of each group became one. " +
-          how_merged(options.merge) + "\nExpect a loss of quality, and measure it before use.\n\n";
+          std::string(merge_method(options.merge).sentence) +
+          "\nExpect a loss of quality, and measure it before use.\n\n";
   card += "| | before | after |\n|---|---|---|\n";
   card += "| KV heads, all layers | " + std::to_string(summary.heads_before) + " | " +
           std::to_string(summary.heads_after) + " |\n";

@@ -11,22 +11,15 @@
 namespace qcqa {
 namespace {
 
-RowSource row_source(const HeadSlot& slot, const LayerHeads& heads) {
-  const auto place = static_cast<std::size_t>(slot.head);
-  if (slot.role == HeadRole::query) return {slot.role, {}, heads.query[place]};
-  return {slot.role, heads.kv[place], 0};
+/// The head of the input that stands in a slot of the output.
+HeadSlot source_of(const HeadSlot& slot, const LayerHeads& heads) {
+  return {slot.role, (slot.role == HeadRole::query ? heads.query : heads.kv)[static_cast<std::size_t>(slot.head)]};
 }
 
 /// Whether gathering these rows would only copy the tensor.
-bool is_plain_copy(const std::vector<RowSource>& rows, const std::vector<HeadSlot>& source_slots) {
-  if (rows.size() != source_slots.size()) return false;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const bool query = rows[i].role == HeadRole::query;
-    if (rows[i].role != source_slots[i].role) return false;
-    if (!query && rows[i].kv_members.size() != 1) return false;
-    if ((query ? rows[i].query_head : rows[i].kv_members.front()) != source_slots[i].head) return false;
-  }
-  return true;
+bool is_plain_copy(const std::vector<HeadSlot>& rows, const std::vector<HeadSlot>& source_slots) {
+  return std::ranges::equal(rows, source_slots,
+                            [](const HeadSlot& a, const HeadSlot& b) { return a.role == b.role && a.head == b.head; });
 }
 
 bool keeps_query_order(const LayerHeads& heads) {
@@ -39,9 +32,9 @@ bool keeps_query_order(const LayerHeads& heads) {
 
 void replace_projection(OutputTensor& tensor, const Projection& projection, const LayerHeads& heads, HeadPart part) {
   const AttentionLayer& layer = *heads.layer;
-  std::vector<RowSource> rows;
+  std::vector<HeadSlot> rows;
   for (const HeadSlot& slot : head_slots(projection, heads.query_heads(), heads.kv_heads())) {
-    rows.push_back(row_source(slot, heads));
+    rows.push_back(source_of(slot, heads));
   }
   if (is_plain_copy(rows, head_slots(projection, layer.query_heads, layer.kv_heads))) return;
   tensor.kind = OutputTensor::Kind::heads;
@@ -80,8 +73,9 @@ int largest_group(const AttentionLayer& layer, const Grouping& grouping) {
 
 LayerHeads grouped_heads(const AttentionLayer& layer, const Grouping& grouping, int group_places) {
   const int per_kv_head = layer.query_heads / layer.kv_heads;
-  LayerHeads heads{&layer, {}, grouping.members()};
-  for (const auto& members : heads.kv) {
+  LayerHeads heads{&layer, {}, {}};
+  for (const auto& members : grouping.members()) {
+    heads.kv.push_back(members.front());
     int places = 0;
     for (const std::uint8_t kv_head : members) {
       for (int i = 0; i < per_kv_head; ++i, ++places) heads.query.push_back(kv_head * per_kv_head + i);
@@ -91,11 +85,11 @@ LayerHeads grouped_heads(const AttentionLayer& layer, const Grouping& grouping, 
   return heads;
 }
 
-LayerHeads expanded_heads(const AttentionLayer& layer, const Grouping& grouping) {
-  const auto members = grouping.members();
-  LayerHeads heads{&layer, std::vector<int>(static_cast<std::size_t>(layer.query_heads)), {}};
+LayerHeads expanded_heads(const AttentionLayer& layer) {
+  LayerHeads heads{&layer, std::vector<int>(static_cast<std::size_t>(layer.query_heads)),
+                   std::vector<int>(static_cast<std::size_t>(layer.kv_heads))};
   std::iota(heads.query.begin(), heads.query.end(), 0);
-  for (const std::uint8_t group : grouping.labels()) heads.kv.push_back(members[group]);
+  std::iota(heads.kv.begin(), heads.kv.end(), 0);
   return heads;
 }
 
@@ -149,7 +143,7 @@ OutputTensor gather_heads(std::string name, const LayerHeads& heads, std::span<c
   tensor.part = bias ? HeadPart::bias : HeadPart::weight;
   const Projection projection{.tensor = {}, .holds = {roles.begin(), roles.end()}};
   for (const HeadSlot& slot : head_slots(projection, heads.query_heads(), heads.kv_heads())) {
-    tensor.rows.push_back(row_source(slot, heads));
+    tensor.rows.push_back(source_of(slot, heads));
   }
   tensor.spec = {std::move(name), dtype, {static_cast<std::int64_t>(tensor.rows.size()) * heads.layer->head_dim}};
   if (!bias) tensor.spec.shape.push_back(heads.layer->hidden_size);

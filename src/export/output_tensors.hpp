@@ -15,17 +15,10 @@ inline constexpr int kZeroHead = -1;
 /// The heads of one layer as they will stand in the output, whatever tensors hold them.
 struct LayerHeads {
   const AttentionLayer* layer = nullptr;
-  std::vector<int> query;                     ///< the query head at each place, or kZeroHead
-  std::vector<std::vector<std::uint8_t>> kv;  ///< the KV heads whose mean stands at each place
+  std::vector<int> query;  ///< the query head at each place, or kZeroHead
+  std::vector<int> kv;     ///< the KV head at each place
   [[nodiscard]] int query_heads() const { return static_cast<int>(query.size()); }
   [[nodiscard]] int kv_heads() const { return static_cast<int>(kv.size()); }
-};
-
-/// head_dim rows of a projection: one query head, or the mean of some key or value heads.
-struct RowSource {
-  HeadRole role{};
-  std::vector<std::uint8_t> kv_members;  ///< for keys and values
-  int query_head = 0;                    ///< for queries; may be kZeroHead
 };
 
 /// Whole rows of a tensor of the input; rows of zeros without one.
@@ -49,10 +42,9 @@ struct OutputTensor {
   TensorSpec spec;
   Kind kind = Kind::copy;
   const TensorView* source = nullptr;     ///< Kind::copy and Kind::columns
-  double shift = 0;                       ///< Kind::copy: added to every element
   const AttentionLayer* layer = nullptr;  ///< Kind::heads and Kind::columns
   HeadPart part = HeadPart::weight;       ///< Kind::heads
-  std::vector<RowSource> rows;            ///< Kind::heads, in order
+  std::vector<HeadSlot> rows;             ///< Kind::heads, the head of the input at each place; or kZeroHead
   /// Kind::heads: in every head, row 2i is the input's row i and row 2i + 1 its row i + head_dim/2, so that the two
   /// dimensions that a rotary embedding turns together are neighbours.
   bool rotary_neighbours = false;
@@ -72,13 +64,14 @@ struct OutputTensor {
 /// Query heads of the largest group.
 [[nodiscard]] int largest_group(const AttentionLayer& layer, const Grouping& grouping);
 
-/// One KV head per group; every group has `group_places` query heads, filled up with zero heads.
+/// One KV head per group, its first; every group has `group_places` query heads, filled up with zero heads.
 [[nodiscard]] LayerHeads grouped_heads(const AttentionLayer& layer, const Grouping& grouping, int group_places);
 
-/// The heads of the input at their places, each KV head the mean of its group.
-[[nodiscard]] LayerHeads expanded_heads(const AttentionLayer& layer, const Grouping& grouping);
+/// The heads of the input at their places.
+[[nodiscard]] LayerHeads expanded_heads(const AttentionLayer& layer);
 
 /// Every tensor of the input in its order, under its name, with the attention tensors changed to hold these heads.
+/// @param model  its heads of a group are equal
 /// @param heads  one per layer
 [[nodiscard]] std::vector<OutputTensor> replace_heads(const Model& model, std::span<const LayerHeads> heads,
                                                       std::optional<Dtype> dtype);

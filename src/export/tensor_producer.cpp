@@ -7,7 +7,6 @@
 #include "checkpoint/finite.hpp"
 #include "model/transposed_view.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
-#include "qcqa/merge/mean.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/parallel.hpp"
 
@@ -54,7 +53,6 @@ struct Output {
       std::vector<std::byte> made;
       const auto bytes = source.part(first, length).bytes(made);
       convert_elements(bytes, source.dtype(), tensor.spec.dtype, out);
-      if (tensor.shift != 0) add_shift(bytes, source.dtype(), out);
     };
     write_units(whole, kUnit * size_of(tensor.spec.dtype),
                 [&](std::size_t unit, std::span<std::byte> out) { convert(unit * kUnit, kUnit, out); });
@@ -62,13 +60,6 @@ struct Output {
     if (rest == 0) return;
     write_units(1, rest * size_of(tensor.spec.dtype),
                 [&](std::size_t, std::span<std::byte> out) { convert(whole * kUnit, rest, out); });
-  }
-
-  void add_shift(std::span<const std::byte> source, Dtype from, std::span<std::byte> out) const {
-    std::vector<double> values(source.size() / size_of(from));
-    decode(source, from, values);
-    for (double& value : values) value += tensor.shift;
-    encode(values, tensor.spec.dtype, out);
   }
 };
 
@@ -93,26 +84,21 @@ void write_heads(Output& output) {
   const auto head_dim = static_cast<std::size_t>(layer.head_dim);
   const std::size_t elements =
       head_dim * static_cast<std::size_t>(tensor.part == HeadPart::weight ? layer.hidden_size : 1);
-  output.write_units(
-      tensor.rows.size(), elements * size_of(tensor.spec.dtype), [&](std::size_t index, std::span<std::byte> out) {
-        const RowSource& row = tensor.rows[index];
-        std::vector<const TensorSlice*> slices;
-        if (row.role != HeadRole::query) {
-          const auto& heads = row.role == HeadRole::key ? layer.key : layer.value;
-          for (const std::uint8_t head : row.kv_members) slices.push_back(&slice_of(heads[head], tensor.part));
-        } else if (row.query_head != kZeroHead) {
-          slices.push_back(&slice_of(layer.query[static_cast<std::size_t>(row.query_head)], tensor.part));
-        }
-        if (slices.empty()) {
-          std::ranges::fill(out, std::byte{0});
-          return;
-        }
-        std::vector<std::vector<std::byte>> made(slices.size());
-        std::vector<std::span<const std::byte>> members;
-        for (std::size_t i = 0; i < slices.size(); ++i) members.push_back(slices[i]->bytes(made[i]));
-        merge_mean(members, slices.front()->dtype(), tensor.spec.dtype, out);
-        if (tensor.rotary_neighbours) make_rotary_neighbours(out, head_dim);
-      });
+  output.write_units(tensor.rows.size(), elements * size_of(tensor.spec.dtype),
+                     [&](std::size_t index, std::span<std::byte> out) {
+                       const HeadSlot& row = tensor.rows[index];
+                       if (row.head == kZeroHead) {
+                         std::ranges::fill(out, std::byte{0});
+                         return;
+                       }
+                       const auto& heads = row.role == HeadRole::query ? layer.query
+                                           : row.role == HeadRole::key ? layer.key
+                                                                       : layer.value;
+                       const TensorSlice& slice = slice_of(heads[static_cast<std::size_t>(row.head)], tensor.part);
+                       std::vector<std::byte> made;
+                       convert_elements(slice.bytes(made), slice.dtype(), tensor.spec.dtype, out);
+                       if (tensor.rotary_neighbours) make_rotary_neighbours(out, head_dim);
+                     });
 }
 
 void write_columns(Output& output) {
@@ -270,7 +256,7 @@ void write_tensor(const OutputTensor& tensor, TensorSink& writer, std::vector<st
     write_transposed(tensor, writer, buffer);
     return let_go(tensor);
   }
-  const bool is_copy = tensor.kind == OutputTensor::Kind::copy && tensor.shift == 0;
+  const bool is_copy = tensor.kind == OutputTensor::Kind::copy;
   if (is_copy && (tensor.source->dtype == tensor.spec.dtype || tensor.source->stored_as == tensor.spec.dtype)) {
     // Reading the pages first costs memory bandwidth only: the system copies them from there.
     if (!is_computed_buffer(tensor.source->name)) require_finite(*tensor.source);

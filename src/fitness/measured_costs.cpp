@@ -10,7 +10,7 @@
 #include "fitness/merge_heads.hpp"
 #include "forward/grouped_layer.hpp"
 #include "qcqa/support/error.hpp"
-#include "statistics/second_moment.hpp"
+#include "statistics/layer_statistics.hpp"
 
 namespace qcqa {
 namespace {
@@ -22,9 +22,10 @@ constexpr std::int64_t kTokens = 16384;
 
 class MeasuredCosts::Meter {
  public:
-  Meter(const Model& model, std::span<const TokenSequence> calibration, const ForwardOptions& options,
-        ProgressFn progress)
+  Meter(const Model& model, std::span<const TokenSequence> calibration, InputStatistics& statistics,
+        const ForwardOptions& options, ProgressFn progress)
       : model_(model),
+        statistics_(statistics),
         progress_(std::move(progress)),
         transformer_(model, Runtime::of(options)),
         runner_(transformer_, calibration),
@@ -53,7 +54,7 @@ class MeasuredCosts::Meter {
     done_ = passes_before(index);
     const LayerWeights loaded = transformer_.load(index);
     const AttentionWeights weights = read_attention_weights(model_.layers()[static_cast<std::size_t>(index)]);
-    const at::Tensor moment = second_moment(runner_, original_, loaded, weights.inputs());
+    const at::Tensor moment = statistics_.layers().second_moment(index, weights.inputs());
     std::vector<at::Tensor> hidden;
     for (const Grouping& grouping : groupings) {
       const AttentionWeights merged =
@@ -115,6 +116,7 @@ class MeasuredCosts::Meter {
   }
 
   const Model& model_;
+  InputStatistics& statistics_;
   ProgressFn progress_;
   Transformer transformer_;
   LayerRunner runner_;
@@ -127,9 +129,10 @@ class MeasuredCosts::Meter {
 };
 
 MeasuredCosts::MeasuredCosts(const Model& model, std::span<const TokenSequence> calibration,
-                             const ForwardOptions& options, ProgressFn progress) {
+                             InputStatistics& statistics, const ForwardOptions& options, ProgressFn progress) {
   const at::NoGradGuard no_gradients;
-  meter_ = std::make_unique<Meter>(model, evenly_spread(calibration, kTokens), options, std::move(progress));
+  meter_ =
+      std::make_unique<Meter>(model, evenly_spread(calibration, kTokens), statistics, options, std::move(progress));
 }
 MeasuredCosts::MeasuredCosts(MeasuredCosts&&) noexcept = default;
 MeasuredCosts& MeasuredCosts::operator=(MeasuredCosts&&) noexcept = default;

@@ -94,7 +94,7 @@ AttentionWeights merge_heads(const AttentionWeights& weights, const Grouping& gr
   const HeadBlocks blocks = compute_head_blocks(weights, freedom, second_moment);
   Merger merger(weights, freedom);
   for (const auto& members : grouping.members()) {
-    if (members.size() > 1) merger.merge(members, share_heads(blocks, members, kind));
+    if (members.size() > 1) merger.merge(members, merge_method(kind).share(blocks, members));
   }
   return merger.merged();
 }

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "fitness/head_blocks.hpp"
-#include "qcqa/fitness/merge_kind.hpp"
+#include "qcqa/fitness/merge_method.hpp"
 #include "qcqa/plan/grouping.hpp"
 
 namespace qcqa {

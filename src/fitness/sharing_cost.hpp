@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "fitness/head_blocks.hpp"
-#include "qcqa/fitness/merge_kind.hpp"
+#include "qcqa/fitness/merge_method.hpp"
 #include "qcqa/fitness/pairwise_cost.hpp"
 
 namespace qcqa {

@@ -73,10 +73,11 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options) {
 
 double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const MergeOptions& options,
                               std::int64_t tokens, std::int64_t sampled) {
-  if (!uses_calibration(options.kind)) return 0;
+  const MergeMethod& method = merge_method(options.kind);
+  if (method.text == TextUse::none) return 0;
   double passes = static_cast<double>(tokens) * kPassesForMoments + static_cast<double>(sampled) * kPassesToSample;
   double heads = static_cast<double>(sampled) * kPassesToSample;
-  if (options.kind == MergeKind::reconstruct) {
+  if (method.is_fitted) {
     const ReconstructOptions& reconstruct = options.reconstruct;
     const auto distilled = fits_distillation(model, options)
                                ? static_cast<double>(reconstruct.distill_steps * reconstruct.step_tokens)
@@ -89,20 +90,22 @@ double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const
 }
 
 std::uint64_t merge_disk_bytes(const Model& model, const MergeOptions& options, std::int64_t tokens) {
-  const bool reconstructs = options.kind == MergeKind::reconstruct;
+  const MergeMethod& method = merge_method(options.kind);
+  if (method.pooled != Pooled::no) return 0;
   std::uint64_t heads = 0;
   for (const AttentionLayer& layer : model.layers()) {
     const auto rows = static_cast<std::uint64_t>(layer.query_heads + layer.kv_heads) * 2;
     heads += rows * static_cast<std::uint64_t>(layer.head_dim) * static_cast<std::uint64_t>(layer.hidden_size);
   }
-  const bool all = reconstructs && options.reconstruct.scope == ReconstructScope::block;
+  const bool all = method.is_fitted && options.reconstruct.scope == ReconstructScope::block;
   const std::uint64_t entries = all ? layer_parameters(model) : heads;
   std::uint64_t bytes = entries * static_cast<std::uint64_t>(dtype_bits(model.layers().front().dtype) / 8);
   // The distilled tensors, and what distilling them goes on from: values, both moments, the best values.
   if (fits_distillation(model, options)) bytes += bytes + entries * sizeof(float) * 4;
-  if (tokens == 0 || !uses_calibration(options.kind)) return bytes;
+  if (tokens == 0 || method.text == TextUse::none) return bytes;
   const auto width = static_cast<std::uint64_t>(model.layers().front().hidden_size);
-  const std::uint64_t activations = static_cast<std::uint64_t>(tokens) * width * (reconstructs ? 3 : 1) * sizeof(float);
+  const std::uint64_t activations =
+      static_cast<std::uint64_t>(tokens) * width * (method.is_fitted ? 3 : 1) * sizeof(float);
   return activations > options.memory ? bytes + activations : bytes;
 }
 

@@ -13,9 +13,10 @@
 #include "merge/surrounding_tensors.hpp"
 #include "model/attention_facts.hpp"
 #include "qcqa/merge/merge.hpp"
+#include "qcqa/merge/pooled_model.hpp"
 #include "qcqa/support/error.hpp"
 #include "statistics/activations.hpp"
-#include "statistics/second_moment.hpp"
+#include "statistics/layer_statistics.hpp"
 
 namespace qcqa {
 namespace {
@@ -34,19 +35,32 @@ bool has_biases(const AttentionLayer& layer) {
                               [](const std::vector<HeadRows>* heads) { return heads->front().bias.empty(); });
 }
 
+InputStatistics statistics_of(const Model& model, std::span<const TokenSequence> calibration,
+                              const MergeOptions& options, const std::filesystem::path& scratch,
+                              const ProgressFn& progress) {
+  if (calibration.empty() || merge_method(options.kind).text == TextUse::none) return InputStatistics(model);
+  return {model, calibration, options.forward, scratch / "statistics", options.memory, progress};
+}
+
 class ModelMerger {
  public:
   ModelMerger(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
-              const MergeOptions& options, const std::filesystem::path& scratch, const ProgressFn& progress)
+              InputStatistics& statistics, const MergeOptions& options, const std::filesystem::path& scratch,
+              const ProgressFn& progress)
       : model_(model),
         plan_(plan),
         options_(options),
+        method_(merge_method(options.kind)),
+        statistics_(statistics),
         progress_(progress),
         freedoms_(key_freedoms(model.settings())),
         distills_(fits_distillation(model, options)),
         scratch_(scratch),
         state_(model, plan, calibration, options, scratch) {
-    if (!calibration.empty() && uses_calibration(options.kind)) {
+    if (method_.text != TextUse::none) {
+      for (const TokenSequence& sequence : calibration) tokens_ += static_cast<std::int64_t>(sequence.ids.size());
+    }
+    if (method_.is_fitted) {
       transformer_.emplace(model, Runtime::of(options.forward));
       runner_.emplace(*transformer_, calibration);
     }
@@ -55,34 +69,32 @@ class ModelMerger {
   MergeResult run() {
     MergeSummary summary;
     summary.kind = options_.kind;
-    summary.keys_pooled = has_head_norm(model_.settings()) && uses_calibration(options_.kind);
-    if (runner_) summary.calibration_tokens = runner_->tokens();
+    summary.keys_pooled = has_head_norm(model_.settings()) && method_.text != TextUse::none;
+    summary.calibration_tokens = tokens_;
     if (!state_.is_complete(distills_)) merge_layers();
     if (distills_) summary.distillation = state_.distillation();
-    if (reconstructs()) summary.layers = state_.layers();
+    if (method_.is_fitted) summary.layers = state_.layers();
     return {state_.merged_model(), std::move(summary)};
   }
 
  private:
   void merge_layers() {
-    if (runner_) {
+    if (method_.is_fitted) {
       make_room();
       runner_->embed(original_);
-      if (reconstructs()) converted_.copy_(original_);
+      converted_.copy_(original_);
     }
     for (int layer = 0; layer < layers(); ++layer) {
-      if (runner_) {
-        merge_layer_with_streams(layer);
+      if (method_.is_fitted) {
+        fit_layer(layer);
       } else if (!state_.is_finished(layer)) {
-        const AttentionWeights weights = read_attention_weights(attention(layer));
-        finish_merge(layer, weights, isotropic_moment(model_, layer, weights.inputs()));
+        state_.finish(layer, attention_tensors(model_, attention(layer), merged_heads(layer)), {.layer = layer});
       }
       report((layer + 1) * units_per_layer());
     }
     if (distills_) finish_distillation();
   }
 
-  [[nodiscard]] bool reconstructs() const { return options_.kind == MergeKind::reconstruct; }
   [[nodiscard]] int layers() const { return static_cast<int>(model_.layers().size()); }
   [[nodiscard]] const AttentionLayer& attention(int layer) const {
     return model_.layers()[static_cast<std::size_t>(layer)];
@@ -92,20 +104,20 @@ class ModelMerger {
 
   void make_room() {
     const std::int64_t width = transformer_->hidden_size();
-    const std::int64_t streams = reconstructs() ? 3 : 1;
+    static constexpr std::int64_t kStreams = 3;
     const bool in_file =
-        static_cast<std::uint64_t>(runner_->tokens() * width * streams) * sizeof(float) > options_.memory;
+        static_cast<std::uint64_t>(runner_->tokens() * width * kStreams) * sizeof(float) > options_.memory;
     const auto room = [&] { return make_activations(runner_->tokens(), width, in_file, scratch_); };
     original_ = room();
-    if (!reconstructs()) return;
     converted_ = room();
     targets_ = room();
   }
 
   [[nodiscard]] std::int64_t units_per_layer() const {
-    if (!runner_) return 1;
-    const auto passes = static_cast<std::int64_t>(runner_->batches().size()) * (reconstructs() ? 4 : 2);
-    return passes * kUnitsPerPass + (reconstructs() ? options_.reconstruct.steps * kUnitsPerStep : 0);
+    if (!method_.is_fitted) return 1;
+    static constexpr std::int64_t kPasses = 4;
+    return static_cast<std::int64_t>(runner_->batches().size()) * kPasses * kUnitsPerPass +
+           options_.reconstruct.steps * kUnitsPerStep;
   }
 
   [[nodiscard]] std::int64_t units_per_distill_step() const { return 2 * kUnitsPerStep * layers(); }
@@ -121,7 +133,7 @@ class ModelMerger {
     }
   }
 
-  void merge_layer_with_streams(int layer) {
+  void fit_layer(int layer) {
     const LayerWeights original = transformer_->load(layer);
     const std::int64_t begin = layer * units_per_layer();
     std::int64_t passed = 0;
@@ -135,14 +147,6 @@ class ModelMerger {
       passed += static_cast<std::int64_t>(runner_->batches().size()) * kUnitsPerPass;
       report(begin + passed);
     };
-    if (!reconstructs()) {
-      if (!state_.is_finished(layer)) {
-        const AttentionWeights weights = read_attention_weights(attention(layer));
-        finish_merge(layer, weights, second_moment(*runner_, original_, original, weights.inputs()));
-      }
-      pass(original, original_);
-      return;
-    }
     targets_.copy_(original_);
     pass(original, targets_);
     if (!state_.is_finished(layer)) finish_reconstruction(layer, original, begin + passed);
@@ -152,17 +156,15 @@ class ModelMerger {
     original_.copy_(targets_);
   }
 
-  /// Merges by the weights and the inputs' second moment alone.
-  void finish_merge(int layer, const AttentionWeights& weights, const at::Tensor& moment) {
-    const AttentionWeights merged = merge_heads(weights, grouping(layer), options_.kind, freedom(layer), moment);
-    state_.finish(layer, attention_tensors(model_, attention(layer), merged), {.layer = layer});
+  /// By the weights and the inputs' second moment alone.
+  [[nodiscard]] AttentionWeights merged_heads(int layer) {
+    const AttentionWeights weights = read_attention_weights(attention(layer));
+    return merge_heads(weights, grouping(layer), options_.kind, freedom(layer),
+                       statistics_.layers().second_moment(layer, weights.inputs()));
   }
 
   void finish_reconstruction(int layer, const LayerWeights& original, std::int64_t units_before) {
-    const AttentionWeights weights = read_attention_weights(attention(layer));
-    const AttentionWeights merged = merge_heads(weights, grouping(layer), MergeKind::subspace, freedom(layer),
-                                                second_moment(*runner_, original_, original, weights.inputs()));
-    LayerWeights compact = compact_layer(original, merged, grouping(layer), transformer_->runtime());
+    LayerWeights compact = compact_layer(original, merged_heads(layer), grouping(layer), transformer_->runtime());
     LayerTask task{.layer = layer,
                    .original = &original,
                    .inputs = converted_,
@@ -229,6 +231,9 @@ class ModelMerger {
   const Model& model_;
   const Plan& plan_;
   const MergeOptions& options_;
+  const MergeMethod& method_;
+  InputStatistics& statistics_;
+  std::int64_t tokens_ = 0;  ///< of calibration
   const ProgressFn& progress_;
   std::vector<KeyFreedom> freedoms_;
   bool distills_;
@@ -241,19 +246,20 @@ class ModelMerger {
 
 }  // namespace
 
-bool uses_calibration(MergeKind kind) noexcept {
-  return kind == MergeKind::aligned || kind == MergeKind::subspace || needs_calibration(kind);
-}
-bool needs_calibration(MergeKind kind) noexcept { return kind == MergeKind::reconstruct; }
-
 MergeResult merge_model(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
-                        const MergeOptions& options, const std::filesystem::path& scratch, const ProgressFn& progress) {
-  if (calibration.empty() && needs_calibration(options.kind)) {
-    throw Error(ErrorKind::invalid_argument, "--merge reconstruct", "needs calibration tokens", "none",
+                        const MergeOptions& options, const std::filesystem::path& scratch, const ProgressFn& progress,
+                        InputStatistics* statistics) {
+  const MergeMethod& method = merge_method(options.kind);
+  if (calibration.empty() && method.text == TextUse::needed) {
+    throw Error(ErrorKind::invalid_argument, "--merge " + std::string(method.name), "needs calibration tokens", "none",
                 "Add --calibrate self, or --calibrate with a text.");
   }
+  if (method.pooled != Pooled::no) return {pooled_model(model, plan, method.pooled), {.kind = options.kind}};
   const auto begin = std::chrono::steady_clock::now();
-  MergeResult result = ModelMerger(model, plan, calibration, options, scratch, progress).run();
+  InputStatistics own = statistics_of(model, calibration, options, scratch, progress);
+  const bool uses_given = statistics != nullptr && method.text != TextUse::none;
+  MergeResult result =
+      ModelMerger(model, plan, calibration, uses_given ? *statistics : own, options, scratch, progress).run();
   result.summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;
 }

@@ -10,6 +10,7 @@
 #include "pipeline/search_step.hpp"
 #include "qcqa/evaluate/evaluate.hpp"
 #include "qcqa/merge/estimate.hpp"
+#include "qcqa/merge/pooled_model.hpp"
 #include "qcqa/pipeline/merge_choice.hpp"
 #include "qcqa/search/plan_choice.hpp"
 #include "qcqa/support/error.hpp"
@@ -39,8 +40,8 @@ nlohmann::json to_json(const MergeChoice& choice) {
 /// @param choice  gives what a choice does not change
 MergeChoice choice_from_json(const nlohmann::json& kept, MergeChoice choice, const std::string& where) {
   try {
-    for (const MergeKind kind : kMergeKinds) {
-      if (merge_kind_name(kind) == kept.at("kind").get<std::string>()) choice.kind = kind;
+    for (const MergeMethod* method : merge_methods()) {
+      if (method->name == kept.at("kind").get<std::string>()) choice.kind = method->kind;
     }
     choice.reconstruct.steps = kept.at("steps").get<int>();
     choice.reconstruct.distill_steps = kept.at("distill_steps").get<int>();
@@ -65,7 +66,7 @@ std::string merge_summary(const MergeSummary& result) {
   if (const auto& distillation = result.distillation) {
     text += fmt::format("\n  all layers: divergence of the predictions {:.4f} -> {:.4f} nats (distilled, {} steps)",
                         distillation->before, distillation->after, distillation->steps);
-  } else if (result.kind == MergeKind::reconstruct) {
+  } else if (merge_method(result.kind).is_fitted) {
     text += "\n  not distilled: --distill-steps 0, or the layers need more than --memory";
   }
   return text;
@@ -91,9 +92,10 @@ struct Conversion::State {
   std::optional<EvaluationText> text;
   MergeOptions options;
   TokenSequences calibration, held_back;
+  std::optional<InputStatistics> statistics;  ///< of the calibration
   Report report;
   ExportOptions written;
-  std::optional<MergeResult> merged;  ///< nothing: writing pools the heads
+  std::optional<MergeResult> merged;
 
   State(const Model& the_model, ConversionSettings the_settings, Session the_session)
       : model(the_model), settings(std::move(the_settings)), session(std::move(the_session)) {
@@ -117,7 +119,9 @@ struct Conversion::State {
     }
   }
 
-  [[nodiscard]] FitnessKind fitness(MergeKind kind) const { return settings.fitness.value_or(fitness_of(kind)); }
+  [[nodiscard]] FitnessKind fitness(MergeKind kind) const {
+    return settings.fitness.value_or(merge_method(kind).fitness);
+  }
 
   void open_state() {
     if (settings.output.dry_run) return;
@@ -189,7 +193,8 @@ struct Conversion::State {
       }
     }
     RunState* state = kept ? &*kept : nullptr;
-    const LayerCosts costs = compute_costs(model, fitness(options.kind), calibration, settings.forward, session);
+    const LayerCosts costs =
+        compute_costs(model, fitness(options.kind), calibration, *statistics, settings.forward, session);
     report = search_model(model, costs, search_options(), settings.forward.device, session, state);
   }
 
@@ -215,24 +220,17 @@ struct Conversion::State {
   /// Before hours of work that could not be written.
   void require_room() const {
     std::uint64_t bytes = preview_export(model, *report.plan, written).file_bytes;
-    if (options.kind != MergeKind::mean && !is_kept(kWritten)) {
+    if (!is_kept(kWritten)) {
       bytes += merge_disk_bytes(model, options, static_cast<std::int64_t>(calibration.tokens()));
     }
     require_free_space(settings.output.folder, bytes);
   }
 
-  [[nodiscard]] const Model& merged_model() const { return merged ? merged->model : model; }
-
   void evaluate_output() {
     const Stopwatch watch;
-    // What only another runtime reads is evaluated in the expanded layout, which holds the same heads.
-    fs::path evaluated = settings.output.folder;
-    if (!opens_again(written.layout, written.format)) {
-      evaluated = kept->path("expanded");
-      const ExportOptions expanded{.layout = Layout::expanded, .dtype = written.dtype};
-      (void)export_model(merged_model(), *report.plan, expanded, evaluated, Overwrite::replace, session.progress);
-    }
-    const Model converted = Model::open(evaluated);
+    // What only another runtime reads holds the heads of the merged model, rounded.
+    const Model converted = opens_again(written.layout, written.format) ? Model::open(settings.output.folder)
+                                                                        : rounded_model(merged->model, written.dtype);
     report.evaluation =
         qcqa::evaluate(converted, &model, text->windows, {.forward = settings.forward, .layers = {}}, session.progress);
     report.evaluation->kv_bytes_per_token = preview_export(model, *report.plan, written).kv_bytes_per_token_after;
@@ -261,6 +259,8 @@ const Report& Conversion::plan() {
     }
     // Without a text, merges are judged on some of the calibration that they do not see.
     if (s.settings.compare_merges && !s.text) s.held_back = hold_back(s.calibration);
+    s.statistics.emplace(calibration_statistics(s.model, s.calibration, s.settings.forward, s.options.memory, s.session,
+                                                s.kept ? &*s.kept : nullptr));
     if (s.settings.plan.report.empty()) {
       s.search();
     } else {
@@ -290,15 +290,15 @@ ExportSummary Conversion::preview() const {
 const Report& Conversion::merge() {
   State& s = *state_;
   return s.step([&]() -> const Report& {
-    s.report.merge = MergeSummary{};
-    if (s.options.kind == MergeKind::mean) return s.report;
-    s.merged =
-        merge_model(s.model, *s.report.plan, s.calibration.all(), s.options, s.kept->path(kMerged), s.session.progress);
+    const MergeMethod& method = merge_method(s.options.kind);
+    s.merged = merge_model(s.model, *s.report.plan, s.calibration.all(), s.options, s.kept->path(kMerged),
+                           s.session.progress, &*s.statistics);
     s.report.merge = s.merged->summary;
-    s.session.say(merge_summary(*s.report.merge));
+    if (method.pooled == Pooled::no) s.session.say(merge_summary(*s.report.merge));
     const std::vector<TokenSequence>& judged = s.text ? s.text->windows : s.held_back.all();
-    if (s.settings.compare_merges && !judged.empty()) {
-      s.report.merge->ladder = compare_merges(s.model, *s.report.plan, s.calibration, judged, s.merged->model,
+    const bool is_simplest = &method == merge_methods().front();
+    if (s.settings.compare_merges && !judged.empty() && !is_simplest) {
+      s.report.merge->ladder = compare_merges(s.model, *s.report.plan, *s.statistics, judged, s.merged->model,
                                               s.options, s.session, *s.kept);
     }
     return s.report;
@@ -310,11 +310,11 @@ ExportSummary Conversion::write() {
   return s.step([&]() -> ExportSummary {
     ExportOptions options = s.written;
     options.report = to_json(s.report).dump(1) + "\n";
-    if (s.is_kept(kWritten)) return preview_export(s.merged_model(), *s.report.plan, options);
+    if (s.is_kept(kWritten)) return preview_export(s.merged->model, *s.report.plan, options);
     const Overwrite overwrite = s.overwrite();
     if (s.kept->holds_steps()) s.kept->keep(kWriting, true);
-    ExportSummary summary = export_model(s.merged_model(), *s.report.plan, options, s.settings.output.folder, overwrite,
-                                         s.session.progress);
+    ExportSummary summary =
+        export_model(s.merged->model, *s.report.plan, options, s.settings.output.folder, overwrite, s.session.progress);
     if (s.kept->holds_steps()) s.kept->keep(kWritten, true);
     return summary;
   });

@@ -36,11 +36,11 @@ std::vector<std::unique_ptr<GroupCost>> weight_sharing_errors(const Model& model
 }
 
 /// Measures only once it is asked, and keeps nothing when all layers are judged.
-LayerJudge measuring_judge(const Model& model, const TokenSequences& calibration, const ForwardOptions& forward,
-                           const ProgressFn& progress) {
+LayerJudge measuring_judge(const Model& model, const TokenSequences& calibration, InputStatistics& statistics,
+                           const ForwardOptions& forward, const ProgressFn& progress) {
   const auto costs = std::make_shared<std::optional<MeasuredCosts>>();
-  return [=, &model, &calibration](int layer, std::span<const Grouping> groupings) {
-    if (!*costs) costs->emplace(model, calibration.all(), forward, progress);
+  return [=, &model, &calibration, &statistics](int layer, std::span<const Grouping> groupings) {
+    if (!*costs) costs->emplace(model, calibration.all(), statistics, forward, progress);
     std::vector<double> result = (*costs)->measure(layer, groupings);
     if (layer + 1 == static_cast<int>(model.layers().size())) costs->reset();
     return result;
@@ -55,8 +55,16 @@ std::vector<const GroupCost*> LayerCosts::pointers() const {
   return pointers;
 }
 
+InputStatistics calibration_statistics(const Model& model, const TokenSequences& calibration,
+                                       const ForwardOptions& forward, std::uint64_t memory, const Session& session,
+                                       RunState* state) {
+  if (calibration.empty()) return InputStatistics(model);
+  const std::filesystem::path folder = state != nullptr ? state->path("statistics") : std::filesystem::path();
+  return {model, calibration.all(), forward, folder, memory, session.progress};
+}
+
 LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSequences& calibration,
-                         const ForwardOptions& forward, const Session& session) {
+                         InputStatistics& statistics, const ForwardOptions& forward, const Session& session) {
   require_unconverted(model);
   const Stopwatch watch;
   LayerCosts result;
@@ -66,10 +74,10 @@ LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSeq
   } else {
     result.calibrated = !calibration.empty();
     const MergeKind kind = fitness == FitnessKind::aligned ? MergeKind::aligned : MergeKind::subspace;
-    result.costs = sharing_costs(model, kind, calibration.all(), forward, session.progress);
+    result.costs = sharing_costs(model, kind, statistics, session.progress);
   }
   if (fitness == FitnessKind::measured) {
-    result.judge = measuring_judge(model, calibration, forward, session.progress);
+    result.judge = measuring_judge(model, calibration, statistics, forward, session.progress);
   }
   result.seconds = watch.seconds();
   return result;

@@ -3,10 +3,12 @@
 #include <memory>
 #include <vector>
 
+#include "pipeline/run_state.hpp"
 #include "qcqa/fitness/group_cost.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/pipeline/session.hpp"
 #include "qcqa/pipeline/settings.hpp"
+#include "qcqa/statistics/input_statistics.hpp"
 #include "qcqa/text/token_sequences.hpp"
 
 namespace qcqa {
@@ -22,8 +24,14 @@ struct LayerCosts {
   [[nodiscard]] std::vector<const GroupCost*> pointers() const;
 };
 
-/// The model and the calibration must outlive the result. @throws Error(interrupted)
+/// The model, the calibration and its statistics must outlive the result. @throws Error(interrupted)
 [[nodiscard]] LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSequences& calibration,
-                                       const ForwardOptions& forward, const Session& session);
+                                       InputStatistics& statistics, const ForwardOptions& forward,
+                                       const Session& session);
+
+/// Statistics of the calibration, kept in the run's state where there is one.
+[[nodiscard]] InputStatistics calibration_statistics(const Model& model, const TokenSequences& calibration,
+                                                     const ForwardOptions& forward, std::uint64_t memory,
+                                                     const Session& session, RunState* state);
 
 }  // namespace qcqa

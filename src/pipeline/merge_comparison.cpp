@@ -7,6 +7,7 @@
 #include <string>
 
 #include "qcqa/evaluate/evaluate.hpp"
+#include "qcqa/merge/pooled_model.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
@@ -67,14 +68,16 @@ class KeptRungs {
 
 }  // namespace
 
-std::vector<MergeRung> compare_merges(const Model& model, const Plan& plan, const TokenSequences& calibration,
+std::vector<MergeRung> compare_merges(const Model& model, const Plan& plan, InputStatistics& statistics,
                                       std::span<const TokenSequence> windows, const Model& merged,
                                       const MergeOptions& options, const Session& session, RunState& state) {
   const std::vector<TokenSequence> some = first_of(windows);
   KeptRungs kept(state);
   std::vector<MergeRung> rungs;
   const auto judge = [&](const Model& candidate) {
-    return evaluate(candidate, nullptr, some, {.forward = options.forward, .layers = {}}, session.progress).perplexity;
+    return evaluate(rounded_model(candidate, {}), nullptr, some, {.forward = options.forward, .layers = {}},
+                    session.progress)
+        .perplexity;
   };
   rungs.push_back({"original", kept.of("original", [&] { return judge(model); })});
   for (const MergeKind kind : {MergeKind::mean, MergeKind::aligned, MergeKind::subspace}) {
@@ -83,9 +86,8 @@ std::vector<MergeRung> compare_merges(const Model& model, const Plan& plan, cons
     const auto measure = [&] {
       MergeOptions lower = options;
       lower.kind = kind;
-      const std::vector<TokenSequence> tokens =
-          kind == MergeKind::subspace ? calibration.all() : std::vector<TokenSequence>{};
-      return judge(merge_model(model, plan, tokens, lower, state.path("merged-" + name), session.progress).model);
+      InputStatistics* const of_text = kind == MergeKind::subspace ? &statistics : nullptr;
+      return judge(merge_model(model, plan, {}, lower, state.path("merged-" + name), session.progress, of_text).model);
     };
     rungs.push_back({name, kept.of(name, measure)});
   }

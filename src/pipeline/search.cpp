@@ -99,7 +99,9 @@ Report search(const Model& model, const SearchSettings& settings, const Session&
     }
     const TokenSequences calibration =
         collect_calibration(model, settings.calibration, options.layer.seed, settings.forward, session, state);
-    const LayerCosts costs = compute_costs(model, settings.fitness, calibration, settings.forward, session);
+    InputStatistics statistics =
+        calibration_statistics(model, calibration, settings.forward, MergeOptions{}.memory, session, state);
+    const LayerCosts costs = compute_costs(model, settings.fitness, calibration, statistics, settings.forward, session);
     return search_model(model, costs, options, settings.forward.device, session, state);
   };
   return state != nullptr ? resumable(*state, work) : work();

@@ -104,32 +104,21 @@ PlanLimits OutputSettings::plans(const Model& model) const {
   return target ? limits_for(model, *target) : preferred_plans(options.layout);
 }
 
-FitnessKind fitness_of(MergeKind merge) {
-  switch (merge) {
-    case MergeKind::aligned:
-      return FitnessKind::aligned;
-    case MergeKind::subspace:
-    case MergeKind::reconstruct:
-      return FitnessKind::subspace;
-    default:
-      return FitnessKind::wse;
-  }
-}
-
 void require_use_of(const CalibrationSettings& calibration, std::optional<MergeKind> merge, FitnessKind fitness) {
   if (calibration.tokens < 2) {
     throw Error(ErrorKind::invalid_argument, "--calibration-tokens", "must be at least 2",
                 std::to_string(calibration.tokens));
   }
   static constexpr std::string_view kAdd = "Add --calibrate self, or --calibrate with a text.";
-  if (merge && needs_calibration(*merge) && !calibration.given()) {
+  if (merge && merge_method(*merge).text == TextUse::needed && !calibration.given()) {
     throw Error(ErrorKind::invalid_argument, "--merge " + std::string(merge_kind_name(*merge)), "needs --calibrate",
                 "none", kAdd);
   }
   if (fitness == FitnessKind::measured && !calibration.given()) {
     throw Error(ErrorKind::invalid_argument, "--fitness measured", "needs --calibrate", "none", kAdd);
   }
-  if (!calibration.given() || fitness != FitnessKind::wse || (merge && uses_calibration(*merge))) return;
+  if (!calibration.given() || fitness != FitnessKind::wse || (merge && merge_method(*merge).text != TextUse::none))
+    return;
   const std::string found = merge ? "--merge " + std::string(merge_kind_name(*merge)) + " and " : "";
   throw Error(ErrorKind::invalid_argument, "--calibrate",
               merge

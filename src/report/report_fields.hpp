@@ -24,7 +24,7 @@ namespace qcqa {
 
 [[nodiscard]] inline Names<MergeKind> merge_names() {
   Names<MergeKind> names;
-  for (const MergeKind kind : kMergeKinds) names.emplace_back(merge_kind_name(kind), kind);
+  for (const MergeMethod* method : merge_methods()) names.emplace_back(method->name, method->kind);
   return names;
 }
 

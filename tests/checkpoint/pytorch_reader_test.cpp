@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "checkpoint/byte_reader.hpp"
 #include "qcqa/checkpoint/checkpoint.hpp"
 #include "support/expect_error.hpp"
 #include "support/pytorch_bytes.hpp"
@@ -28,10 +29,6 @@ std::string one_tensor(int offset, const std::vector<int>& size, const std::vect
   return p_state_dict(p_text("w") + p_tensor(p_storage("FloatStorage", "0", 2), offset, size, stride));
 }
 
-std::string text_of(const TensorView& view) {
-  return {reinterpret_cast<const char*>(view.stored.data()), view.stored.size()};
-}
-
 TEST(PytorchReader, ReadsTensorsInPlace) {
   const TemporaryFolder folder;
   const std::string pickle = p_state_dict(p_text("b") + p_tensor(p_storage("FloatStorage", "0", 2), 0, {2, 1}, {1, 1}) +
@@ -42,9 +39,9 @@ TEST(PytorchReader, ReadsTensorsInPlace) {
   ASSERT_EQ(checkpoint.tensors().size(), 2u);
   EXPECT_EQ(checkpoint.tensors()[0].name, "a");
   EXPECT_EQ(checkpoint.at("a").dtype, Dtype::bf16);
-  EXPECT_EQ(text_of(checkpoint.at("a")), "loat16");
+  EXPECT_EQ(as_text(checkpoint.at("a").stored), "loat16");
   EXPECT_EQ(checkpoint.at("b").shape, (std::vector<std::int64_t>{2, 1}));
-  EXPECT_EQ(text_of(checkpoint.at("b")), "floats!!");
+  EXPECT_EQ(as_text(checkpoint.at("b").stored), "floats!!");
   EXPECT_EQ(bytes.substr(checkpoint.at("b").file_offset, 8), "floats!!");
 }
 
@@ -251,7 +248,7 @@ TEST(PytorchReader, ReadsTensorsWithAttributes) {
                         "}tR");
   };
   const Checkpoint checkpoint = open_bytes(folder, pytorch_bytes(wrapped("_rebuild_tensor_v2"), {"12345678"}));
-  EXPECT_EQ(text_of(checkpoint.at("w")), "5678");
+  EXPECT_EQ(as_text(checkpoint.at("w").stored), "5678");
   expect_pickle_refused(ErrorKind::corrupt, wrapped("_rebuild_parameter"), "made by a function for tensors");
 }
 
@@ -270,9 +267,9 @@ TEST(LegacyPytorchReader, ReadsTensorsInPlace) {
   const Checkpoint checkpoint = open_bytes(folder, bytes);
   ASSERT_EQ(checkpoint.tensors().size(), 2u);
   EXPECT_EQ(checkpoint.at("a").dtype, Dtype::f16);
-  EXPECT_EQ(text_of(checkpoint.at("a")), "lfhalf");
+  EXPECT_EQ(as_text(checkpoint.at("a").stored), "lfhalf");
   EXPECT_EQ(checkpoint.at("b").shape, (std::vector<std::int64_t>{2, 1}));
-  EXPECT_EQ(text_of(checkpoint.at("b")), "floats!!");
+  EXPECT_EQ(as_text(checkpoint.at("b").stored), "floats!!");
   EXPECT_EQ(bytes.substr(checkpoint.at("b").file_offset, 8), "floats!!");
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "checkpoint/byte_reader.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "support/expect_error.hpp"
 #include "support/safetensors_bytes.hpp"
@@ -22,10 +23,6 @@ using testing::safetensors_bytes;
 using testing::TemporaryFolder;
 
 std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
-
-std::string text_of(const TensorView& view) {
-  return {reinterpret_cast<const char*>(view.stored.data()), view.stored.size()};
-}
 
 TensorSpec u8(std::string name, std::int64_t size) { return {std::move(name), Dtype::u8, {size}}; }
 
@@ -50,7 +47,7 @@ TEST(CheckpointWriter, PutsWiderElementsFirstSoThatAllAreAligned) {
   writer.write("c", bytes_of("cccccccc"));
   writer.finish();
   const Checkpoint checkpoint = Checkpoint::open(folder.path());
-  EXPECT_EQ(text_of(checkpoint.at("a")), "aaa");
+  EXPECT_EQ(as_text(checkpoint.at("a").stored), "aaa");
   EXPECT_EQ(checkpoint.at("b").file_offset % 2, 0u);
   EXPECT_EQ(checkpoint.at("c").file_offset % 8, 0u);
 }
@@ -136,8 +133,8 @@ TEST(CheckpointWriter, CopiesFromAnotherCheckpoint) {
   writer.copy("p", source.at("p"));
   writer.finish();
   const Checkpoint result = Checkpoint::open(folder / "model.safetensors");
-  EXPECT_TRUE(text_of(result.at("w")) == data);
-  EXPECT_EQ(text_of(result.at("p")), "abc");
+  EXPECT_TRUE(as_text(result.at("w").stored) == data);
+  EXPECT_EQ(as_text(result.at("p").stored), "abc");
 }
 
 TEST(CheckpointWriter, CopyRefusesOtherTypesAndSizes) {

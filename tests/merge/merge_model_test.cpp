@@ -121,7 +121,7 @@ TEST_F(MergeModel, EveryKindRefusesWeightsThatAreNotNumbers) {
     for (const MergeKind kind :
          {MergeKind::first, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace, MergeKind::reconstruct}) {
       for (const bool calibrated : {false, true}) {
-        if (!calibrated && needs_calibration(kind)) continue;
+        if (!calibrated && merge_method(kind).text == TextUse::needed) continue;
         const auto sequences = calibrated ? calibration() : std::vector<TokenSequence>();
         expect_error(ErrorKind::corrupt, std::string(name) + ": weights must be finite; found not a number",
                      [&] { (void)merge_model(spoiled, pairs(), sequences, options(kind), new_folder()); });
@@ -281,7 +281,9 @@ TEST_F(MergeModel, OneHeadPerGroupChangesNothingUnlessReconstructed) {
 }
 
 TEST_F(MergeModel, CostsPredictWhichGroupingLosesLess) {
-  const auto costs = sharing_costs(*model_, MergeKind::subspace, calibration(), {});
+  const auto text = calibration();
+  InputStatistics statistics(*model_, text, {});
+  const auto costs = sharing_costs(*model_, MergeKind::subspace, statistics);
   ASSERT_EQ(costs.size(), 2U);
   Plan best = pairs();
   Plan worst = pairs();
@@ -300,11 +302,13 @@ TEST_F(MergeModel, CostsPredictWhichGroupingLosesLess) {
 }
 
 TEST_F(MergeModel, MeasuredCostIsTheRiseOfTheCrossEntropy) {
-  const auto costs = sharing_costs(*model_, MergeKind::subspace, calibration(), {});
+  sequences_.resize(8);
+  const auto text = calibration();
+  InputStatistics statistics(*model_, text, {});
+  const auto costs = sharing_costs(*model_, MergeKind::subspace, statistics);
   std::vector<const GroupCost*> pointers;
   for (const auto& cost : costs) pointers.push_back(cost.get());
-  sequences_.resize(8);
-  MeasuredCosts measured(*model_, calibration(), {});
+  MeasuredCosts measured(*model_, text, statistics, {});
   const SearchResult result = ModelSearch(pointers, {}).run({}, [&](int layer, std::span<const Grouping> groupings) {
     return measured.measure(layer, groupings);
   });

@@ -89,7 +89,8 @@ TEST(WeightsAlone, AFamilyThatCannotBeRunIsMergedByItsWeights) {
     EXPECT_EQ(values_of(merged.layers()[layer].key[0].weight), values_of(merged.layers()[layer].key[1].weight));
   }
   for (const MergeKind kind : {MergeKind::aligned, MergeKind::subspace}) {
-    const auto costs = sharing_costs(model, kind, {}, {});
+    InputStatistics statistics(model);
+    const auto costs = sharing_costs(model, kind, statistics);
     ASSERT_EQ(costs.size(), 2U);
     const double lost = grouping_cost(*costs[0], Grouping::contiguous(2, 1));
     EXPECT_EQ(lost < 1e-12, kind == MergeKind::subspace) << lost;
@@ -105,7 +106,9 @@ TEST(WeightsAlone, TheNormBeforeTheAttentionCounts) {
     };
     const auto in = folder / std::to_string(factor);
     write_pico_model(in, pico);
-    const auto costs = sharing_costs(Model::open(in), MergeKind::subspace, {}, {});
+    const Model model = Model::open(in);
+    InputStatistics statistics(model);
+    const auto costs = sharing_costs(model, MergeKind::subspace, statistics);
     return grouping_cost(*costs[0], Grouping::contiguous(2, 1));
   };
   EXPECT_NEAR(cost(2) / cost(1), 4, 1e-9);
@@ -120,8 +123,10 @@ TEST(WeightsAlone, CalibrationNeedsTheForwardPass) {
   expect_error(ErrorKind::unsupported, "mixtral models can be converted but not run", [&] {
     (void)merge_model(model, one_head(model), text, {.kind = MergeKind::subspace}, folder / "scratch");
   });
-  expect_error(ErrorKind::unsupported, "mixtral models can be converted but not run",
-               [&] { (void)sharing_costs(model, MergeKind::subspace, text, {}); });
+  expect_error(ErrorKind::unsupported, "mixtral models can be converted but not run", [&] {
+    InputStatistics statistics(model, text, {});
+    (void)sharing_costs(model, MergeKind::subspace, statistics);
+  });
 }
 
 /// Only the second of the two layers is without a rotary embedding.

@@ -18,6 +18,9 @@ void decode(std::span<const std::byte> bytes, Dtype dtype, std::span<float> out)
 /// Rounds once, to nearest even (subnormals, overflow to infinity and NaN as IEEE 754 has it).
 void encode(std::span<const double> values, Dtype dtype, std::span<std::byte> out);
 
+/// Packed elements of one type in another, each rounded once; a plain copy when they agree.
+void convert_elements(std::span<const std::byte> bytes, Dtype from, Dtype to, std::span<std::byte> out);
+
 /// Whether every element is finite. One pass, no widening.
 [[nodiscard]] bool all_finite(std::span<const std::byte> bytes, Dtype dtype);
 

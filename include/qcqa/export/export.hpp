@@ -11,7 +11,7 @@
 
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/checkpoint/writer.hpp"
-#include "qcqa/fitness/merge_kind.hpp"
+#include "qcqa/fitness/merge_method.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/plan.hpp"
 #include "qcqa/plan/plan_limits.hpp"

@@ -7,6 +7,7 @@
 #include "qcqa/forward/forward_options.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/grouping.hpp"
+#include "qcqa/statistics/input_statistics.hpp"
 #include "qcqa/support/progress.hpp"
 #include "qcqa/text/token_sequences.hpp"
 
@@ -18,11 +19,11 @@ namespace qcqa {
 /// one layer's weights and the activations of one layer's groupings.
 class MeasuredCosts {
  public:
-  /// @param model        not owned, as the calibration
+  /// @param model        not owned, as the calibration and its statistics
   /// @param calibration  not empty; about 16384 tokens of it are used
   /// @throws Error(invalid_argument, unsupported)
-  MeasuredCosts(const Model& model, std::span<const TokenSequence> calibration, const ForwardOptions& options,
-                ProgressFn progress = {});
+  MeasuredCosts(const Model& model, std::span<const TokenSequence> calibration, InputStatistics& statistics,
+                const ForwardOptions& options, ProgressFn progress = {});
   MeasuredCosts(MeasuredCosts&&) noexcept;
   MeasuredCosts& operator=(MeasuredCosts&&) noexcept;
   ~MeasuredCosts();

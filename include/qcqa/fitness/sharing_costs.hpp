@@ -4,11 +4,10 @@
 #include <vector>
 
 #include "qcqa/fitness/group_cost.hpp"
-#include "qcqa/fitness/merge_kind.hpp"
-#include "qcqa/forward/forward_options.hpp"
+#include "qcqa/fitness/merge_method.hpp"
 #include "qcqa/model/model.hpp"
+#include "qcqa/statistics/input_statistics.hpp"
 #include "qcqa/support/progress.hpp"
-#include "qcqa/text/token_sequences.hpp"
 
 namespace qcqa {
 
@@ -16,14 +15,12 @@ namespace qcqa {
 /// mean square of what the output projection gets wrong; in keys, the error of the attention scores as a share of their
 /// mean square, times the mean square of the attention's output. With calibration tokens, inputs count as often as they
 /// occur, and all is a share of the mean square of the layer's residual stream; without, every input direction counts
-/// alike. Inner products are taken once per layer; memory holds one layer's weights and the tokens' activations.
-/// @param kind         aligned or subspace
-/// @param calibration  may be empty; no more of it is used than a layer's second moment needs
+/// alike. Inner products are taken once per layer; memory holds one layer's weights.
+/// @param kind  aligned or subspace
 /// @throws Error(unsupported) when the family's forward pass is not known and there is calibration;
 /// Error(interrupted)
 [[nodiscard]] std::vector<std::unique_ptr<GroupCost>> sharing_costs(const Model& model, MergeKind kind,
-                                                                    std::span<const TokenSequence> calibration,
-                                                                    const ForwardOptions& options,
+                                                                    InputStatistics& statistics,
                                                                     const ProgressFn& progress = {});
 
 }  // namespace qcqa

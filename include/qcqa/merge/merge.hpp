@@ -7,10 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "qcqa/fitness/merge_kind.hpp"
+#include "qcqa/fitness/merge_method.hpp"
 #include "qcqa/forward/forward_options.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/plan.hpp"
+#include "qcqa/statistics/input_statistics.hpp"
 #include "qcqa/support/progress.hpp"
 #include "qcqa/text/token_sequences.hpp"
 
@@ -69,11 +70,11 @@ struct MergeRung {
 struct MergeSummary {
   MergeKind kind{};
   std::int64_t calibration_tokens = 0;
-  bool keys_pooled = false;         ///< normalised keys: they were pooled by direction, as no other freedom is exact
-  std::vector<MergedLayer> layers;  ///< of reconstruct
-  std::optional<Distillation> distillation;
+  bool keys_pooled = false;           ///< normalised keys: they were pooled by direction, as no other freedom is exact
+  std::vector<MergedLayer> layers{};  ///< of reconstruct
+  std::optional<Distillation> distillation{};
   double seconds = 0;
-  std::vector<MergeRung> ladder;  ///< what other ways would have given, the chosen one last; empty when not looked at
+  std::vector<MergeRung> ladder{};  ///< what other ways would have given, the chosen one last; empty when not looked at
 };
 
 struct MergeResult {
@@ -81,18 +82,15 @@ struct MergeResult {
   MergeSummary summary;
 };
 
-/// Whether the kind makes use of calibration tokens, or needs them.
-[[nodiscard]] bool uses_calibration(MergeKind kind) noexcept;
-[[nodiscard]] bool needs_calibration(MergeKind kind) noexcept;
-
-/// Merges the heads of a plan layer by layer. One layer's weights and the calibration tokens' activations are in
-/// memory. Finished layers stay in `scratch`, from where a later call with the same arguments goes on; who calls
-/// removes it.
-/// @param calibration  sequences of token ids; may be empty unless needs_calibration
+/// Merges the heads of a plan. Means are a view of the original; what has to be computed is, layer by layer: one
+/// layer's weights and the calibration tokens' activations are in memory, finished layers stay in `scratch`, from where
+/// a later call with the same arguments goes on; who calls removes it.
+/// @param calibration  sequences of token ids; may be empty unless the method needs a text
+/// @param statistics   of the calibration, if they are at hand; nullptr: they are made, and kept in `scratch`
 /// @throws Error(invalid_argument) without calibration where it is needed; Error(unsupported) when the family's forward
 ///         pass is not known (and is needed); Error(interrupted); Error(io)
 [[nodiscard]] MergeResult merge_model(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
                                       const MergeOptions& options, const std::filesystem::path& scratch,
-                                      const ProgressFn& progress = {});
+                                      const ProgressFn& progress = {}, InputStatistics* statistics = nullptr);
 
 }  // namespace qcqa

@@ -98,9 +98,6 @@ struct ConversionSettings {
   bool compare_merges = false;  ///< look what simpler merges of the plan would have come to
 };
 
-/// The fitness that says what a kind of merge loses.
-[[nodiscard]] FitnessKind fitness_of(MergeKind merge);
-
 /// @throws Error(invalid_argument) when a calibration is given that neither merge nor fitness looks at, or none where
 /// one
 ///         needs it
