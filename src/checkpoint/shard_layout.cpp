@@ -55,15 +55,15 @@ std::vector<std::size_t> sorted_by_name(std::span<const TensorSpec> specs) {
 
 /// Offsets and header of one shard whose tensors are chosen.
 void complete(ShardLayout& shard, std::span<const TensorSpec> specs) {
-  std::ranges::stable_sort(shard.places, std::greater<>(),
-                           [&](const ShardLayout::Place& p) { return dtype_bits(specs[p.spec].dtype); });
+  std::ranges::stable_sort(shard.entries, std::greater<>(),
+                           [&](const ShardLayout::Entry& p) { return dtype_bits(specs[p.spec].dtype); });
   std::string json = R"({"__metadata__":{"format":"pt"})";
   std::uint64_t data_end = 0;
-  for (ShardLayout::Place& place : shard.places) {
-    const TensorSpec& spec = specs[place.spec];
-    const auto end = checked_add(data_end, place.byte_count);
+  for (ShardLayout::Entry& entry : shard.entries) {
+    const TensorSpec& spec = specs[entry.spec];
+    const auto end = checked_add(data_end, entry.byte_count);
     if (!end) refuse(spec, "the size of a shard must fit in 64 bits");
-    place.begin = data_end;
+    entry.begin = data_end;
     json.append(",").append(json_name(spec));
     json.append(R"(:{"dtype":")").append(dtype_name(spec.dtype));
     json.append(R"(","shape":)").append(nlohmann::json(spec.shape).dump());
@@ -84,7 +84,7 @@ void complete(ShardLayout& shard, std::span<const TensorSpec> specs) {
   if (!file_bytes || *file_bytes > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
     throw Error(ErrorKind::invalid_argument, shard.file_name, "the size of a shard must fit in 63 bits");
   }
-  for (ShardLayout::Place& place : shard.places) place.begin += shard.header.size();
+  for (ShardLayout::Entry& entry : shard.entries) entry.begin += shard.header.size();
   shard.file_bytes = *file_bytes;
 }
 
@@ -111,11 +111,11 @@ std::vector<ShardLayout> lay_out_shards(std::span<const TensorSpec> specs, const
   for (const std::size_t i : sorted_by_name(specs)) {
     const std::uint64_t bytes = byte_count(specs[i]);
     const auto with_this = checked_add(used, bytes);
-    if (!shards.back().places.empty() && (!with_this || *with_this > options.max_shard_bytes)) {
+    if (!shards.back().entries.empty() && (!with_this || *with_this > options.max_shard_bytes)) {
       shards.emplace_back();
       used = 0;
     }
-    shards.back().places.push_back({.spec = i, .byte_count = bytes});
+    shards.back().entries.push_back({.spec = i, .byte_count = bytes});
     used += bytes;
   }
   name_files(shards);
@@ -128,9 +128,9 @@ std::string index_text(std::span<const TensorSpec> specs, std::span<const ShardL
   std::uint64_t total = 0;
   std::map<std::string, std::string> weight_map;
   for (const ShardLayout& shard : shards) {
-    for (const ShardLayout::Place& place : shard.places) {
-      total += place.byte_count;
-      weight_map.emplace(specs[place.spec].name, shard.file_name);
+    for (const ShardLayout::Entry& entry : shard.entries) {
+      total += entry.byte_count;
+      weight_map.emplace(specs[entry.spec].name, shard.file_name);
     }
   }
   const nlohmann::json index = {{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}};
@@ -142,9 +142,9 @@ ShardPlan plan_shards(std::span<const TensorSpec> specs, const WriterOptions& op
   ShardPlan plan;
   for (const ShardLayout& layout : layouts) {
     ShardPlan::Shard shard{.file_name = layout.file_name, .file_bytes = layout.file_bytes, .tensors = {}};
-    for (const ShardLayout::Place& place : layout.places) {
-      shard.tensors.push_back(place.spec);
-      plan.tensor_bytes += place.byte_count;
+    for (const ShardLayout::Entry& entry : layout.entries) {
+      shard.tensors.push_back(entry.spec);
+      plan.tensor_bytes += entry.byte_count;
     }
     plan.total_file_bytes += layout.file_bytes;
     plan.shards.push_back(std::move(shard));

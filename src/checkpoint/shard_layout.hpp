@@ -11,14 +11,14 @@ namespace qcqa {
 
 /// Where everything goes in one shard file.
 struct ShardLayout {
-  struct Place {
+  struct Entry {
     std::size_t spec = 0;     ///< index into the specs
     std::uint64_t begin = 0;  ///< offset in the file, header included
     std::uint64_t byte_count = 0;
   };
   std::string file_name;
-  std::string header;         ///< length prefix, JSON and padding: the first bytes of the file
-  std::vector<Place> places;  ///< in file order, without gaps
+  std::string header;          ///< length prefix, JSON and padding: the first bytes of the file
+  std::vector<Entry> entries;  ///< in file order, without gaps
   std::uint64_t file_bytes = 0;
 };
 

@@ -37,9 +37,9 @@ CheckpointWriter::CheckpointWriter(const std::filesystem::path& folder, std::vec
     file.reserve(shard.file_bytes);
     file.write_at(as_bytes(shard.header), 0);
     std::string().swap(shard.header);
-    for (const ShardLayout::Place& place : shard.places) {
-      const TensorSpec& spec = state.specs[place.spec];
-      state.places.add(spec.name, spec.dtype, file, place.begin, place.byte_count);
+    for (const ShardLayout::Entry& entry : shard.entries) {
+      const TensorSpec& spec = state.specs[entry.spec];
+      state.places.add(spec.name, spec.dtype, file, entry.begin, entry.byte_count);
     }
   }
 }

@@ -156,14 +156,14 @@ class Reader {
     directory.take(comment_bytes);
 
     std::optional<ByteReader> in_64 = find_zip64_field(extra);
-    const auto widened = [&](std::uint32_t value) -> std::uint64_t {
+    const auto zip64_value = [&](std::uint32_t value) -> std::uint64_t {
       if (value != kIn64) return value;
       if (!in_64) refuse("a large member needs a zip64 field", in_quotes(member.name) + " without");
       return in_64->number<std::uint64_t>();
     };
-    member.bytes = widened(bytes);  // the order of these three is the format's
-    member.stored_bytes = widened(stored_bytes);
-    member.local_offset = widened(local_offset);
+    member.bytes = zip64_value(bytes);  // the order of these three is the format's
+    member.stored_bytes = zip64_value(stored_bytes);
+    member.local_offset = zip64_value(local_offset);
     return member;
   }
 

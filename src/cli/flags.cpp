@@ -65,9 +65,9 @@ const std::vector<Choice<Strategy>>& strategy_choices() {
   return kStrategies;
 }
 
-constexpr std::array<Choice<Format>, 2> kFormats = {{
-    {"safetensors", Format::safetensors, "a complete model folder"},
-    {"gguf", Format::gguf, "one file with the tokenizer inside, for llama.cpp"},
+constexpr std::array<Choice<FileFormat>, 2> kFormats = {{
+    {"safetensors", FileFormat::safetensors, "a complete model folder"},
+    {"gguf", FileFormat::gguf, "one file with the tokenizer inside, for llama.cpp"},
 }};
 constexpr std::string_view kAutoLayout = "auto";
 
@@ -190,7 +190,7 @@ OutputSettings OutputFlags::resolve() const {
 }
 
 std::optional<Target> OutputFlags::automatic_for() const {
-  const bool gguf = parse_choice(rows(kFormats), format, "--format") == Format::gguf;
+  const bool gguf = parse_choice(rows(kFormats), format, "--format") == FileFormat::gguf;
   const bool given = layout_option && layout_option->count() > 0 && layout != kAutoLayout;
   if (!target.empty()) {
     if (given) {

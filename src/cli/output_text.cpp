@@ -37,7 +37,7 @@ std::string quantisation_name(const std::string& block_type) {
 void print_way_back(const Model& model, const ExportOptions& options, const std::string& output) {
   const std::string type = model.gguf() ? main_block_type(*model.gguf()) : std::string();
   if (type.empty()) return;
-  if (options.format == Format::gguf) {
+  if (options.format == FileFormat::gguf) {
     const std::string name = quantisation_name(type);
     fmt::print("The input held {} weights. To quantise again: llama-quantize {}/{} {}/model-{}.gguf {}\n", type, output,
                kGgufFile, output, name, name);

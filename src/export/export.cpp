@@ -78,7 +78,7 @@ ExportSummary summarise(const Model& model, const Blueprint& blueprint, const Ex
   summary.tensor_bytes_before = model.checkpoint().total_bytes();
   for (const OutputTensor& tensor : blueprint.tensors) summary.tensor_bytes_after += tensor.byte_count();
   summary.file_bytes = options.report.size();
-  if (options.format == Format::gguf) {
+  if (options.format == FileFormat::gguf) {
     summary.shards = 1;
     summary.file_bytes += lay_out_gguf(blueprint.gguf, specs_of(blueprint.tensors)).file_bytes;
   } else {
@@ -133,8 +133,8 @@ void keep_tokenizer(const Model& model, Blueprint& blueprint) {
 }
 
 /// A GGUF file holds its tokenizer itself; a folder has it in files.
-void add_made_files(const Model& model, Format format, Blueprint& blueprint) {
-  if (format == Format::gguf) return;
+void add_made_files(const Model& model, FileFormat format, Blueprint& blueprint) {
+  if (format == FileFormat::gguf) return;
   if (!model.gguf()) return keep_tokenizer(model, blueprint);
   if (!has_vocabulary(*model.gguf())) {
     blueprint.notes.emplace_back("the GGUF file has no vocabulary, so the folder has no tokenizer");
@@ -145,7 +145,7 @@ void add_made_files(const Model& model, Format format, Blueprint& blueprint) {
 }
 
 Blueprint build_blueprint(const Model& model, const Plan& plan, const ExportOptions& options) {
-  Blueprint blueprint = layout_format(options.layout, options.format).build(model, plan, options);
+  Blueprint blueprint = layout_writer(options.layout, options.format).build(model, plan, options);
   add_made_files(model, options.format, blueprint);
   fit_into_composite(model, options, blueprint);
   return blueprint;
@@ -153,7 +153,7 @@ Blueprint build_blueprint(const Model& model, const Plan& plan, const ExportOpti
 
 std::unique_ptr<TensorSink> open_writer(const fs::path& folder, const Blueprint& blueprint,
                                         const ExportOptions& options) {
-  if (options.format == Format::gguf) {
+  if (options.format == FileFormat::gguf) {
     return std::make_unique<GgufWriter>(folder / kGgufFile, blueprint.gguf, specs_of(blueprint.tensors));
   }
   return std::make_unique<CheckpointWriter>(folder, specs_of(blueprint.tensors), options.writer);
@@ -187,19 +187,19 @@ void require_unconverted(const Model& model) {
               std::string(kKvHeadsPerLayer) + " in config.json", "Search and convert the model it was made from.");
 }
 
-void require_expressible(const Model& model, const Plan& plan, Layout layout, Format format) {
+void require_expressible(const Model& model, const Plan& plan, Layout layout, FileFormat format) {
   require_unconverted(model);
   require_plan_fits(model, plan);
-  layout_format(layout, format).require_plan(model, plan);
+  layout_writer(layout, format).require_plan(model, plan);
 }
 
-void require_layout(const Model& model, Layout layout, Format format) {
+void require_layout(const Model& model, Layout layout, FileFormat format) {
   require_unconverted(model);
-  layout_format(layout, format).require_model(model);
+  layout_writer(layout, format).require_model(model);
 }
 
-void require_tokenizer(const Model& model, Format format) {
-  if (format == Format::gguf) require_gguf_tokenizer(model);
+void require_tokenizer(const Model& model, FileFormat format) {
+  if (format == FileFormat::gguf) require_gguf_tokenizer(model);
 }
 
 void require_writable_target(const Model& model, const fs::path& target, Overwrite overwrite) {
@@ -248,7 +248,7 @@ ExportSummary export_model(const Model& model, const Plan& plan, const ExportOpt
     }
   }
   writer->finish();
-  if (options.format == Format::gguf) {
+  if (options.format == FileFormat::gguf) {
     require_read_back(folder.path() / kGgufFile, blueprint);
   } else {
     for (const fs::path& file : side_files(model).copied) copy_side_file(model.path() / file, folder.path() / file);

@@ -31,7 +31,7 @@ std::vector<const GgufDescription*> candidates_for(const Architecture& architect
   return candidates;
 }
 
-LlamaAbilities abilities_of(const GgufDescription& gguf) {
+LlamaFeatures features_of(const GgufDescription& gguf) {
   return {.biases = gguf.biases, .head_norms = gguf.head_norms, .rotary_scaling = gguf.rotary_factors};
 }
 
@@ -40,7 +40,7 @@ LlamaParts read_parts(const Model& model) {
   LlamaParts parts = read_llama_parts(model, kFormat);
   std::vector<std::vector<std::string>> beyond_each;
   for (const GgufDescription* candidate : candidates_for(model.architecture()))
-    beyond_each.push_back(beyond(parts, abilities_of(*candidate)));
+    beyond_each.push_back(beyond(parts, features_of(*candidate)));
   require_none(model, kFormat, *std::ranges::min_element(beyond_each, {}, &std::vector<std::string>::size));
   return parts;
 }
@@ -57,7 +57,7 @@ const GgufDescription& choose_architecture(const Model& model, const LlamaParts&
   const bool padded = heads.front().query_heads() != heads.front().layer->query_heads;
   std::string computes;  // names of those that compute the same, but cannot hold the head counts
   for (const GgufDescription* candidate : candidates_for(model.architecture())) {
-    if (!beyond(parts, abilities_of(*candidate)).empty()) continue;
+    if (!beyond(parts, features_of(*candidate)).empty()) continue;
     if ((uniform || candidate->layers_differ) && (!padded || candidate->padded_heads)) return *candidate;
     computes += (computes.empty() ? "" : ", ") + candidate->architecture;
   }

@@ -25,42 +25,42 @@ std::string_view config_name(Dtype dtype) {
 
 }  // namespace
 
-std::span<const LayoutDescription> layout_descriptions() {
-  static const std::vector<LayoutDescription> kRows = {gqa_layout(),          expanded_layout(), remote_code_layout(),
-                                                       nemotron_nas_layout(), openelm_layout(),  deci_layout()};
+std::span<const LayoutRow> layout_rows() {
+  static const std::vector<LayoutRow> kRows = {gqa_layout(),          expanded_layout(), remote_code_layout(),
+                                               nemotron_nas_layout(), openelm_layout(),  deci_layout()};
   return kRows;
 }
 
-const LayoutDescription& describe_layout(Layout layout) {
-  const auto rows = layout_descriptions();
-  return *std::ranges::find(rows, layout, [](const LayoutDescription& row) { return row.info.layout; });
+const LayoutRow& layout_row(Layout layout) {
+  const auto rows = layout_rows();
+  return *std::ranges::find(rows, layout, [](const LayoutRow& row) { return row.info.layout; });
 }
 
-const LayoutFormat& layout_format(Layout layout, Format format) {
-  const LayoutDescription& row = describe_layout(layout);
-  const std::optional<LayoutFormat>& form = format == Format::gguf ? row.gguf : row.safetensors;
+const LayoutWriter& layout_writer(Layout layout, FileFormat format) {
+  const LayoutRow& row = layout_row(layout);
+  const std::optional<LayoutWriter>& form = format == FileFormat::gguf ? row.gguf : row.safetensors;
   if (form) return *form;
   throw Error(ErrorKind::invalid_argument, "--layout " + std::string(row.info.name),
-              format == Format::gguf ? "has no form as GGUF" : "is for --format gguf", "another format",
-              format == Format::gguf ? "Use --layout auto." : "Add --format gguf.");
+              format == FileFormat::gguf ? "has no form as GGUF" : "is for --format gguf", "another format",
+              format == FileFormat::gguf ? "Use --layout auto." : "Add --format gguf.");
 }
 
 std::span<const LayoutInfo> layout_infos() {
   static const std::vector<LayoutInfo> kInfos = [] {
     std::vector<LayoutInfo> infos;
-    for (const LayoutDescription& row : layout_descriptions()) infos.push_back(row.info);
+    for (const LayoutRow& row : layout_rows()) infos.push_back(row.info);
     return infos;
   }();
   return kInfos;
 }
 
-std::string_view layout_name(Layout layout) { return describe_layout(layout).info.name; }
+std::string_view layout_name(Layout layout) { return layout_row(layout).info.name; }
 
-bool opens_again(Layout layout, Format format) {
-  return format == Format::safetensors && describe_layout(layout).opens_again;
+bool opens_again(Layout layout, FileFormat format) {
+  return format == FileFormat::safetensors && layout_row(layout).opens_again;
 }
 
-PlanLimits preferred_plans(Layout layout) { return describe_layout(layout).preferred; }
+PlanLimits preferred_plans(Layout layout) { return layout_row(layout).preferred; }
 
 std::string layers_in_the_way(const Plan& plan) {
   std::string unequal;

@@ -15,7 +15,7 @@ struct Blueprint {
   std::vector<LayerHeads> heads;  ///< one per layer, as stored
   std::vector<OutputTensor> tensors;
   nlohmann::ordered_json config;                             ///< config.json
-  GgufMetadata gguf{};                                       ///< for Format::gguf, in place of config.json
+  GgufMetadata gguf{};                                       ///< for FileFormat::gguf, in place of config.json
   std::vector<std::pair<std::string, std::string>> files{};  ///< more files: name, content
   std::string written_as{};                                  ///< the model class, when it is not the input's own
   int same_up_to = 0;                                        ///< tokens of a text that it computes the same for; 0: any
@@ -23,7 +23,7 @@ struct Blueprint {
 };
 
 /// What a layout can do in one kind of file.
-struct LayoutFormat {
+struct LayoutWriter {
   /// Throws Error(unsupported) when no plan of this model can be written so.
   void (*require_model)(const Model& model);
   /// Throws Error(unsupported) with the layers that stand in the way and what would work instead.
@@ -32,25 +32,25 @@ struct LayoutFormat {
 };
 
 /// One layout: its row of the table, and what it can do. Each is implemented in a file of its own.
-struct LayoutDescription {
+struct LayoutRow {
   LayoutInfo info;
   PlanLimits preferred;      ///< the plans that conversions by budget and searches for it choose from
   bool opens_again = false;  ///< Model::open reads it, as a folder
-  std::optional<LayoutFormat> safetensors, gguf{};
+  std::optional<LayoutWriter> safetensors, gguf{};
 };
 
-[[nodiscard]] std::span<const LayoutDescription> layout_descriptions();
-[[nodiscard]] const LayoutDescription& describe_layout(Layout layout);
+[[nodiscard]] std::span<const LayoutRow> layout_rows();
+[[nodiscard]] const LayoutRow& layout_row(Layout layout);
 /// @throws Error(invalid_argument) when the layout has no such form
-[[nodiscard]] const LayoutFormat& layout_format(Layout layout, Format format);
+[[nodiscard]] const LayoutWriter& layout_writer(Layout layout, FileFormat format);
 
 // The rows, in the order of the help text.
-[[nodiscard]] const LayoutDescription& gqa_layout();
-[[nodiscard]] const LayoutDescription& expanded_layout();
-[[nodiscard]] const LayoutDescription& remote_code_layout();
-[[nodiscard]] const LayoutDescription& nemotron_nas_layout();
-[[nodiscard]] const LayoutDescription& openelm_layout();
-[[nodiscard]] const LayoutDescription& deci_layout();
+[[nodiscard]] const LayoutRow& gqa_layout();
+[[nodiscard]] const LayoutRow& expanded_layout();
+[[nodiscard]] const LayoutRow& remote_code_layout();
+[[nodiscard]] const LayoutRow& nemotron_nas_layout();
+[[nodiscard]] const LayoutRow& openelm_layout();
+[[nodiscard]] const LayoutRow& deci_layout();
 
 /// One KV head per group, every group padded to the largest of its layer.
 [[nodiscard]] std::vector<LayerHeads> heads_per_layer(const Model& model, const Plan& plan);

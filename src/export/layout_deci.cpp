@@ -9,19 +9,19 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
 }
 
 void require_plan(const Model& model, const Plan& plan) {
-  (void)build(model, plan, {.layout = Layout::deci, .format = Format::gguf});  // reads no tensor
+  (void)build(model, plan, {.layout = Layout::deci, .format = FileFormat::gguf});  // reads no tensor
 }
 
 }  // namespace
 
-const LayoutDescription& deci_layout() {
-  static const LayoutDescription kRow = {
+const LayoutRow& deci_layout() {
+  static const LayoutRow kRow = {
       {Layout::deci, "deci",
        "with --format gguf, for llama.cpp: head counts per layer, unequal groups padded to the largest of their layer"},
       PlanLimits{},
       false,
       std::nullopt,
-      LayoutFormat{require_gguf, require_plan, build}};
+      LayoutWriter{require_gguf, require_plan, build}};
   return kRow;
 }
 

@@ -26,13 +26,13 @@ void any_plan(const Model&, const Plan&) {}
 
 }  // namespace
 
-const LayoutDescription& expanded_layout() {
-  static const LayoutDescription kRow = {
+const LayoutRow& expanded_layout() {
+  static const LayoutRow kRow = {
       {Layout::expanded, "expanded", "the original shape with merged heads copied back: any grouping, saves no memory"},
       PlanLimits{},
       true,
-      LayoutFormat{[](const Model&) {}, any_plan, build},
-      LayoutFormat{require_gguf, [](const Model& model, const Plan&) { require_gguf(model); }, build_as_gguf}};
+      LayoutWriter{[](const Model&) {}, any_plan, build},
+      LayoutWriter{require_gguf, [](const Model& model, const Plan&) { require_gguf(model); }, build_as_gguf}};
   return kRow;
 }
 

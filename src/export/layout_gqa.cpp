@@ -42,7 +42,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   const Architecture& architecture = model.architecture();
   // Without a setting for KV heads only the identity comes here, which every class can hold.
   if (architecture.kv_heads.key.empty()) {
-    return layout_format(Layout::expanded, Format::safetensors).build(model, plan, options);
+    return layout_writer(Layout::expanded, FileFormat::safetensors).build(model, plan, options);
   }
   Blueprint blueprint;
   blueprint.config = base_config(model, options.dtype);
@@ -73,15 +73,15 @@ Blueprint build_as_gguf(const Model& model, const Plan& plan, const ExportOption
 
 }  // namespace
 
-const LayoutDescription& gqa_layout() {
-  static const LayoutDescription kRow = {
+const LayoutRow& gqa_layout() {
+  static const LayoutRow kRow = {
       {Layout::gqa, "gqa",
        "the model's own class with fewer KV heads, for stock runtimes: one group count for all layers; unequal groups "
        "are padded with zero query heads"},
       PlanLimits::uniform(),
       true,
-      LayoutFormat{require_model, require_plan, build},
-      LayoutFormat{require_gguf, require_plan_gguf, build_as_gguf}};
+      LayoutWriter{require_model, require_plan, build},
+      LayoutWriter{require_gguf, require_plan_gguf, build_as_gguf}};
   return kRow;
 }
 

@@ -9,12 +9,12 @@
 namespace qcqa {
 namespace {
 
-constexpr LlamaAbilities kAbilities{.biases = true, .head_norms = false, .rotary_scaling = true};
+constexpr LlamaFeatures kFeatures{.biases = true, .head_norms = false, .rotary_scaling = true};
 constexpr const char* kModule = "configuration_decilm";
 constexpr int kWidthUnit = 256;  // the class rounds the MLP's width up to a multiple of this
 constexpr int kMostPadding = 4;  // times the query heads of the input
 
-LlamaParts read_parts(const Model& model) { return read_llama_parts(model, "--layout nemotron-nas", kAbilities); }
+LlamaParts read_parts(const Model& model) { return read_llama_parts(model, "--layout nemotron-nas", kFeatures); }
 
 /// Query heads of every layer: the least number that all group counts divide and that holds the largest groups; 0 when
 /// that is more than kMostPadding times those of the input.
@@ -196,15 +196,15 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
 
 }  // namespace
 
-const LayoutDescription& nemotron_nas_layout() {
-  static const LayoutDescription kRow = {
+const LayoutRow& nemotron_nas_layout() {
+  static const LayoutRow kRow = {
       {Layout::nemotron_nas, "nemotron-nas",
        "for vLLM, served with --trust-remote-code, and for mlx-lm with equal groups: head counts per layer of a "
        "Llama-like "
        "model; all layers are padded to one number of query heads that every group count divides"},
       PlanLimits{.divisors = true},
       false,
-      LayoutFormat{[](const Model& model) { (void)read_parts(model); }, require_plan, build},
+      LayoutWriter{[](const Model& model) { (void)read_parts(model); }, require_plan, build},
       std::nullopt};
   return kRow;
 }

@@ -6,9 +6,9 @@
 namespace qcqa {
 namespace {
 
-constexpr LlamaAbilities kAbilities{.biases = false, .head_norms = true, .rotary_scaling = false};
+constexpr LlamaFeatures kFeatures{.biases = false, .head_norms = true, .rotary_scaling = false};
 
-LlamaParts read_parts(const Model& model) { return read_llama_parts(model, "--layout openelm", kAbilities); }
+LlamaParts read_parts(const Model& model) { return read_llama_parts(model, "--layout openelm", kFeatures); }
 
 /// mlx-lm has no float64.
 Dtype type_of(const TensorView& source, const ExportOptions& options) {
@@ -90,14 +90,14 @@ void require_plan(const Model& model, const Plan&) { (void)read_parts(model); }
 
 }  // namespace
 
-const LayoutDescription& openelm_layout() {
-  static const LayoutDescription kRow = {
+const LayoutRow& openelm_layout() {
+  static const LayoutRow kRow = {
       {Layout::openelm, "openelm",
        "for mlx-lm: OpenELM's class, which has head counts per layer; any plan of a Llama-like model without biases, "
        "unequal groups padded to the largest of their layer"},
       PlanLimits{},
       false,
-      LayoutFormat{[](const Model& model) { (void)read_parts(model); }, require_plan, build},
+      LayoutWriter{[](const Model& model) { (void)read_parts(model); }, require_plan, build},
       std::nullopt};
   return kRow;
 }

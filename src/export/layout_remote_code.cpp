@@ -83,14 +83,14 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
 
 }  // namespace
 
-const LayoutDescription& remote_code_layout() {
-  static const LayoutDescription kRow = {
+const LayoutRow& remote_code_layout() {
+  static const LayoutRow kRow = {
       {Layout::remote_code, "remote-code",
        "for transformers, loaded with trust_remote_code=True: the model's own class with head counts per layer, in a "
        "short modeling file of its own; any plan, unequal groups padded to the largest of their layer"},
       PlanLimits{},
       true,
-      LayoutFormat{require_model, require_plan, build},
+      LayoutWriter{require_model, require_plan, build},
       std::nullopt};
   return kRow;
 }

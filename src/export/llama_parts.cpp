@@ -76,11 +76,11 @@ void require_none(const Model& model, std::string_view what, const std::vector<s
   if (!text.empty()) refuse(model, what, text);
 }
 
-std::vector<std::string> beyond(const LlamaParts& parts, const LlamaAbilities& abilities) {
+std::vector<std::string> beyond(const LlamaParts& parts, const LlamaFeatures& features) {
   std::vector<std::string> differences;
-  note_if(differences, parts.spec.head_norm && !abilities.head_norms, "norms of query and key heads");
-  note_if(differences, !abilities.rotary_scaling && !parts.rotary_factors.empty(), "a rotary scaling");
-  note_if(differences, !abilities.biases && std::ranges::any_of(parts.layers, has_bias), "biases");
+  note_if(differences, parts.spec.head_norm && !features.head_norms, "norms of query and key heads");
+  note_if(differences, !features.rotary_scaling && !parts.rotary_factors.empty(), "a rotary scaling");
+  note_if(differences, !features.biases && std::ranges::any_of(parts.layers, has_bias), "biases");
   return differences;
 }
 
@@ -151,9 +151,9 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what) {
   return parts;
 }
 
-LlamaParts read_llama_parts(const Model& model, std::string_view what, const LlamaAbilities& abilities) {
+LlamaParts read_llama_parts(const Model& model, std::string_view what, const LlamaFeatures& features) {
   LlamaParts parts = read_llama_parts(model, what);
-  require_none(model, what, beyond(parts, abilities));
+  require_none(model, what, beyond(parts, features));
   return parts;
 }
 

@@ -33,7 +33,7 @@ struct LlamaParts {
 };
 
 /// What a runtime can do beyond the plain model.
-struct LlamaAbilities {
+struct LlamaFeatures {
   bool biases = false;
   bool head_norms = false;
   bool rotary_scaling = false;  ///< any that comes down to other frequencies
@@ -41,13 +41,13 @@ struct LlamaAbilities {
 
 /// @param what  for the message: "--layout openelm"
 /// @throws Error(unsupported) with everything that stands in the way
-[[nodiscard]] LlamaParts read_llama_parts(const Model& model, std::string_view what, const LlamaAbilities& abilities);
+[[nodiscard]] LlamaParts read_llama_parts(const Model& model, std::string_view what, const LlamaFeatures& features);
 
 /// The same, whatever the runtime can do beyond the plain model.
 [[nodiscard]] LlamaParts read_llama_parts(const Model& model, std::string_view what);
 
-/// What the model computes beyond these abilities, in words.
-[[nodiscard]] std::vector<std::string> beyond(const LlamaParts& parts, const LlamaAbilities& abilities);
+/// What the model computes beyond these features, in words.
+[[nodiscard]] std::vector<std::string> beyond(const LlamaParts& parts, const LlamaFeatures& features);
 
 /// Throws the Error(unsupported) of read_llama_parts unless `differences` is empty.
 void require_none(const Model& model, std::string_view what, const std::vector<std::string>& differences);

@@ -32,7 +32,7 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
                        const ExportSummary& summary) {
   const std::string name = std::filesystem::weakly_canonical(model.path()).filename().string();
   const bool compact = options.layout != Layout::expanded;
-  std::string card = "---\nlibrary_name: " + std::string(options.format == Format::gguf ? "gguf" : "transformers") +
+  std::string card = "---\nlibrary_name: " + std::string(options.format == FileFormat::gguf ? "gguf" : "transformers") +
                      "\nbase_model: " + name + "\ntags:\n- qcqa\n- grouped-query-attention\n---\n\n";
   card += "# " + name + (compact ? ", with fewer key/value heads\n\n" : ", with merged key/value heads (expanded)\n\n");
   card += "Made from `" + name + "` (" + model.architecture().family + ") by qcqa " + std::string(version()) +
@@ -48,7 +48,7 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
   card += "| weights | " + std::to_string(summary.tensor_bytes_before) + " bytes | " +
           std::to_string(summary.tensor_bytes_after) + " bytes |\n\n";
   if (const std::string note = padding_note(summary, model.parameter_count()); !note.empty()) card += note + "\n\n";
-  if (options.format == Format::gguf) {
+  if (options.format == FileFormat::gguf) {
     card += "`" + std::string(kGgufFile) + "` is for llama.cpp (" + summary.written_as + ", which " +
             same_result(summary) + ").\n\n";
   } else if (!summary.written_as.empty()) {

@@ -9,7 +9,7 @@ namespace {
 /// A layout that a runtime loads, and why one would take it.
 struct Candidate {
   Layout layout;
-  Format format;
+  FileFormat format;
   std::string_view why;
   PlanLimits limits{};  ///< more than the layout itself asks
   /// More that the runtime asks of the plan; an empty text: nothing stands in the way.
@@ -28,7 +28,7 @@ std::string unequal_groups(const Model&, const Plan& plan) {
 
 /// mlx-lm's class computes the size of a head from the number of query heads.
 std::string padded_heads(const Model& model, const Plan& plan) {
-  for (const LayerHeads& heads : describe_layout(Layout::nemotron_nas).safetensors->build(model, plan, {}).heads) {
+  for (const LayerHeads& heads : layout_row(Layout::nemotron_nas).safetensors->build(model, plan, {}).heads) {
     if (heads.query_heads() * heads.layer->head_dim != heads.layer->hidden_size) {
       return "--layout nemotron-nas: mlx-lm needs equal groups and heads that fill the hidden size; found padding";
     }
@@ -39,7 +39,7 @@ std::string padded_heads(const Model& model, const Plan& plan) {
 const std::vector<TargetRow>& targets() {
   static constexpr std::string_view kOwnClass =
       "one group count for all layers, which a class of the runtime holds as it is";
-  static constexpr Format kFolder = Format::safetensors;
+  static constexpr FileFormat kFolder = FileFormat::safetensors;
   static const std::vector<TargetRow> kRows = {
       {{Target::transformers, "transformers", "Hugging Face transformers"},
        {{Layout::gqa, kFolder, kOwnClass},
@@ -52,12 +52,12 @@ const std::vector<TargetRow>& targets() {
          "head counts per layer, which vLLM's class for Nemotron-NAS models has; serve with --trust-remote-code"}}},
       {{Target::llama_cpp, "llama.cpp", "llama.cpp, as GGUF"},
        {{Layout::gqa,
-         Format::gguf,
+         FileFormat::gguf,
          "equal groups, one count for all layers, which llama.cpp holds as it is",
          {},
          unequal_groups},
-        {Layout::deci, Format::gguf, "head counts per layer, which llama.cpp's architecture deci has"},
-        {Layout::gqa, Format::gguf, "one group count for all layers, padded"}}},
+        {Layout::deci, FileFormat::gguf, "head counts per layer, which llama.cpp's architecture deci has"},
+        {Layout::gqa, FileFormat::gguf, "one group count for all layers, padded"}}},
       {{Target::mlx, "mlx", "mlx-lm"},
        {{Layout::gqa, kFolder, kOwnClass, {}, unequal_groups},
         {Layout::openelm, kFolder, "head counts per layer, which mlx-lm's class for OpenELM has"},

@@ -20,7 +20,7 @@ constexpr int kCheckpoints = 8;  ///< parts after which what is done is kept
 
 class Distiller {
  public:
-  Distiller(const LayerRunner& runner, const DistillTask& task, const std::vector<LayerWeights>& layers)
+  Distiller(const LayerRunner& runner, const DistillationData& task, const std::vector<LayerWeights>& layers)
       : runner_(runner), task_(task), layers_(layers) {}
 
   /// Sum over the positions from `first` on of the divergence from the original's distribution (KL, in nats).
@@ -60,7 +60,7 @@ class Distiller {
   }
 
   const LayerRunner& runner_;
-  const DistillTask& task_;
+  const DistillationData& task_;
   const std::vector<LayerWeights>& layers_;
 };
 
@@ -82,7 +82,7 @@ bool fits_distillation(const Model& model, const MergeOptions& options) {
   return layer_parameters(model) * kCopies * sizeof(float) <= options.memory;
 }
 
-Distillation distill(const LayerRunner& runner, const DistillTask& task, const ReconstructOptions& options,
+Distillation distill(const LayerRunner& runner, const DistillationData& task, const ReconstructOptions& options,
                      const std::vector<bool>& biases, std::uint64_t seed, std::vector<LayerWeights>& layers,
                      const DistillCheckpoints& checkpoints, const std::function<void(int)>& progress) {
   std::vector<LayerOptimizer> optimizers;
@@ -104,7 +104,7 @@ Distillation distill(const LayerRunner& runner, const DistillTask& task, const R
     for_each_batch(runner.transformer().runtime(), batches.size(), [&](std::size_t i) {
       const at::AutoGradMode with_gradients(true);
       const at::Tensor loss = distiller.divergence(*batches[i], first) *
-                              (static_cast<double>(kPositionStride) / static_cast<double>(rows_of(batches)));
+                              (static_cast<double>(kPositionStride) / static_cast<double>(row_count(batches)));
       gradients[i] = torch::autograd::grad({loss}, weights, {}, false, false, true);
     });
     std::size_t begin = 0;

@@ -19,7 +19,7 @@ namespace qcqa {
 [[nodiscard]] bool fits_distillation(const Model& model, const MergeOptions& options);
 
 /// What the layers are distilled from.
-struct DistillTask {
+struct DistillationData {
   at::Tensor embedded;                         ///< (tokens, hidden_size)
   at::Tensor targets;                          ///< (tokens, hidden_size): the original's stream after its last layer
   std::vector<std::size_t> fitted, held_back;  ///< batches of the streams
@@ -43,7 +43,7 @@ struct DistillCheckpoints {
 /// @param biases   per layer, whether the biases of queries, keys and values may change
 /// @param checkpoints  some steps apart
 /// @param progress  called after each step
-[[nodiscard]] Distillation distill(const LayerRunner& runner, const DistillTask& task,
+[[nodiscard]] Distillation distill(const LayerRunner& runner, const DistillationData& task,
                                    const ReconstructOptions& options, const std::vector<bool>& biases,
                                    std::uint64_t seed, std::vector<LayerWeights>& layers,
                                    const DistillCheckpoints& checkpoints, const std::function<void(int)>& progress);

@@ -44,7 +44,7 @@ void BatchOrder::deal() {
   place_ = 0;
 }
 
-std::int64_t rows_of(const std::vector<const SequenceBatch*>& batches) {
+std::int64_t row_count(const std::vector<const SequenceBatch*>& batches) {
   std::int64_t rows = 0;
   for (const SequenceBatch* batch : batches) rows += batch->rows;
   return rows;

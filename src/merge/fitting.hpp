@@ -29,7 +29,7 @@ class BatchOrder {
   std::size_t place_ = 0;
 };
 
-[[nodiscard]] std::int64_t rows_of(const std::vector<const SequenceBatch*>& batches);
+[[nodiscard]] std::int64_t row_count(const std::vector<const SequenceBatch*>& batches);
 
 /// Of the learning rate: a short rise while it falls linearly to 0. @param step  from 0
 [[nodiscard]] double rate_factor(int step, int steps);

@@ -197,7 +197,7 @@ class ModelMerger {
     }
     runner_->embed(converted_);
     transformer_->load_head();
-    DistillTask task{.embedded = converted_, .targets = original_, .fitted = {}, .held_back = {}};
+    DistillationData task{.embedded = converted_, .targets = original_, .fitted = {}, .held_back = {}};
     divide_batches(task.fitted, task.held_back);
     const std::int64_t begin = layers() * units_per_layer();
     const Distillation distillation =

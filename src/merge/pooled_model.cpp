@@ -128,7 +128,7 @@ class LayerPooler {
       for (const char* suffix : {".weight", ".bias"}) add(projection, suffix, views);
     }
     if (layer_.key.front().norm.empty()) return;
-    add({.tensor = architecture.attention.head_norm.key, .holds = {HeadRole::key}}, "", views);
+    add({.tensor = architecture.attention.head_norm.key, .holds = {HeadRole::key}}, ".weight", views);
   }
 
  private:

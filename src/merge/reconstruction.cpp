@@ -98,7 +98,7 @@ Fit reconstruct_layer(const LayerRunner& runner, const LayerTask& task, const Re
     for_each_batch(runner.transformer().runtime(), batches.size(), [&](std::size_t i) {
       const at::AutoGradMode with_gradients(true);
       const at::Tensor loss =
-          relative_error(runner, task, weights, *batches[i]) / static_cast<double>(rows_of(batches));
+          relative_error(runner, task, weights, *batches[i]) / static_cast<double>(row_count(batches));
       gradients[i] = torch::autograd::grad({loss}, optimizer.weights(), {}, false, false, true);
     });
     optimizer.step(std::vector<std::span<const at::Tensor>>(gradients.begin(), gradients.end()),

@@ -146,7 +146,7 @@ struct Conversion::State {
     const OutputSettings& output = settings.output;
     require_writable_target(model, output.folder, overwrite());
     require_folder_for(output.folder);
-    require_tokenizer(model, output.target == Target::llama_cpp ? Format::gguf : output.options.format);
+    require_tokenizer(model, output.target == Target::llama_cpp ? FileFormat::gguf : output.options.format);
     if (output.target) {
       restrict_to(model, *output.target, settings.search);
     } else {
@@ -295,11 +295,11 @@ const Report& Conversion::merge() {
                            s.session.progress, &*s.statistics);
     s.report.merge = s.merged->summary;
     if (method.pooled == Pooled::no) s.session.say(merge_summary(*s.report.merge));
-    const std::vector<TokenSequence>& judged = s.text ? s.text->windows : s.held_back.all();
+    const std::vector<TokenSequence>& compared_on = s.text ? s.text->windows : s.held_back.all();
     const bool is_simplest = &method == merge_methods().front();
-    if (s.settings.compare_merges && !judged.empty() && !is_simplest) {
-      s.report.merge->ladder = compare_merges(s.model, *s.report.plan, *s.statistics, judged, s.merged->model,
-                                              s.options, s.session, *s.kept);
+    if (s.settings.compare_merges && !compared_on.empty() && !is_simplest) {
+      s.report.merge->compared = compare_merges(s.model, *s.report.plan, *s.statistics, compared_on, s.merged->model,
+                                                s.options, s.session, *s.kept);
     }
     return s.report;
   });

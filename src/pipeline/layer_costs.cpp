@@ -35,9 +35,9 @@ std::vector<std::unique_ptr<GroupCost>> weight_sharing_errors(const Model& model
   return costs;
 }
 
-/// Measures only once it is asked, and keeps nothing when all layers are judged.
-LayerJudge measuring_judge(const Model& model, const TokenSequences& calibration, InputStatistics& statistics,
-                           const ForwardOptions& forward, const ProgressFn& progress) {
+/// Measures only once it is asked, and keeps nothing when all layers are measured.
+GroupingCosts measuring_costs(const Model& model, const TokenSequences& calibration, InputStatistics& statistics,
+                              const ForwardOptions& forward, const ProgressFn& progress) {
   const auto costs = std::make_shared<std::optional<MeasuredCosts>>();
   return [=, &model, &calibration, &statistics](int layer, std::span<const Grouping> groupings) {
     if (!*costs) costs->emplace(model, calibration.all(), statistics, forward, progress);
@@ -77,7 +77,7 @@ LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSeq
     result.costs = sharing_costs(model, kind, statistics, session.progress);
   }
   if (fitness == FitnessKind::measured) {
-    result.judge = measuring_judge(model, calibration, statistics, forward, session.progress);
+    result.measure = measuring_costs(model, calibration, statistics, forward, session.progress);
   }
   result.seconds = watch.seconds();
   return result;

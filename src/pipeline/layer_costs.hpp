@@ -18,8 +18,8 @@ struct LayerCosts {
   FitnessKind fitness{};
   bool calibrated = false;
   std::vector<std::unique_ptr<GroupCost>> costs;
-  double seconds = 0;  ///< that it took
-  LayerJudge judge{};  ///< of FitnessKind::measured
+  double seconds = 0;       ///< that it took
+  GroupingCosts measure{};  ///< between layers; of FitnessKind::measured
 
   [[nodiscard]] std::vector<const GroupCost*> pointers() const;
 };

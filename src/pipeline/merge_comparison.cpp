@@ -13,35 +13,36 @@
 namespace qcqa {
 namespace {
 
-constexpr std::size_t kJudgedTokens = 8192;
+constexpr std::size_t kComparedTokens = 8192;
 constexpr const char* kStep = "comparison";
 
 std::vector<TokenSequence> first_of(std::span<const TokenSequence> windows) {
   std::vector<TokenSequence> some;
   std::size_t tokens = 0;
   for (const TokenSequence& window : windows) {
-    if (tokens >= kJudgedTokens) break;
+    if (tokens >= kComparedTokens) break;
     some.push_back(window);
     tokens += window.ids.size();
   }
   return some;
 }
 
-std::string comparison_text(const std::vector<MergeRung>& rungs) {
+std::string comparison_text(const std::vector<ComparedMerge>& merges) {
   std::string text = "perplexity";
-  for (const MergeRung& rung : rungs) {
-    text += (rung.name == "mean"               ? "; merged: "
-             : rungs.front().name == rung.name ? " "
-                                               : " -> ") +
-            fmt::format("{} {:.4g}", rung.name, rung.perplexity);
+  for (const ComparedMerge& merge : merges) {
+    text += (merge.name == "mean"                ? "; merged: "
+             : merges.front().name == merge.name ? " "
+                                                 : " -> ") +
+            fmt::format("{} {:.4g}", merge.name, merge.perplexity);
   }
   return text;
 }
 
 /// The perplexities that were measured already, by name.
-class KeptRungs {
+class KeptPerplexities {
  public:
-  explicit KeptRungs(RunState& state) : state_(state), kept_(state.find(kStep).value_or(nlohmann::json::object())) {
+  explicit KeptPerplexities(RunState& state)
+      : state_(state), kept_(state.find(kStep).value_or(nlohmann::json::object())) {
     const auto sound = [](const nlohmann::json& value) {
       return value.is_number() && std::isfinite(value.get<double>()) && value.get<double>() >= 0;
     };
@@ -68,18 +69,18 @@ class KeptRungs {
 
 }  // namespace
 
-std::vector<MergeRung> compare_merges(const Model& model, const Plan& plan, InputStatistics& statistics,
-                                      std::span<const TokenSequence> windows, const Model& merged,
-                                      const MergeOptions& options, const Session& session, RunState& state) {
+std::vector<ComparedMerge> compare_merges(const Model& model, const Plan& plan, InputStatistics& statistics,
+                                          std::span<const TokenSequence> windows, const Model& merged,
+                                          const MergeOptions& options, const Session& session, RunState& state) {
   const std::vector<TokenSequence> some = first_of(windows);
-  KeptRungs kept(state);
-  std::vector<MergeRung> rungs;
-  const auto judge = [&](const Model& candidate) {
+  KeptPerplexities kept(state);
+  std::vector<ComparedMerge> merges;
+  const auto perplexity_of = [&](const Model& candidate) {
     return evaluate(rounded_model(candidate, {}), nullptr, some, {.forward = options.forward, .layers = {}},
                     session.progress)
         .perplexity;
   };
-  rungs.push_back({"original", kept.of("original", [&] { return judge(model); })});
+  merges.push_back({"original", kept.of("original", [&] { return perplexity_of(model); })});
   for (const MergeKind kind : {MergeKind::mean, MergeKind::aligned, MergeKind::subspace}) {
     if (kind == options.kind) break;
     const std::string name(merge_kind_name(kind));
@@ -87,14 +88,15 @@ std::vector<MergeRung> compare_merges(const Model& model, const Plan& plan, Inpu
       MergeOptions lower = options;
       lower.kind = kind;
       InputStatistics* const of_text = kind == MergeKind::subspace ? &statistics : nullptr;
-      return judge(merge_model(model, plan, {}, lower, state.path("merged-" + name), session.progress, of_text).model);
+      return perplexity_of(
+          merge_model(model, plan, {}, lower, state.path("merged-" + name), session.progress, of_text).model);
     };
-    rungs.push_back({name, kept.of(name, measure)});
+    merges.push_back({name, kept.of(name, measure)});
   }
   const std::string chosen(merge_kind_name(options.kind));
-  rungs.push_back({chosen, kept.of(chosen, [&] { return judge(merged); })});
-  session.say(comparison_text(rungs));
-  return rungs;
+  merges.push_back({chosen, kept.of(chosen, [&] { return perplexity_of(merged); })});
+  session.say(comparison_text(merges));
+  return merges;
 }
 
 }  // namespace qcqa

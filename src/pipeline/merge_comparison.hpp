@@ -16,9 +16,10 @@ namespace qcqa {
 /// @param statistics  of the calibration text
 /// @param windows  what to judge on; only the first few thousand tokens are used
 /// @param merged   the plan merged by `options`
-[[nodiscard]] std::vector<MergeRung> compare_merges(const Model& model, const Plan& plan, InputStatistics& statistics,
-                                                    std::span<const TokenSequence> windows, const Model& merged,
-                                                    const MergeOptions& options, const Session& session,
-                                                    RunState& state);
+[[nodiscard]] std::vector<ComparedMerge> compare_merges(const Model& model, const Plan& plan,
+                                                        InputStatistics& statistics,
+                                                        std::span<const TokenSequence> windows, const Model& merged,
+                                                        const MergeOptions& options, const Session& session,
+                                                        RunState& state);
 
 }  // namespace qcqa

@@ -19,19 +19,19 @@ constexpr const char* kSearchedStep = "search-report";  // what it came to
 
 /// The search itself; fills in Report::search and the time it took.
 Report search_costs(const std::vector<const GroupCost*>& costs, const SearchOptions& options, const Session& session,
-                    RunState* state, const LayerJudge& judge = {}) {
+                    RunState* state, const GroupingCosts& measure = {}) {
   const Stopwatch watch;
   ModelSearch search(costs, options);
   if (state != nullptr) {
     if (const auto kept = state->find(kSearchStep)) search.restore(*kept);
   }
-  // A layer that was judged took long: it is kept at once.
-  const LayerJudge keeping = [&](int layer, std::span<const Grouping> groupings) {
+  // A layer that was measured took long: it is kept at once.
+  const GroupingCosts keeping = [&](int layer, std::span<const Grouping> groupings) {
     if (layer > 0 && state != nullptr) state->keep(kSearchStep, search.save());
-    return judge(layer, groupings);
+    return measure(layer, groupings);
   };
   Report report;
-  report.search = search.run(session.progress, judge ? keeping : judge);
+  report.search = search.run(session.progress, measure ? keeping : measure);
   if (report.search.stop == StopReason::interrupted) {
     if (state != nullptr) state->keep(kSearchStep, search.save());
     throw Error(ErrorKind::interrupted, "search", "interrupted");
@@ -74,7 +74,7 @@ std::optional<Report> kept_search(const RunState& state) {
 
 Report search_model(const Model& model, const LayerCosts& costs, const SearchOptions& options, const Device& device,
                     const Session& session, RunState* state) {
-  Report report = search_costs(costs.pointers(), options, session, state, costs.judge);
+  Report report = search_costs(costs.pointers(), options, session, state, costs.measure);
   report.model = describe(model);
   report.options = options_json(options, device);
   report.fitness_name = fitness_name(costs.fitness);

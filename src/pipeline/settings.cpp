@@ -86,7 +86,7 @@ void add(ordered_json& identity, const PlanSettings& plan) {
 
 void add(ordered_json& identity, const OutputSettings& output) {
   identity["--layout"] = output.target ? "auto" : layout_name(output.options.layout);
-  identity["--format"] = output.options.format == Format::gguf ? "gguf" : "safetensors";
+  identity["--format"] = output.options.format == FileFormat::gguf ? "gguf" : "safetensors";
   identity["--target"] = output.target ? target_name(*output.target) : "none";
   identity["--dtype"] = output.options.dtype ? dtype_name(*output.options.dtype) : "keep";
   identity["--max-shard-size"] = output.options.writer.max_shard_bytes;

@@ -170,7 +170,7 @@ void fields(V& v, T& distillation) {
   v.field("steps", distillation.steps, Integers{0, 1 << 30});
 }
 
-template <typename V, Describes<MergeRung> T>
+template <typename V, Describes<ComparedMerge> T>
 void fields(V& v, T& rung) {
   v.field("merge", rung.name);
   v.field("perplexity", rung.perplexity, Numbers{});
@@ -184,7 +184,7 @@ void fields(V& v, T& merge) {
   v.field("seconds", merge.seconds, Numbers{});
   v.list("layers", "merged_layer", merge.layers);
   v.optional("distillation", merge.distillation);
-  v.optional_list("ladder", "rung", merge.ladder);
+  v.optional_list("ladder", "compared_merge", merge.compared);
 }
 
 template <typename V, Describes<ReferenceComparison> T>

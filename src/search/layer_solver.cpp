@@ -4,12 +4,12 @@
 #include <limits>
 
 #include "qcqa/fitness/pairwise_cost.hpp"
-#include "search/clustering_bound.hpp"
+#include "search/bound/clustering_bound.hpp"
+#include "search/evolution/model_stage.hpp"
+#include "search/exact/pair_grouping.hpp"
+#include "search/exact/subset_search.hpp"
 #include "search/index.hpp"
-#include "search/local_search.hpp"
-#include "search/model_stage.hpp"
-#include "search/pair_grouping.hpp"
-#include "search/subset_search.hpp"
+#include "search/local/local_search.hpp"
 
 namespace qcqa {
 namespace {

@@ -9,17 +9,17 @@
 #include <nlohmann/json.hpp>
 
 #include "qcqa/fitness/pairwise_cost.hpp"
+#include "search/evolution/model_stage.hpp"
 #include "search/index.hpp"
 #include "search/kdgqa.hpp"
 #include "search/layer_front_builder.hpp"
-#include "search/model_stage.hpp"
-#include "search/reporter.hpp"
+#include "search/shared_progress.hpp"
 #include "search/solution_state.hpp"
 
 namespace qcqa {
 namespace {
 
-std::vector<const GroupCost*> steering_of(const std::vector<const GroupCost*>& costs) {
+std::vector<const GroupCost*> guides_of(const std::vector<const GroupCost*>& costs) {
   std::vector<const GroupCost*> steering;
   for (const GroupCost* cost : costs) steering.push_back(cost->pairwise() != nullptr ? cost->pairwise() : cost);
   return steering;
@@ -29,9 +29,9 @@ std::vector<const GroupCost*> steering_of(const std::vector<const GroupCost*>& c
 
 LayerStage::LayerStage(std::vector<const GroupCost*> costs, const SearchOptions& options)
     : costs_(std::move(costs)),
-      steering_(steering_of(costs_)),
+      guides_(guides_of(costs_)),
       options_(options),
-      iterations_(bound_iterations(steering_, options)) {
+      iterations_(bound_iterations(guides_, options)) {
   for (std::size_t l = 0; l < costs_.size(); ++l) {
     const auto layer = static_cast<int>(l);
     if (!is_kept(options, layer) && options.strategy != Strategy::kdgqa) add_tasks(layer);
@@ -39,7 +39,7 @@ LayerStage::LayerStage(std::vector<const GroupCost*> costs, const SearchOptions&
 }
 
 void LayerStage::add_tasks(int layer) {
-  if (options_.strategy != Strategy::nsga2 && is_solvable(*steering_[at(layer)], options_.strategy)) {
+  if (options_.strategy != Strategy::nsga2 && is_solvable(*guides_[at(layer)], options_.strategy)) {
     if (!options_.arbitrary && !options_.equal) return;
     auto& task = tasks_.emplace_back();
     task.layer = layer;
@@ -51,8 +51,8 @@ void LayerStage::add_tasks(int layer) {
 }
 
 void LayerStage::add_evolution(int layer, Cardinality cardinality) {
-  const GroupRange range = group_range(options_.layer, steering_[at(layer)]->heads());
-  GroupingProblem problem(*steering_[at(layer)], cardinality, range.min, range.max);
+  const GroupRange range = group_range(options_.layer, guides_[at(layer)]->heads());
+  GroupingProblem problem(*guides_[at(layer)], cardinality, range.min, range.max);
   if (problem.group_counts().empty()) return;  // no divisor in range
   auto& task = tasks_.emplace_back();
   task.layer = layer;
@@ -66,7 +66,7 @@ bool LayerStage::finished() const {
 }
 
 std::int64_t LayerStage::steps(const Task& task) const {
-  return task.evolution ? options_.layer.nsga2.generations : solver_steps(*steering_[at(task.layer)], options_);
+  return task.evolution ? options_.layer.nsga2.generations : solver_steps(*guides_[at(task.layer)], options_);
 }
 
 std::int64_t LayerStage::steps_done(const Task& task) const {
@@ -81,20 +81,20 @@ bool LayerStage::run(const ProgressFn& progress) {
     done += steps_done(task);
     total += steps(task);
   }
-  Reporter reporter(progress, "layers", done, total);
-  const std::function<bool()> step = [&reporter] {
-    reporter.one_done();
-    return !reporter.stopped();
+  SharedProgress shared(progress, "layers", done, total);
+  const std::function<bool()> step = [&shared] {
+    shared.one_done();
+    return !shared.stopped();
   };
   const auto run_task = [&](Task& task) {
-    const GroupCost& cost = *steering_[at(task.layer)];
+    const GroupCost& cost = *guides_[at(task.layer)];
     if (!task.evolution) {
-      if (task.solution || reporter.stopped()) return;
+      if (task.solution || shared.stopped()) return;
       auto solution = solve_layer(cost, options_, iterations_, task.stream, step);
-      if (!reporter.stopped() || solution.complete) task.solution = std::move(solution);
+      if (!shared.stopped() || solution.complete) task.solution = std::move(solution);
       return;
     }
-    if (!reporter.stopped() && !task.evolution->started()) {
+    if (!shared.stopped() && !task.evolution->started()) {
       std::vector<Labels> seeds;
       if (options_.warm_start) {
         for (const auto& seed : local_search_seeds(cost, options_, task.cardinality, task.stream)) {
@@ -103,9 +103,9 @@ bool LayerStage::run(const ProgressFn& progress) {
       }
       task.evolution->start(seeds);
     }
-    while (!reporter.stopped() && !task.evolution->finished()) {
+    while (!shared.stopped() && !task.evolution->finished()) {
       task.evolution->step();
-      reporter.one_done();
+      shared.one_done();
     }
   };
   const auto count = static_cast<std::ptrdiff_t>(tasks_.size());
@@ -116,13 +116,13 @@ bool LayerStage::run(const ProgressFn& progress) {
     try {
       run_task(tasks_[static_cast<std::size_t>(t)]);
     } catch (...) {
-      reporter.stop();
+      shared.stop();
 #pragma omp critical(qcqa_layer_stage_error)
       if (!error) error = std::current_exception();
     }
   }
   if (error) std::rethrow_exception(error);
-  return !reporter.stopped();
+  return !shared.stopped();
 }
 
 LayerFront LayerStage::front(int layer) const {
@@ -141,7 +141,7 @@ LayerFront LayerStage::front(int layer) const {
       for (const auto& bound : task.solution->bounds) {
         // What steers the search equals the cost on pairs only.
         const bool pairs = bound.cardinality == Cardinality::equal && 2 * bound.groups == cost.heads();
-        if (pairs || steering_[at(layer)] == &cost) builder.bound(bound.cardinality, bound.groups, bound.lower_bound);
+        if (pairs || guides_[at(layer)] == &cost) builder.bound(bound.cardinality, bound.groups, bound.lower_bound);
       }
       evaluations += task.solution->evaluations;
     }

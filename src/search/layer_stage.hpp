@@ -6,8 +6,8 @@
 
 #include "checkpoint/json_view.hpp"
 #include "qcqa/search/model_search.hpp"
-#include "search/evolution.hpp"
-#include "search/grouping_problem.hpp"
+#include "search/evolution/evolution.hpp"
+#include "search/evolution/grouping_problem.hpp"
 #include "search/layer_solver.hpp"
 
 namespace qcqa {
@@ -48,7 +48,7 @@ class LayerStage {
   [[nodiscard]] LayerFront front(int layer) const;
 
   std::vector<const GroupCost*> costs_;
-  std::vector<const GroupCost*> steering_;  ///< what is searched in their place: GroupCost::pairwise()
+  std::vector<const GroupCost*> guides_;  ///< what is searched in their place: GroupCost::pairwise()
   SearchOptions options_;
   int iterations_;
   std::vector<Task> tasks_;

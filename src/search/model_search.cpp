@@ -9,19 +9,19 @@
 #include <nlohmann/json.hpp>
 
 #include "qcqa/support/error.hpp"
-#include "search/evolution.hpp"
-#include "search/judged_layers.hpp"
-#include "search/layer_budget.hpp"
+#include "search/evolution/evolution.hpp"
+#include "search/evolution/model_stage.hpp"
+#include "search/exact/layer_budget.hpp"
 #include "search/layer_stage.hpp"
-#include "search/model_stage.hpp"
-#include "search/reporter.hpp"
+#include "search/measured_layers.hpp"
 #include "search/search_options.hpp"
+#include "search/shared_progress.hpp"
 
 namespace qcqa {
 namespace {
 
 constexpr const char* kFormat = "qcqa-search-state";
-constexpr int kVersion = 3;
+constexpr int kVersion = 4;
 
 // Changes with any cost: hashes the costs of all pairs and of the whole layer, bit by bit.
 std::uint64_t fingerprint(const std::vector<const GroupCost*>& costs) {
@@ -50,8 +50,8 @@ struct ModelSearch::State {
   std::vector<const GroupCost*> costs;
   SearchOptions options;
   LayerStage layer_stage;
-  std::optional<JudgedLayers> judged;  // once stage 1 is complete, where there is a judge
-  // Stage 2, after that. `layers` and `stage` follow from the layers' results and what was judged.
+  std::optional<MeasuredLayers> measured;  // once stage 1 is complete, where there is a measure
+  // Stage 2, after that. `layers` and `stage` follow from the layers' results and what was measured.
   std::vector<LayerFront> layers;
   std::optional<ModelStage> stage;
   std::optional<Evolution<ModelProblem>> model;  // Strategy::nsga2 only
@@ -61,21 +61,21 @@ struct ModelSearch::State {
   State(const State&) = delete;  // `stage` points into it
   State& operator=(const State&) = delete;
 
-  void require_same_judge(const LayerJudge& judge) const {
-    const bool begun = judged || stage;
-    if (!begun || judged.has_value() == static_cast<bool>(judge)) return;
+  void require_same_measure(const GroupingCosts& measure) const {
+    const bool begun = measured || stage;
+    if (!begun || measured.has_value() == static_cast<bool>(measure)) return;
     throw Error(ErrorKind::invalid_argument, "search state",
-                judged ? "the costs between layers were judged, so they must be from here on"
-                       : "the costs between layers were not judged, so they must not be from here on",
+                measured ? "the costs between layers were measured, so they must be from here on"
+                         : "the costs between layers were not measured, so they must not be from here on",
                 {}, "Go on with the same fitness, or start the search anew.");
   }
 
-  /// False when interrupted; what was judged by then is kept.
-  bool judge_layers(const LayerJudge& judge) {
-    if (stage || !judge) return true;
-    if (!judged) judged.emplace(layer_stage.fronts());
+  /// False when interrupted; what was measured by then is kept.
+  bool measure_layers(const GroupingCosts& measure) {
+    if (stage || !measure) return true;
+    if (!measured) measured.emplace(layer_stage.fronts());
     try {
-      while (!judged->finished()) judged->judge_next(judge);
+      while (!measured->finished()) measured->measure_next(measure);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::interrupted) throw;
       return false;
@@ -85,7 +85,7 @@ struct ModelSearch::State {
 
   void open_model_stage() {
     if (stage) return;
-    layers = judged ? judged->fronts() : layer_stage.fronts();
+    layers = measured ? measured->fronts() : layer_stage.fronts();
     stage.emplace(layers, options);
     if (options.strategy == Strategy::nsga2) {
       model.emplace(stage->problem(), options.model_nsga2, Rng(options.layer.seed, 0));
@@ -95,10 +95,10 @@ struct ModelSearch::State {
   bool run_model(const ProgressFn& progress) {
     if (!model) return true;
     if (!model->started()) model->start();
-    Reporter reporter(progress, "model", model->generation(), options.model_nsga2.generations);
-    while (!model->finished() && !reporter.stopped()) {
+    SharedProgress shared(progress, "model", model->generation(), options.model_nsga2.generations);
+    while (!model->finished() && !shared.stopped()) {
       model->step();
-      reporter.one_done();
+      shared.one_done();
     }
     return model->finished();
   }
@@ -117,11 +117,11 @@ ModelSearch::ModelSearch(ModelSearch&&) noexcept = default;
 ModelSearch& ModelSearch::operator=(ModelSearch&&) noexcept = default;
 ModelSearch::~ModelSearch() = default;
 
-SearchResult ModelSearch::run(const ProgressFn& progress, const LayerJudge& judge) {
+SearchResult ModelSearch::run(const ProgressFn& progress, const GroupingCosts& measure) {
   SearchResult result;
   result.stop = StopReason::interrupted;
-  state_->require_same_judge(judge);
-  if (state_->layer_stage.run(progress) && state_->judge_layers(judge)) {
+  state_->require_same_measure(measure);
+  if (state_->layer_stage.run(progress) && state_->measure_layers(measure)) {
     state_->open_model_stage();
     if (state_->run_model(progress)) result.stop = StopReason::completed;
     result.layers = state_->layers;
@@ -141,7 +141,7 @@ nlohmann::json ModelSearch::save() const {
           {"options", options_to_json(state_->options)},
           {"costs", fingerprint(state_->costs)},
           {"layers", state_->layer_stage.save()},
-          {"judged", state_->judged ? state_->judged->save() : nlohmann::json()},
+          {"measured", state_->measured ? state_->measured->save() : nlohmann::json()},
           {"model", state_->model ? state_->model->save() : nlohmann::json()}};
 }
 
@@ -154,17 +154,20 @@ void ModelSearch::restore(const nlohmann::json& saved) {
   require("version", kVersion, "must be that of this qcqa");
   require("options", options_to_json(state_->options), "must be the options of this search");
   require("costs", fingerprint(state_->costs), "must belong to the model of this search");
+  for (const char* stage : {"measured", "model"}) {  // null where the search has not come to it
+    if (!saved.contains(stage)) root.corrupt("must have a member \"" + std::string(stage) + '"');
+  }
 
   auto fresh = std::make_unique<State>(state_->costs, state_->options);
   fresh->layer_stage.restore(root.at("layers"));
-  if (const auto judged = root.find("judged")) {
-    if (!fresh->layer_stage.finished()) judged->corrupt("must be null while layers are unfinished");
-    fresh->judged.emplace(fresh->layer_stage.fronts());
-    fresh->judged->restore(*judged);
+  if (const auto measured = root.find("measured")) {
+    if (!fresh->layer_stage.finished()) measured->corrupt("must be null while layers are unfinished");
+    fresh->measured.emplace(fresh->layer_stage.fronts());
+    fresh->measured->restore(*measured);
   }
   if (const auto model = root.find("model")) {
     if (!fresh->layer_stage.finished()) model->corrupt("must be null while layers are unfinished");
-    if (fresh->judged && !fresh->judged->finished()) model->corrupt("must be null while layers are not judged");
+    if (fresh->measured && !fresh->measured->finished()) model->corrupt("must be null while layers are not measured");
     fresh->open_model_stage();
     if (!fresh->model) model->corrupt("must be null: this strategy has no evolution over layers");
     fresh->model->restore(*model);

@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "qcqa/support/error.hpp"
+#include "search/evolution/model_stage.hpp"
 #include "search/kdgqa.hpp"
 #include "search/layer_solver.hpp"
-#include "search/model_stage.hpp"
 
 namespace qcqa {
 namespace {

@@ -10,8 +10,8 @@
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 #include "text/llama_cpp_split.hpp"
-#include "text/sentencepiece_model.hpp"
-#include "text/unicode.hpp"
+#include "text/sentencepiece/sentencepiece_model.hpp"
+#include "text/unicode/unicode.hpp"
 #include "text/vocabulary_files.hpp"
 
 namespace qcqa {

@@ -1,12 +1,12 @@
 #include "qcqa/text/tokenizer.hpp"
 
 #include "qcqa/support/error.hpp"
-#include "text/json_tokenizer.hpp"
-#include "text/sentencepiece_tokenizer.hpp"
+#include "text/json/json_tokenizer.hpp"
+#include "text/sentencepiece/sentencepiece_tokenizer.hpp"
 #include "text/special_tokens.hpp"
 #include "text/text_model.hpp"
 #include "text/tokenizer_cache.hpp"
-#include "text/unicode.hpp"
+#include "text/unicode/unicode.hpp"
 
 namespace qcqa {
 

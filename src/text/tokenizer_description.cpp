@@ -7,7 +7,7 @@
 #include "checkpoint/json_file.hpp"
 #include "support/in_quotes.hpp"
 #include "text/gguf_tokenizer_files.hpp"
-#include "text/post_processor.hpp"
+#include "text/json/post_processor.hpp"
 #include "text/tokenizer_settings.hpp"
 #include "text/vocabulary_files.hpp"
 

@@ -9,10 +9,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "text/added_tokens.hpp"
-#include "text/sentencepiece_model.hpp"
+#include "text/json/added_tokens.hpp"
+#include "text/json/word_model.hpp"
+#include "text/sentencepiece/sentencepiece_model.hpp"
 #include "text/tokenizer_class.hpp"
-#include "text/word_model.hpp"
 
 namespace qcqa {
 

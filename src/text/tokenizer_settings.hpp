@@ -9,7 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "text/added_tokens.hpp"
+#include "text/json/added_tokens.hpp"
 #include "text/tokenizer_class.hpp"
 
 namespace qcqa {

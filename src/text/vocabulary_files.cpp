@@ -6,8 +6,8 @@
 #include "checkpoint/json_file.hpp"
 #include "support/in_quotes.hpp"
 #include "text/base64.hpp"
-#include "text/regex.hpp"
-#include "text/unicode.hpp"
+#include "text/json/regex.hpp"
+#include "text/unicode/unicode.hpp"
 
 namespace qcqa {
 namespace {

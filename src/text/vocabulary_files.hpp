@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "text/sentencepiece_model.hpp"
+#include "text/sentencepiece/sentencepiece_model.hpp"
 #include "text/tokenizer_settings.hpp"
 
 namespace qcqa {

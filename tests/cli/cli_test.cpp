@@ -134,7 +134,7 @@ TEST_F(Cli, ReportShowsAndCompares) {
   EXPECT_TRUE(run_qcqa({"report", at("r.json"), "--select", "baselines"}).out.starts_with("Baselines"));
   ASSERT_EQ(run_qcqa({"search", model_, "-o", at("other.json"), "--fitness", "subspace", "-q"}).exit_code, 0);
   const std::string compared = run_qcqa({"report", at("r.json"), "--compare", at("other.json")}).out;
-  EXPECT_NE(compared.find("A: " + at("r.json") + " (" + model_ + ", wse)\nB: " + at("other.json")), std::string::npos)
+  EXPECT_NE(compared.find("A: " + at("r.json") + " (" + model_ + ", wse)\n  B: " + at("other.json")), std::string::npos)
       << compared;
   EXPECT_NE(compared.find("Their costs are of different kinds"), std::string::npos) << compared;
   EXPECT_NE(compared.find("B / A"), std::string::npos) << compared;

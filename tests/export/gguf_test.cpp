@@ -31,7 +31,7 @@ struct Source {
     Plan plan;
     for (const auto& layer : labels)
       plan.layers.push_back({Grouping::from_labels(layer), static_cast<int>(plan.layers.size())});
-    ExportOptions options{.format = Format::gguf, .dtype = dtype};
+    ExportOptions options{.format = FileFormat::gguf, .dtype = dtype};
     options.layout = layout ? *layout : choose_layout(model, plan, Target::llama_cpp).layout;
     summary = export_model(model, plan, options, folder / "out", Overwrite::replace);
     return read_gguf(folder / "out" / kGgufFile);
@@ -259,10 +259,10 @@ TEST(ExportGguf, TheTokenizerIsNoReasonAgainstALayout) {
   tokenizer["pre_tokenizer"]["add_prefix_space"] = true;
   const Source source(llama(), tokenizer);
   const Model model = Model::open(source.folder / "in");
-  EXPECT_NO_THROW(require_layout(model, Layout::gqa, Format::gguf));
+  EXPECT_NO_THROW(require_layout(model, Layout::gqa, FileFormat::gguf));
   expect_error(ErrorKind::unsupported, "tokenizer.json: --format gguf: needs a pre_tokenizer",
-               [&] { require_tokenizer(model, Format::gguf); });
-  EXPECT_NO_THROW(require_tokenizer(model, Format::safetensors));
+               [&] { require_tokenizer(model, FileFormat::gguf); });
+  EXPECT_NO_THROW(require_tokenizer(model, FileFormat::safetensors));
 }
 
 TEST(ExportGguf, UnigramIsRefused) {
@@ -292,7 +292,7 @@ TEST(ExportGguf, StoppingLeavesNothingBehind) {
     plan.layers.push_back({Grouping::from_labels(layer), static_cast<int>(plan.layers.size())});
   int reports = 0;
   expect_error(ErrorKind::interrupted, "nothing was written", [&] {
-    (void)export_model(model, plan, {.layout = Layout::deci, .format = Format::gguf}, source.folder / "out",
+    (void)export_model(model, plan, {.layout = Layout::deci, .format = FileFormat::gguf}, source.folder / "out",
                        Overwrite::refuse, [&](const ProgressEvent&) { return ++reports < 3; });
   });
   EXPECT_EQ(folder_contents(source.folder.path()), before);

@@ -59,7 +59,7 @@ TEST_F(Fitting, LongSequencesMakeStepsOfOne) {
   const TokenSequences sequences(std::vector(4, std::vector<TokenId>(512, 1)));
   const LayerRunner runner(*transformer_, sequences.all());
   BatchOrder order(runner, {0, 1, 2, 3}, 512, 7);
-  for (int step = 0; step < 8; ++step) EXPECT_EQ(rows_of(order.next()), 512);
+  for (int step = 0; step < 8; ++step) EXPECT_EQ(row_count(order.next()), 512);
 }
 
 TEST_F(Fitting, OptimizerIsAdam) {

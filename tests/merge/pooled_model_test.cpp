@@ -113,7 +113,8 @@ TEST(PooledModel, NamesTheHeadWhoseWeightsAreNotFinite) {
                              return here ? std::numeric_limits<double>::infinity() : value;
                            }});
   const Model pooled = pooled_model(model, plan_of({0, 0, 0, 0}), Pooled::all);
-  expect_error(ErrorKind::corrupt, "model.layers.1.self_attn.v_proj.weight: must be finite; found inf at [8, 4]",
+  expect_error(ErrorKind::corrupt,
+               "model.layers.1.self_attn.v_proj.weight: weights must be finite; found infinity at [8, 4]",
                [&] { (void)values_of(pooled.layers()[1].value[0].weight); });
 }
 

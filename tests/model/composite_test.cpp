@@ -133,7 +133,7 @@ TEST_F(CompositeModel, ATextModelByItselfNeedsNoLayoutOfTheComposite) {
                [&] { require_layout(both(), Layout::remote_code); });
   std::filesystem::remove(folder_ / "both/tokenizer.json");
   const ExportSummary summary = export_model(both(), Plan::of({2, Grouping::contiguous(4, 2)}),
-                                             {.format = Format::gguf}, folder_ / "gguf", Overwrite::refuse);
+                                             {.format = FileFormat::gguf}, folder_ / "gguf", Overwrite::refuse);
   EXPECT_TRUE(std::ranges::any_of(summary.notes, [](const std::string& note) {
     return note.find("the text model of the both by itself") != std::string::npos;
   }));

@@ -33,7 +33,7 @@ struct Written {
     Plan plan;
     for (const AttentionLayer& layer : model.layers())
       plan.layers.push_back({Grouping::contiguous(layer.kv_heads, layer.kv_heads), layer.layer});
-    (void)export_model(model, plan, {.format = Format::gguf}, folder / "out", Overwrite::refuse);
+    (void)export_model(model, plan, {.format = FileFormat::gguf}, folder / "out", Overwrite::refuse);
   }
   [[nodiscard]] std::filesystem::path file() const { return folder / "out" / kGgufFile; }
 
@@ -72,7 +72,7 @@ TEST(GgufSource, Llama3FactorsAreItsScalingAgain) {
   });
   const Model model = Model::open(folder / "in");
   const Plan plan = Plan::of({2, Grouping::contiguous(2, 2)});
-  (void)export_model(model, plan, {.format = Format::gguf}, folder / "out", Overwrite::refuse);
+  (void)export_model(model, plan, {.format = FileFormat::gguf}, folder / "out", Overwrite::refuse);
   EXPECT_EQ(Model::open(folder / "out" / kGgufFile).config()["rope_scaling"], scaling);
 }
 

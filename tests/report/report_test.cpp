@@ -6,8 +6,8 @@
 
 #include "qcqa/fitness/pairwise_cost.hpp"
 #include "qcqa/report/sections.hpp"
-#include "qcqa/support/human_bytes.hpp"
 #include "qcqa/search/plan_choice.hpp"
+#include "qcqa/support/human_bytes.hpp"
 #include "support/expect_error.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -55,7 +55,7 @@ TEST(Report, ComesBackFromJsonUnchanged) {
                               .layers = {{0, 0.5, 0.25, 0.125, 40}, {1, 0.75, 0.5, 0.25, 0}},
                               .distillation = Distillation{.before = 0.5, .after = 0.25, .steps = 20},
                               .seconds = 1.5,
-                              .ladder = {{"original", 3}, {"mean", 72}, {"reconstruct", 3.25}}};
+                              .compared = {{"original", 3}, {"mean", 72}, {"reconstruct", 3.25}}};
   const auto json = to_json(report);
   EXPECT_EQ(to_json(report_from_json(json, "r.json")), json);
 }

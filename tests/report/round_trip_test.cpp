@@ -85,8 +85,8 @@ Report full_report() {
                                             .steps = 73}},
                                 .distillation = Distillation{.before = number(74), .after = number(75), .steps = 76},
                                 .seconds = number(77),
-                                .ladder = {{.name = "original", .perplexity = number(78)},
-                                           {.name = "reconstruct", .perplexity = number(79)}}},
+                                .compared = {{.name = "original", .perplexity = number(78)},
+                                             {.name = "reconstruct", .perplexity = number(79)}}},
           .evaluation = Evaluation{.perplexity = number(80),
                                    .cross_entropy = number(81),
                                    .standard_error = number(82),
@@ -213,7 +213,7 @@ struct Expect {
     EXPECT_EQ(steps, b.steps);
   }
 
-  static void equal(const MergeRung& a, const MergeRung& b) {
+  static void equal(const ComparedMerge& a, const ComparedMerge& b) {
     const auto& [name, perplexity] = a;
     EXPECT_EQ(name, b.name);
     EXPECT_EQ(perplexity, b.perplexity);
@@ -227,7 +227,7 @@ struct Expect {
     lists(layers, b.layers);
     optionals(distillation, b.distillation);
     EXPECT_EQ(seconds, b.seconds);
-    lists(ladder, b.ladder);
+    lists(ladder, b.compared);
   }
 
   static void equal(const ReferenceComparison& a, const ReferenceComparison& b) {
@@ -283,7 +283,7 @@ TEST(ReportRoundTrip, WhatIsNotThereStaysAway) {
   Report report = full_report();
   report.plan.reset();
   report.merge->distillation.reset();
-  report.merge->ladder.clear();
+  report.merge->compared.clear();
   report.merge->keys_pooled = false;
   report.evaluation->reference.reset();
   report.search.layers[0].kdgqa.clear();

@@ -1,4 +1,4 @@
-#include "search/cluster_state.hpp"
+#include "search/local/cluster_state.hpp"
 
 #include <gtest/gtest.h>
 

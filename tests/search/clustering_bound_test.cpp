@@ -4,10 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include "search/clustering_bound.hpp"
-#include "search/local_search.hpp"
+#include "search/bound/clustering_bound.hpp"
+#include "search/exact/subset_search.hpp"
+#include "search/local/local_search.hpp"
 #include "search/search_instances.hpp"
-#include "search/subset_search.hpp"
 
 namespace qcqa {
 namespace {

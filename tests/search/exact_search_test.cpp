@@ -7,10 +7,10 @@
 #include <gtest/gtest.h>
 
 #include "qcqa/search/model_search.hpp"
-#include "search/pair_grouping.hpp"
-#include "search/perfect_matching.hpp"
+#include "search/exact/pair_grouping.hpp"
+#include "search/exact/perfect_matching.hpp"
+#include "search/exact/subset_search.hpp"
 #include "search/search_instances.hpp"
-#include "search/subset_search.hpp"
 
 namespace qcqa {
 namespace {

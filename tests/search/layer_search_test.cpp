@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "qcqa/search/model_search.hpp"
-#include "search/evolution.hpp"
-#include "search/grouping_problem.hpp"
+#include "search/evolution/evolution.hpp"
+#include "search/evolution/grouping_problem.hpp"
 #include "search/search_instances.hpp"
 
 namespace qcqa {

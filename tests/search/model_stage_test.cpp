@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "qcqa/search/model_search.hpp"
-#include "search/evolution.hpp"
-#include "search/model_problem.hpp"
+#include "search/evolution/evolution.hpp"
+#include "search/evolution/model_problem.hpp"
 #include "search/search_instances.hpp"
 
 namespace qcqa {

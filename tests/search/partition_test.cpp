@@ -1,4 +1,4 @@
-#include "search/partition.hpp"
+#include "search/local/partition.hpp"
 
 #include <gtest/gtest.h>
 

@@ -9,7 +9,7 @@
 
 #include "qcqa/fitness/pairwise_cost.hpp"
 #include "qcqa/plan/grouping.hpp"
-#include "search/model_problem.hpp"
+#include "search/evolution/model_problem.hpp"
 #include "search/rng.hpp"
 
 namespace qcqa::test {

@@ -7,8 +7,8 @@
 
 #include "qcqa/search/model_search.hpp"
 #include "qcqa/support/error.hpp"
+#include "search/exact/layer_budget.hpp"
 #include "search/kdgqa.hpp"
-#include "search/layer_budget.hpp"
 #include "search/search_instances.hpp"
 
 namespace qcqa {

@@ -1,4 +1,4 @@
-#include "search/symmetric_eigen.hpp"
+#include "search/bound/symmetric_eigen.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "search/triangle_cuts.hpp"
+#include "search/bound/triangle_cuts.hpp"
 
 #include <gtest/gtest.h>
 

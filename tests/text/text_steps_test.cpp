@@ -1,12 +1,12 @@
 #include <gtest/gtest.h>
 
 #include "support/expect_error.hpp"
-#include "text/normalizer.hpp"
-#include "text/pieces.hpp"
-#include "text/pre_tokenizer.hpp"
-#include "text/regex.hpp"
-#include "text/regions.hpp"
-#include "text/unicode.hpp"
+#include "text/json/normalizer.hpp"
+#include "text/json/pieces.hpp"
+#include "text/json/pre_tokenizer.hpp"
+#include "text/json/regex.hpp"
+#include "text/json/regions.hpp"
+#include "text/unicode/unicode.hpp"
 
 namespace qcqa::testing {
 namespace {

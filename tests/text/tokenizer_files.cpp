@@ -3,7 +3,7 @@
 #include <bit>
 #include <cstdint>
 
-#include "text/byte_alphabet.hpp"
+#include "text/unicode/byte_alphabet.hpp"
 
 namespace qcqa::testing {
 namespace {

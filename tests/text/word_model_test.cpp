@@ -1,4 +1,4 @@
-#include "text/word_model.hpp"
+#include "text/json/word_model.hpp"
 
 #include <gtest/gtest.h>
 

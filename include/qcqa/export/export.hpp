@@ -22,7 +22,7 @@ namespace qcqa {
 /// The report inside an output folder.
 inline constexpr const char* kReportFile = "qcqa-report.json";
 
-/// The weights inside an output folder of Format::gguf.
+/// The weights inside an output folder of FileFormat::gguf.
 inline constexpr const char* kGgufFile = "model.gguf";
 
 /// How a plan is written down. What each can express, and which runtimes load it: layout_infos().
@@ -36,7 +36,7 @@ enum class Layout {
 };
 
 /// The kind of file.
-enum class Format { safetensors, gguf };
+enum class FileFormat { safetensors, gguf };
 
 /// A runtime to write for.
 enum class Target { transformers, vllm, llama_cpp, mlx };
@@ -59,14 +59,14 @@ struct LayoutInfo {
 [[nodiscard]] std::string_view layout_name(Layout layout);
 
 /// Whether Model::open reads what this layout writes.
-[[nodiscard]] bool opens_again(Layout layout, Format format);
+[[nodiscard]] bool opens_again(Layout layout, FileFormat format);
 
 /// The plans that conversions by budget choose from: gqa takes uniform ones, which need no padding.
 [[nodiscard]] PlanLimits preferred_plans(Layout layout);
 
 struct ExportOptions {
   Layout layout = Layout::gqa;
-  Format format = Format::safetensors;
+  FileFormat format = FileFormat::safetensors;
   std::optional<Dtype> dtype{};  ///< of all floating-point tensors; nothing keeps each tensor's own
   WriterOptions writer{};
   MergeKind merge = MergeKind::mean;  ///< how the model's heads were merged, for the model card
@@ -96,22 +96,23 @@ struct ExportSummary {
 [[nodiscard]] std::string padding_note(const ExportSummary& summary, std::int64_t parameters);
 
 /// @throws Error(unsupported) with the layers that stand in the way and what would work instead
-void require_expressible(const Model& model, const Plan& plan, Layout layout, Format format = Format::safetensors);
+void require_expressible(const Model& model, const Plan& plan, Layout layout,
+                         FileFormat format = FileFormat::safetensors);
 
 /// Throws Error(unsupported) for a model that a conversion has given head counts per layer.
 void require_unconverted(const Model& model);
 
 /// Throws Error(unsupported) when the model's family cannot be written in this layout at all, whatever the plan.
-void require_layout(const Model& model, Layout layout, Format format = Format::safetensors);
+void require_layout(const Model& model, Layout layout, FileFormat format = FileFormat::safetensors);
 
 /// Throws Error(unsupported) when this kind of file cannot hold the model's tokenizer, whatever the layout and the
 /// plan.
-void require_tokenizer(const Model& model, Format format);
+void require_tokenizer(const Model& model, FileFormat format);
 
 /// The layout for a plan in a runtime.
 struct LayoutChoice {
   Layout layout{};
-  Format format{};
+  FileFormat format{};
   std::string why;
 };
 /// @throws Error(unsupported) when the runtime has none for it, with what stands in the way of each and what could be

@@ -61,7 +61,7 @@ struct Distillation {
 };
 
 /// One of several ways to merge the same plan.
-struct MergeRung {
+struct ComparedMerge {
   std::string name;  ///< "original", or the kind
   double perplexity = 0;
 };
@@ -74,7 +74,8 @@ struct MergeSummary {
   std::vector<MergedLayer> layers{};  ///< of reconstruct
   std::optional<Distillation> distillation{};
   double seconds = 0;
-  std::vector<MergeRung> ladder{};  ///< what other ways would have given, the chosen one last; empty when not looked at
+  std::vector<ComparedMerge>
+      compared{};  ///< what other ways would have given, the chosen one last; empty when not looked at
 };
 
 struct MergeResult {

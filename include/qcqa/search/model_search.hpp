@@ -80,7 +80,7 @@ struct SearchResult {
 
 /// What groupings of a layer cost where that is not what stage 1 could search by, in their order: finite, 0 or more.
 /// Stage 2 then chooses by it. Called for one layer after another, from the first on.
-using LayerJudge = std::function<std::vector<double>(int layer, std::span<const Grouping> groupings)>;
+using GroupingCosts = std::function<std::vector<double>(int layer, std::span<const Grouping> groupings)>;
 
 /// The two-stage search over all layers. Pure: the same problem, options and seed give the same result for any thread
 /// count. Owns the whole search state, so that an interrupted search can be saved and continued.
@@ -93,12 +93,12 @@ class ModelSearch {
   ModelSearch& operator=(ModelSearch&&) noexcept;
   ~ModelSearch();
 
-  /// Runs to the end, or until `progress` returns false or `judge` throws Error(interrupted); then the state is that
-  /// after the last whole generation of every layer, or the last layer judged, and run() may be called again. Reports
+  /// Runs to the end, or until `progress` returns false or `measure` throws Error(interrupted); then the state is that
+  /// after the last whole generation of every layer, or the last layer measured, and run() may be called again. Reports
   /// phases "layers" and "model" in units of generations.
-  /// @param judge  asked once about every layer, between the stages; may save(). Without it stage 1's costs count
-  /// @throws Error(invalid_argument) when a search that was judged goes on without a judge, or the other way round
-  SearchResult run(const ProgressFn& progress = {}, const LayerJudge& judge = {});
+  /// @param measure  asked once about every layer, between the stages; may save(). Without it stage 1's costs count
+  /// @throws Error(invalid_argument) when a search that was measured goes on without a measure, or the other way round
+  SearchResult run(const ProgressFn& progress = {}, const GroupingCosts& measure = {});
 
   /// Everything needed to go on, exactly: a continued search gives the same result as an uninterrupted one.
   [[nodiscard]] nlohmann::json save() const;
