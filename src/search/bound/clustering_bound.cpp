@@ -135,6 +135,14 @@ void ClusteringBound::project_spectrum() {
   for (std::size_t k = 0; k < values.size(); ++k) row_[k] = std::clamp(values[k] - shift, 0.0, 1.0);
   weighted_outer(n_ - 1, row_.data(), eigen_.vectors().data(), reduced_.data());
   pad_and_reflect(n_, reduced_.data(), reflector_.data(), reflector_factor_, row_.data(), spectral_.data());
+  // What rounding leaves unequal would add up in the multipliers, and certify() rests on their symmetry.
+  for (std::size_t i = 0; i < n_; ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      double& lower = spectral_[i * n_ + j];
+      double& upper = spectral_[j * n_ + i];
+      lower = upper = 0.5 * (lower + upper);
+    }
+  }
 }
 
 // Nearest point of the box with its cuts, nearly: the multipliers of the cuts improve from step to step (Hildreth's
