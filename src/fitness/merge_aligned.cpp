@@ -22,13 +22,12 @@ GroupSharing share_aligned(const HeadBlocks& blocks, std::span<const std::uint8_
 }  // namespace
 
 /// Bases aligned first, then the mean with norms restored (arXiv 2412.20677, section 3, without training).
-extern const MergeMethod kAlignedMerge{
-    .kind = MergeKind::aligned,
-    .name = "aligned",
-    .help = "bases aligned, then the mean",
-    .sentence = "Their bases\nwere aligned before they were averaged; nothing was trained.",
-    .text = TextUse::helps,
-    .fitness = FitnessKind::aligned,
-    .share = share_aligned};
+const MergeMethod kAlignedMerge{.kind = MergeKind::aligned,
+                                .name = "aligned",
+                                .help = "bases aligned, then the mean",
+                                .sentence = "Their bases\nwere aligned before they were averaged; nothing was trained.",
+                                .text = TextUse::helps,
+                                .fitness = FitnessKind::aligned,
+                                .share = share_aligned};
 
 }  // namespace qcqa

@@ -18,13 +18,13 @@ GroupSharing share_first(const HeadBlocks& blocks, std::span<const std::uint8_t>
 }  // namespace
 
 /// The group's first head (GQA, arXiv 2305.13245, an ablation of section 3.3).
-extern const MergeMethod kFirstMerge{.kind = MergeKind::first,
-                                     .name = "first",
-                                     .help = "each group's first head",
-                                     .sentence = "It is the\ngroup's first; nothing was trained.",
-                                     .text = TextUse::none,
-                                     .pooled = Pooled::first,
-                                     .fitness = FitnessKind::wse,
-                                     .share = share_first};
+const MergeMethod kFirstMerge{.kind = MergeKind::first,
+                              .name = "first",
+                              .help = "each group's first head",
+                              .sentence = "It is the\ngroup's first; nothing was trained.",
+                              .text = TextUse::none,
+                              .pooled = Pooled::first,
+                              .fitness = FitnessKind::wse,
+                              .share = share_first};
 
 }  // namespace qcqa

@@ -12,13 +12,13 @@ GroupSharing share_mean(const HeadBlocks& blocks, std::span<const std::uint8_t> 
 }  // namespace
 
 /// Mean pooling (GQA, arXiv 2305.13245, section 2.1).
-extern const MergeMethod kMeanMerge{.kind = MergeKind::mean,
-                                    .name = "mean",
-                                    .help = "mean pooling, as the papers",
-                                    .sentence = "It is their\nmean; nothing was trained.",
-                                    .text = TextUse::none,
-                                    .pooled = Pooled::all,
-                                    .fitness = FitnessKind::wse,
-                                    .share = share_mean};
+const MergeMethod kMeanMerge{.kind = MergeKind::mean,
+                             .name = "mean",
+                             .help = "mean pooling, as the papers",
+                             .sentence = "It is their\nmean; nothing was trained.",
+                             .text = TextUse::none,
+                             .pooled = Pooled::all,
+                             .fitness = FitnessKind::wse,
+                             .share = share_mean};
 
 }  // namespace qcqa

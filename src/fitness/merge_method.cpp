@@ -5,8 +5,6 @@
 
 namespace qcqa {
 
-extern const MergeMethod kMeanMerge, kFirstMerge, kWeightedMerge, kAlignedMerge, kSubspaceMerge, kReconstructMerge;
-
 std::span<const MergeMethod* const> merge_methods() noexcept {
   static constexpr std::array kMethods = {&kMeanMerge,    &kFirstMerge,    &kWeightedMerge,
                                           &kAlignedMerge, &kSubspaceMerge, &kReconstructMerge};

@@ -2,7 +2,7 @@
 
 namespace qcqa {
 
-extern const MergeMethod kReconstructMerge{
+const MergeMethod kReconstructMerge{
     .kind = MergeKind::reconstruct,
     .name = "reconstruct",
     .help = "subspace, then each layer fitted to the original's; needs --calibrate",

@@ -31,7 +31,7 @@ CostParts subspace_loss(const HeadBlocks& blocks, std::span<const std::uint8_t> 
   return loss;
 }
 
-extern const MergeMethod kSubspaceMerge{
+const MergeMethod kSubspaceMerge{
     .kind = MergeKind::subspace,
     .name = "subspace",
     .help = "best shared subspace, the rest folded into queries and output; better with --calibrate",

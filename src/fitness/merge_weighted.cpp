@@ -17,12 +17,12 @@ GroupSharing share_weighted(const HeadBlocks& blocks, std::span<const std::uint8
 
 }  // namespace
 
-extern const MergeMethod kWeightedMerge{.kind = MergeKind::weighted,
-                                        .name = "weighted",
-                                        .help = "mean weighted by norms",
-                                        .sentence = "It is their\nmean weighted by norms; nothing was trained.",
-                                        .text = TextUse::none,
-                                        .fitness = FitnessKind::wse,
-                                        .share = share_weighted};
+const MergeMethod kWeightedMerge{.kind = MergeKind::weighted,
+                                 .name = "weighted",
+                                 .help = "mean weighted by norms",
+                                 .sentence = "It is their\nmean weighted by norms; nothing was trained.",
+                                 .text = TextUse::none,
+                                 .fitness = FitnessKind::wse,
+                                 .share = share_weighted};
 
 }  // namespace qcqa

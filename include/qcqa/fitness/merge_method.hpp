@@ -39,6 +39,8 @@ struct MergeMethod {
   CostParts (*loss)(const HeadBlocks& blocks, std::span<const std::uint8_t> members) = nullptr;
 };
 
+extern const MergeMethod kMeanMerge, kFirstMerge, kWeightedMerge, kAlignedMerge, kSubspaceMerge, kReconstructMerge;
+
 /// From the simplest to the best.
 [[nodiscard]] std::span<const MergeMethod* const> merge_methods() noexcept;
 [[nodiscard]] const MergeMethod& merge_method(MergeKind kind) noexcept;
