@@ -68,7 +68,7 @@ TEST_F(SecondMoment, HasAOneBelowTheInputWhereThereAreBiases) {
   const at::Tensor found = second_moment(few, hidden, layer, kHidden + 1);
   EXPECT_TRUE(at::allclose(found[kHidden].narrow(0, 0, kHidden), x.mean(0), 1e-5, 1e-6));
   EXPECT_DOUBLE_EQ(found[kHidden][kHidden].item<double>(), 1);
-  EXPECT_TRUE(at::equal(found, found.t()));
+  EXPECT_TRUE(at::allclose(found, found.t(), 1e-12, 1e-12));  // not every BLAS sums both halves alike
 }
 
 TEST_F(SecondMoment, TakesNoMoreBatchesThanItNeedsEvenlySpread) {
