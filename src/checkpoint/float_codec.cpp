@@ -84,7 +84,7 @@ void require_sizes(std::size_t bytes, std::size_t elements, Dtype dtype, const c
   if (!is_attention_dtype(dtype)) {
     throw Error(ErrorKind::invalid_argument, where, "only F16, BF16, F32 and F64 can be converted", dtype_name(dtype));
   }
-  const std::size_t element_bytes = static_cast<std::size_t>(dtype_bits(dtype)) / 8;
+  const std::size_t element_bytes = dtype_bytes(dtype);
   if (bytes % element_bytes != 0 || bytes / element_bytes != elements) {
     throw Error(ErrorKind::invalid_argument, where, "the byte count must be the element count times the element size",
                 std::to_string(bytes) + " bytes for " + std::to_string(elements) + " elements of " +
@@ -170,8 +170,8 @@ void convert_elements(std::span<const std::byte> bytes, Dtype from, Dtype to, st
     return;
   }
   static constexpr std::size_t kBlock = 1024;  // values in the first-level cache
-  const auto from_bytes = static_cast<std::size_t>(dtype_bits(from) / 8);
-  const auto to_bytes = static_cast<std::size_t>(dtype_bits(to) / 8);
+  const std::size_t from_bytes = dtype_bytes(from);
+  const std::size_t to_bytes = dtype_bytes(to);
   const std::size_t count = bytes.size() / from_bytes;
   std::array<double, kBlock> values;
   for (std::size_t begin = 0; begin < count; begin += kBlock) {

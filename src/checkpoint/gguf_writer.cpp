@@ -100,7 +100,7 @@ GgufLayout lay_out_gguf(const GgufMetadata& metadata, std::span<const TensorSpec
     require_once(names, spec.name);
     out.string(spec.name);
     out.number(static_cast<std::uint32_t>(spec.shape.size()));
-    std::uint64_t bytes = static_cast<std::uint64_t>(dtype_bits(spec.dtype)) / 8;
+    std::uint64_t bytes = dtype_bytes(spec.dtype);
     for (std::size_t i = spec.shape.size(); i-- > 0;) {  // the fastest dimension first
       out.number(spec.shape[i]);
       bytes *= static_cast<std::uint64_t>(spec.shape[i]);

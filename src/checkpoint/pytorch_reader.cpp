@@ -34,7 +34,7 @@ class TensorMaker {
 
   TensorView make(std::string_view name, const TorchTensor& tensor) const {
     const std::string where = file_.path().string() + ": tensor " + in_quotes(name);
-    const auto element_bytes = static_cast<std::uint64_t>(dtype_bits(tensor.storage.dtype)) / 8;
+    const auto element_bytes = std::uint64_t{dtype_bytes(tensor.storage.dtype)};
     const std::uint64_t elements = count_elements(tensor, where);
     const bool contiguous = is_contiguous(tensor, elements);
     const std::uint64_t reach = contiguous ? elements : reach_of(tensor, elements, where);

@@ -58,7 +58,7 @@ void TensorPlaces::copy(std::string_view name, const TensorView& source) {
     throw Error(ErrorKind::invalid_argument, where, "a copy must have the declared dtype",
                 std::string(dtype_name(dtype)) + " instead of " + std::string(dtype_name(target.dtype)));
   }
-  const std::uint64_t element = static_cast<std::uint64_t>(dtype_bits(dtype)) / 8;
+  const std::uint64_t element = dtype_bytes(dtype);
   const std::uint64_t size =
       derived ? element * static_cast<std::uint64_t>(source.element_count()) : source.stored.size();
   if (size != target.size) {

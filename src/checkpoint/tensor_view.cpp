@@ -13,11 +13,9 @@ namespace {
 /// Elements of derived values that are made at a time on their way to another type.
 constexpr std::size_t kPiece = 4096;
 
-std::size_t element_bytes(Dtype dtype) { return static_cast<std::size_t>(dtype_bits(dtype)) / 8; }
-
 template <typename T>
 void read_values(const TensorView& tensor, std::uint64_t first, std::span<T> out) {
-  const std::size_t size = element_bytes(tensor.dtype);
+  const std::size_t size = dtype_bytes(tensor.dtype);
   if (!tensor.derived) {
     decode(tensor.stored.subspan(static_cast<std::size_t>(first) * size, out.size() * size), tensor.dtype, out);
     return;
@@ -87,7 +85,7 @@ void TensorSlice::read(std::span<float> out) const {
 
 std::span<const std::byte> TensorSlice::bytes(std::vector<std::byte>& buffer) const {
   if (empty()) return {};
-  const std::size_t element = element_bytes(tensor_->dtype);
+  const std::size_t element = dtype_bytes(tensor_->dtype);
   if (!tensor_->derived) return tensor_->stored.subspan(static_cast<std::size_t>(first_) * element, size() * element);
   buffer.resize(size() * element);
   tensor_->derived->make(first_, buffer);

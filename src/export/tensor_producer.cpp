@@ -13,8 +13,6 @@
 namespace qcqa {
 namespace {
 
-std::size_t size_of(Dtype dtype) { return static_cast<std::size_t>(dtype_bits(dtype) / 8); }
-
 [[noreturn]] void refuse_output(const OutputTensor& tensor);
 
 struct Output {
@@ -54,11 +52,11 @@ struct Output {
       const auto bytes = source.part(first, length).bytes(made);
       convert_elements(bytes, source.dtype(), tensor.spec.dtype, out);
     };
-    write_units(whole, kUnit * size_of(tensor.spec.dtype),
+    write_units(whole, kUnit * dtype_bytes(tensor.spec.dtype),
                 [&](std::size_t unit, std::span<std::byte> out) { convert(unit * kUnit, kUnit, out); });
     const std::size_t rest = count - whole * kUnit;
     if (rest == 0) return;
-    write_units(1, rest * size_of(tensor.spec.dtype),
+    write_units(1, rest * dtype_bytes(tensor.spec.dtype),
                 [&](std::size_t, std::span<std::byte> out) { convert(whole * kUnit, rest, out); });
   }
 };
@@ -84,17 +82,15 @@ void write_heads(Output& output) {
   const auto head_dim = static_cast<std::size_t>(layer.head_dim);
   const std::size_t elements =
       head_dim * static_cast<std::size_t>(tensor.part == HeadPart::weight ? layer.hidden_size : 1);
-  output.write_units(tensor.rows.size(), elements * size_of(tensor.spec.dtype),
+  output.write_units(tensor.rows.size(), elements * dtype_bytes(tensor.spec.dtype),
                      [&](std::size_t index, std::span<std::byte> out) {
                        const HeadSlot& row = tensor.rows[index];
                        if (row.head == kZeroHead) {
                          std::ranges::fill(out, std::byte{0});
                          return;
                        }
-                       const auto& heads = row.role == HeadRole::query ? layer.query
-                                           : row.role == HeadRole::key ? layer.key
-                                                                       : layer.value;
-                       const TensorSlice& slice = slice_of(heads[static_cast<std::size_t>(row.head)], tensor.part);
+                       const HeadRows& head = layer.heads(row.role)[static_cast<std::size_t>(row.head)];
+                       const TensorSlice& slice = slice_of(head, tensor.part);
                        std::vector<std::byte> made;
                        convert_elements(slice.bytes(made), slice.dtype(), tensor.spec.dtype, out);
                        if (tensor.rotary_neighbours) make_rotary_neighbours(out, head_dim);
@@ -105,8 +101,8 @@ void write_columns(Output& output) {
   const OutputTensor& tensor = output.tensor;
   const Dtype from = tensor.source->dtype;
   const auto rows = static_cast<std::size_t>(tensor.source->shape[0]);
-  const std::size_t in_block = static_cast<std::size_t>(tensor.column_block) * size_of(from);
-  const std::size_t out_block = static_cast<std::size_t>(tensor.column_block) * size_of(tensor.spec.dtype);
+  const std::size_t in_block = static_cast<std::size_t>(tensor.column_block) * dtype_bytes(from);
+  const std::size_t out_block = static_cast<std::size_t>(tensor.column_block) * dtype_bytes(tensor.spec.dtype);
   output.write_units(rows, tensor.column_order.size() * out_block, [&](std::size_t row, std::span<std::byte> out) {
     std::vector<std::byte> made;
     const auto source = tensor.source->rows(static_cast<std::int64_t>(row), 1).bytes(made);
@@ -132,7 +128,7 @@ void write_ranges(Output& output) {
     if (range.source) {
       output.write_converted(range.source->rows(range.first, range.count));
     } else {
-      output.write_units(count, row_elements * size_of(output.tensor.spec.dtype),
+      output.write_units(count, row_elements * dtype_bytes(output.tensor.spec.dtype),
                          [](std::size_t, std::span<std::byte> out) { std::ranges::fill(out, std::byte{0}); });
     }
   }
@@ -140,7 +136,7 @@ void write_ranges(Output& output) {
 
 void write_values(Output& output) {
   output.write_units(
-      1, output.tensor.values.size() * size_of(output.tensor.spec.dtype),
+      1, output.tensor.values.size() * dtype_bytes(output.tensor.spec.dtype),
       [&](std::size_t, std::span<std::byte> out) { encode(output.tensor.values, output.tensor.spec.dtype, out); });
 }
 
@@ -197,7 +193,8 @@ void write_transposed(const OutputTensor& tensor, TensorSink& writer, std::vecto
   Output output{tensor, whole, buffer};
   form(output);
   std::vector<std::byte> exchanged(whole.bytes().size());
-  transpose_packed(whole.bytes(), tensor.spec.shape[1], tensor.spec.shape[0], size_of(tensor.spec.dtype), exchanged);
+  transpose_packed(whole.bytes(), tensor.spec.shape[1], tensor.spec.shape[0], dtype_bytes(tensor.spec.dtype),
+                   exchanged);
   writer.write(tensor.spec.name, exchanged, 0);
 }
 
@@ -209,10 +206,11 @@ class OverflowFinder final : public TensorSink {
   void write(std::string_view, std::span<const std::byte> bytes, std::uint64_t offset) override {
     std::vector<double> values(bytes.size() / sizeof(double));
     decode(bytes, Dtype::f64, values);
-    std::vector<std::byte> packed(values.size() * size_of(spec_.dtype));
+    std::vector<std::byte> packed(values.size() * dtype_bytes(spec_.dtype));
     encode(values, spec_.dtype, packed);
     for (std::size_t i = 0; i < values.size(); ++i) {
-      if (all_finite(std::span(packed).subspan(i * size_of(spec_.dtype), size_of(spec_.dtype)), spec_.dtype)) continue;
+      if (all_finite(std::span(packed).subspan(i * dtype_bytes(spec_.dtype), dtype_bytes(spec_.dtype)), spec_.dtype))
+        continue;
       throw Error(ErrorKind::unsupported, spec_.name, "must fit into " + std::string(dtype_name(spec_.dtype)),
                   value_in_words(values[i]) + " at " + element_place(spec_.shape, offset / sizeof(double) + i),
                   "Write another type: --dtype bf16 or f32.");

@@ -201,7 +201,7 @@ VectorUnit widest_vector_unit() noexcept {
 
 std::vector<double> gram_of_rows(std::span<const std::byte* const> rows, Dtype dtype, std::size_t begin,
                                  std::size_t end, VectorUnit unit) {
-  const Job job{rows, dtype, static_cast<std::size_t>(dtype_bits(dtype) / 8), begin, end};
+  const Job job{rows, dtype, dtype_bytes(dtype), begin, end};
 #if defined(__x86_64__) && defined(__GNUC__)
   if (unit == VectorUnit::avx512) return gram_avx512(job);
   if (unit == VectorUnit::avx2) return gram_avx2(job);

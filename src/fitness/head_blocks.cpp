@@ -21,12 +21,6 @@ at::Tensor sum_over_queries(const at::Tensor& per_query, std::int64_t kv_heads) 
   return per_query.unflatten(0, at::IntArrayRef({kv_heads, per_query.size(0) / kv_heads})).sum(1);
 }
 
-/// (heads, planes, inputs) complex.
-at::Tensor complex_planes(const at::Tensor& heads, const KeyFreedom& freedom) {
-  const auto [a, b] = planes_of(heads, freedom);
-  return at::complex(a.contiguous(), b.contiguous());
-}
-
 /// sum over heads of |L_i^T Y_i C^(1/2)|^2.
 double energy(const at::Tensor& gram, const at::Tensor& weight) {
   const std::int64_t n = weight.size(0);
@@ -57,6 +51,11 @@ std::pair<at::Tensor, at::Tensor> planes_of(const at::Tensor& head, const KeyFre
   const std::int64_t planes = freedom.rotary_dim / 2;
   if (!freedom.neighbours) return {head.narrow(-2, 0, planes), head.narrow(-2, planes, planes)};
   return {head.slice(-2, 0, 2 * planes, 2), head.slice(-2, 1, 2 * planes, 2)};
+}
+
+at::Tensor complex_planes(const at::Tensor& head, const KeyFreedom& freedom) {
+  const auto [a, b] = planes_of(head, freedom);
+  return at::complex(a.contiguous(), b.contiguous());
 }
 
 HeadBlocks compute_head_blocks(const AttentionWeights& weights, const KeyFreedom& freedom,

@@ -30,6 +30,9 @@ struct KeyFreedom {
 /// Both parts of the planes of a head. @param head  (..., head_dim, inputs)  @returns views (..., planes, inputs)
 [[nodiscard]] std::pair<at::Tensor, at::Tensor> planes_of(const at::Tensor& head, const KeyFreedom& freedom);
 
+/// The same as complex numbers: (..., planes, inputs).
+[[nodiscard]] at::Tensor complex_planes(const at::Tensor& head, const KeyFreedom& freedom);
+
 /// Inner products of the rows of heads under the second moment C of the attention input (identity when there is none),
 /// and how much each row matters: what the subspace and aligned merges, and their costs, need of a layer's weights.
 ///

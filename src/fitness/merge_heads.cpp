@@ -15,11 +15,6 @@ at::Tensor stacked(const at::Tensor& heads, std::span<const std::uint8_t> member
   return at::cat(parts);
 }
 
-at::Tensor complex_rows(const at::Tensor& head, const KeyFreedom& freedom) {
-  const auto [a, b] = planes_of(head, freedom);
-  return at::complex(a.contiguous(), b.contiguous());
-}
-
 void store_complex(const at::Tensor& rows, const at::Tensor& head, const KeyFreedom& freedom) {
   const auto [a, b] = planes_of(head, freedom);
   a.copy_(at::real(rows));
@@ -56,7 +51,7 @@ class Merger {
       const at::Tensor free = query.narrow(1, rotary_, rest_);
       free.copy_(at::matmul(sharing.rest.coefficients[index].t(), free));
       const at::Tensor factors = sharing.planes.coefficients.select(1, index).conj().unsqueeze(1);
-      store_complex(complex_rows(query, freedom_) * factors, query, freedom_);
+      store_complex(complex_planes(query, freedom_) * factors, query, freedom_);
     }
   }
 
@@ -67,7 +62,7 @@ class Merger {
     at::Tensor sum = at::zeros({rotary_ / 2, source_.inputs()}, at::kComplexDouble);
     for (std::size_t i = 0; i < members.size(); ++i) {
       const at::Tensor factors = sharing.combination.select(1, static_cast<std::int64_t>(i)).unsqueeze(1);
-      sum += complex_rows(source_.key.select(0, members[i]), freedom_) * factors;
+      sum += complex_planes(source_.key.select(0, members[i]), freedom_) * factors;
     }
     return sum;
   }

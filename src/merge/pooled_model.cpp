@@ -16,8 +16,6 @@ namespace {
 /// Elements handled at once: small enough for the first-level cache.
 constexpr std::size_t kBlock = 1024;
 
-std::size_t size_of(Dtype dtype) { return static_cast<std::size_t>(dtype_bits(dtype) / 8); }
-
 /// The rows of a tensor in blocks of one head each, every block the mean of some of the source's; in float64.
 class PooledValues final : public DerivedValues {
  public:
@@ -73,7 +71,7 @@ class RoundedValues final : public DerivedValues {
   RoundedValues(TensorView source, Dtype dtype) : source_(std::move(source)), dtype_(dtype) {}
 
   void make(std::uint64_t first, std::span<std::byte> out) const override {
-    const std::size_t size = size_of(dtype_);
+    const std::size_t size = dtype_bytes(dtype_);
     std::array<double, kBlock> values;
     for (std::size_t done = 0; done < out.size() / size; done += kBlock) {
       const auto some = std::span(values).first(std::min(kBlock, out.size() / size - done));

@@ -87,7 +87,7 @@ AttentionWeights read_attention_weights(const AttentionLayer& layer) {
 TensorBytes tensor_bytes(std::string name, const at::Tensor& values, Dtype dtype) {
   const at::Tensor packed = values.to(kDouble).contiguous();
   TensorBytes out{std::move(name), dtype, values.sizes().vec(), {}};
-  out.bytes.resize(static_cast<std::size_t>(values.numel()) * static_cast<std::size_t>(dtype_bits(dtype) / 8));
+  out.bytes.resize(static_cast<std::size_t>(values.numel()) * dtype_bytes(dtype));
   const std::span<const double> numbers = values_of(packed);
   encode(numbers, dtype, out.bytes);
   if (!all_finite(out.bytes, dtype)) refuse_overflow(out, numbers);

@@ -35,10 +35,6 @@ void require_attention_dtype(const TensorView& tensor) {
   }
 }
 
-std::vector<HeadRows>& heads_of(AttentionLayer& layer, HeadRole role) {
-  return role == HeadRole::query ? layer.query : role == HeadRole::key ? layer.key : layer.value;
-}
-
 AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& architecture, const ModelShape& shape,
                           int index) {
   AttentionLayer layer{.layer = index,
@@ -61,7 +57,7 @@ AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& arch
       require_shape(*bias, {rows});
     }
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      HeadRows& head = heads_of(layer, slots[i].role)[static_cast<std::size_t>(slots[i].head)];
+      HeadRows& head = layer.heads(slots[i].role)[static_cast<std::size_t>(slots[i].head)];
       const std::int64_t first = static_cast<std::int64_t>(i) * shape.head_dim;
       head.weight = weight.rows(first, shape.head_dim);
       if (bias) head.bias = bias->rows(first, shape.head_dim);
@@ -84,7 +80,7 @@ void bind_norms(const Checkpoint& checkpoint, const Architecture& architecture, 
     require_attention_dtype(weights);
     const auto size = static_cast<std::uint64_t>(layer.head_dim);
     std::uint64_t first = 0;
-    for (HeadRows& head : heads_of(layer, role)) {
+    for (HeadRows& head : layer.heads(role)) {
       head.norm = weights.all().part(first, size);
       first += size;
     }

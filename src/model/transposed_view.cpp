@@ -9,7 +9,7 @@ namespace {
 class TransposedValues final : public DerivedValues {
  public:
   explicit TransposedValues(TensorView matrix)
-      : matrix_(std::move(matrix)), element_bytes_(static_cast<std::size_t>(dtype_bits(matrix_.dtype)) / 8) {}
+      : matrix_(std::move(matrix)), element_bytes_(dtype_bytes(matrix_.dtype)) {}
 
   void make(std::uint64_t first, std::span<std::byte> out) const override {
     const auto rows = static_cast<std::uint64_t>(matrix_.shape[0]);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -40,6 +41,10 @@ enum class Dtype : std::uint8_t {
 
 /// Bits per element (4 and 6 occur).
 [[nodiscard]] int dtype_bits(Dtype dtype) noexcept;
+/// Bytes per element, of a type that has whole ones.
+[[nodiscard]] inline std::size_t dtype_bytes(Dtype dtype) noexcept {
+  return static_cast<std::size_t>(dtype_bits(dtype)) / 8;
+}
 
 /// Whether attention weights may have this type: F16, BF16, F32, F64.
 [[nodiscard]] bool is_attention_dtype(Dtype dtype) noexcept;

@@ -42,6 +42,12 @@ struct AttentionLayer {
   const TensorView* output = nullptr;             ///< (hidden_size, query_heads * head_dim)
   std::vector<int> kv_heads_by_query{};  ///< per query head its KV head; empty: consecutive query heads share one
 
+  [[nodiscard]] const std::vector<HeadRows>& heads(HeadRole role) const noexcept {
+    return role == HeadRole::query ? query : role == HeadRole::key ? key : value;
+  }
+  [[nodiscard]] std::vector<HeadRows>& heads(HeadRole role) noexcept {
+    return role == HeadRole::query ? query : role == HeadRole::key ? key : value;
+  }
   /// The KV head that a query head attends with.
   [[nodiscard]] int kv_head_of(int query_head) const noexcept {
     return kv_heads_by_query.empty() ? query_head / (query_heads / kv_heads)
