@@ -9,11 +9,9 @@
 #include <string_view>
 
 #include "qcqa/support/error.hpp"
+#include "support/advice.hpp"
 
 namespace qcqa {
-
-/// The fix of most of what can be wrong in a file of weights.
-inline constexpr std::string_view kDownloadAgain = "The file is damaged or incomplete: download it again.";
 
 [[nodiscard]] inline std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};

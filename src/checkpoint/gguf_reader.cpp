@@ -10,6 +10,7 @@
 #include "checkpoint/gguf_blocks.hpp"
 #include "checkpoint/gguf_types.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/advice.hpp"
 #include "support/checked.hpp"
 #include "support/in_quotes.hpp"
 
@@ -197,7 +198,7 @@ class Reader {
       if (count) count = checked_multiply(*count, static_cast<std::uint64_t>(extent));
     }
     if (!count) return std::nullopt;
-    if (!type) return checked_multiply(*count, static_cast<std::uint64_t>(dtype_bits(view.dtype)) / 8);
+    if (!type) return checked_multiply(*count, std::uint64_t{dtype_bytes(view.dtype)});
     if (view.shape.empty() || view.shape.back() % type->elements != 0) {
       throw Error(ErrorKind::corrupt, where,
                   "a row must fill whole blocks of " + std::to_string(type->elements) + " elements",

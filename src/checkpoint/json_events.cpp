@@ -4,6 +4,7 @@
 
 #include "checkpoint/json_file.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/advice.hpp"
 #include "support/in_quotes.hpp"
 
 namespace qcqa {
@@ -36,7 +37,7 @@ class Adapter final : public nlohmann::json_sax<json> {
   bool end_array() override { return events_.close(), true; }
   bool parse_error(std::size_t position, const std::string&, const json::exception& error) override {
     throw Error(ErrorKind::corrupt, where_, "must be valid UTF-8 JSON",
-                json_reason(error) + " (byte " + std::to_string(position) + ")", "Download the file again.");
+                json_reason(error) + " (byte " + std::to_string(position) + ")", kFetchAgain);
   }
 
  private:

@@ -9,6 +9,7 @@
 #include "checkpoint/byte_reader.hpp"
 #include "checkpoint/safetensors_header.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/advice.hpp"
 #include "support/checked.hpp"
 #include "support/in_quotes.hpp"
 

@@ -6,6 +6,7 @@
 #include "checkpoint/byte_reader.hpp"
 #include "checkpoint/zip_directory.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/advice.hpp"
 #include "support/checked.hpp"
 #include "support/in_quotes.hpp"
 
@@ -128,8 +129,7 @@ class LegacyReader {
       if (key.kind != Kind::text) refuse("a storage's key must be a text", "something else");
       const auto type = types.find(key.text);
       if (type == types.end()) refuse("a storage must be one that a tensor uses", in_quotes(key.text));
-      const auto bytes =
-          checked_multiply(data.number<std::uint64_t>(), static_cast<std::uint64_t>(dtype_bits(type->second)) / 8);
+      const auto bytes = checked_multiply(data.number<std::uint64_t>(), std::uint64_t{dtype_bytes(type->second)});
       if (!bytes) refuse("the size of a storage must fit in 64 bits", in_quotes(key.text));
       if (!storages.emplace(key.text, data.take(*bytes)).second)
         refuse("every storage must occur once", in_quotes(key.text) + " twice");

@@ -7,6 +7,7 @@
 
 #include "checkpoint/byte_reader.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/advice.hpp"
 #include "support/in_quotes.hpp"
 
 // PKWARE APPNOTE 6.3: end record (section 4.3.16), zip64 end record and locator (4.3.14, 4.3.15),

@@ -10,6 +10,7 @@
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/checkpoint/writer.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/advice.hpp"
 #include "support/fnv1a.hpp"
 
 namespace qcqa {
@@ -18,7 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 constexpr const char* kIdentityFile = "merge.json";
 constexpr const char* kSummaryFile = "layer.json";
-constexpr const char* kStartOver = "Start over with --force.";
 constexpr std::int64_t kMostSteps = 1 << 30;
 
 int steps_of(const JsonView& summary, const char* key) {

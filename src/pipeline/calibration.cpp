@@ -34,19 +34,14 @@ std::int64_t sampled_together(const Model& model, std::int64_t length) {
 }
 
 /// Token ids as a step keeps them; what is there may be damaged.
-Ids kept_ids(const RunState& state, const std::string& step, const nlohmann::json& kept, std::size_t vocabulary) {
-  const auto fail = [&] {
-    throw Error(ErrorKind::corrupt, (state.folder() / (step + ".json")).string(),
-                "must hold lists of token ids of the model", {}, "Start over with --force.");
-  };
-  if (!kept.is_array()) fail();
+Ids kept_ids(const JsonView& kept, std::size_t vocabulary) {
+  const auto last = static_cast<std::int64_t>(vocabulary) - 1;
   Ids ids;
-  for (const nlohmann::json& sequence : kept) {
-    if (!sequence.is_array() || sequence.empty()) fail();
+  for (const JsonView& sequence : kept.items()) {
+    if (!sequence.value().is_array() || sequence.value().empty()) sequence.corrupt("must be a list of token ids");
     std::vector<TokenId>& row = ids.emplace_back();
-    for (const nlohmann::json& id : sequence) {
-      if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary) fail();
-      row.push_back(id.get<TokenId>());
+    for (const nlohmann::json& id : sequence.value()) {
+      row.push_back(static_cast<TokenId>(sequence.part(id).integer(0, last)));
     }
   }
   return ids;
@@ -78,7 +73,7 @@ class Sampler {
   Ids some(std::int64_t done, std::int64_t count, std::int64_t wanted) {
     const std::string step = "sampled-" + std::to_string(done);
     if (state_ != nullptr) {
-      if (const auto kept = state_->find(step)) return kept_ids(*state_, step, *kept, vocabulary_);
+      if (const auto kept = state_->find(step)) return kept_ids(state_->view(step, *kept), vocabulary_);
     }
     const Ids prompts(static_cast<std::size_t>(count), {bos_});
     GenerateOptions options{.max_tokens = static_cast<int>(length_) - 1, .temperature = 1, .forward = forward_};
@@ -139,7 +134,7 @@ TokenSequences collect_calibration(const Model& model, const CalibrationSettings
   const RunnableModel runnable = require_runnable(model);
   if (state != nullptr) {
     if (const auto kept = state->find(kStep)) {
-      return TokenSequences(kept_ids(*state, kStep, *kept, runnable.vocabulary));
+      return TokenSequences(kept_ids(state->view(kStep, *kept), runnable.vocabulary));
     }
   }
   const std::size_t context =

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "pipeline/calibration.hpp"
@@ -38,19 +39,18 @@ nlohmann::json to_json(const MergeChoice& choice) {
 }
 
 /// @param choice  gives what a choice does not change
-MergeChoice choice_from_json(const nlohmann::json& kept, MergeChoice choice, const std::string& where) {
-  try {
-    for (const MergeMethod* method : merge_methods()) {
-      if (method->name == kept.at("kind").get<std::string>()) choice.kind = method->kind;
-    }
-    choice.reconstruct.steps = kept.at("steps").get<int>();
-    choice.reconstruct.distill_steps = kept.at("distill_steps").get<int>();
-    choice.calibration.sources = kept.at("sources").get<std::vector<std::string>>();
-    choice.calibration.tokens = kept.at("tokens").get<std::int64_t>();
-    choice.reason = kept.at("reason").get<std::string>();
-  } catch (const nlohmann::json::exception&) {
-    throw Error(ErrorKind::corrupt, where, "must be the merge that a run has chosen", {}, "Start over with --force.");
-  }
+MergeChoice choice_from_json(const JsonView& kept, MergeChoice choice) {
+  static constexpr std::int64_t kMost = 1 << 30;
+  const JsonView kind = kept.at("kind");
+  const auto method = std::ranges::find(merge_methods(), kind.text(), &MergeMethod::name);
+  if (method == merge_methods().end()) kind.corrupt("must be a kind of merge", kind.text());
+  choice.kind = (*method)->kind;
+  choice.reconstruct.steps = static_cast<int>(kept.at("steps").integer(0, kMost));
+  choice.reconstruct.distill_steps = static_cast<int>(kept.at("distill_steps").integer(0, kMost));
+  choice.calibration.sources.clear();
+  for (const JsonView& source : kept.at("sources").items()) choice.calibration.sources.push_back(source.text());
+  choice.calibration.tokens = kept.at("tokens").integer(0, std::int64_t{1} << 62);
+  choice.reason = kept.at("reason").text();
   return choice;
 }
 
@@ -161,7 +161,7 @@ struct Conversion::State {
                        .reason = {}};
     if (!settings.merge.kind) {
       const auto before = kept ? kept->find(kChosenMerge) : std::nullopt;
-      choice = before ? choice_from_json(*before, choice, (kept->folder() / kChosenMerge).string() + ".json")
+      choice = before ? choice_from_json(kept->view(kChosenMerge, *before), choice)
                       : choose_merge(model, settings.merge, settings.calibration, settings.forward);
       if (kept && !before) kept->keep(kChosenMerge, to_json(choice));
       session.say("merge: " + std::string(merge_kind_name(choice.kind)) + ", " + choice.reason);

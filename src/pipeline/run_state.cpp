@@ -13,6 +13,7 @@
 #include "checkpoint/json_file.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/advice.hpp"
 
 namespace qcqa {
 namespace {
@@ -21,7 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kIdentityFile = "run.json";
 constexpr const char* kLockFile = "lock";
-constexpr const char* kStartOver = "Start over with --force.";
 constexpr int kFormat = 1;
 
 std::string shown(const nlohmann::json& value) {
@@ -119,6 +119,10 @@ fs::path RunState::file_of(std::string_view step) const { return folder_ / (std:
 std::optional<nlohmann::json> RunState::find(std::string_view step) const {
   if (!holds_steps() || !fs::exists(file_of(step))) return std::nullopt;
   return read_json_file<nlohmann::json>(file_of(step), kStartOver);
+}
+
+JsonView RunState::view(std::string_view step, const nlohmann::json& kept) const {
+  return {kept, file_of(step).string(), kStartOver};
 }
 
 void RunState::keep(std::string_view step, const nlohmann::json& result) {

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/json_view.hpp"
 #include "qcqa/pipeline/session.hpp"
 
 namespace qcqa {
@@ -30,6 +31,8 @@ class RunState {
 
   /// What a finished step came to, or nothing. @throws Error(corrupt)
   [[nodiscard]] std::optional<nlohmann::json> find(std::string_view step) const;
+  /// The same as something to be checked while it is read. @param kept  what find() gave
+  [[nodiscard]] JsonView view(std::string_view step, const nlohmann::json& kept) const;
   void keep(std::string_view step, const nlohmann::json& result);
   void forget(std::string_view step);
 

@@ -13,6 +13,7 @@
 #include "statistics/activations.hpp"
 #include "statistics/layer_statistics.hpp"
 #include "statistics/second_moment.hpp"
+#include "support/advice.hpp"
 
 namespace qcqa {
 namespace {
@@ -27,8 +28,7 @@ std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
 at::Tensor read_tensor(const TensorView& view, at::IntArrayRef shape) {
   at::Tensor tensor = at::empty(shape, at::kDouble);
   if (view.element_count() != tensor.numel()) {
-    throw Error(ErrorKind::corrupt, view.file.string() + ": " + view.name, "must be of this model", {},
-                "Start over with --force.");
+    throw Error(ErrorKind::corrupt, view.file.string() + ": " + view.name, "must be of this model", {}, kStartOver);
   }
   view.all().read(std::span(tensor.data_ptr<double>(), static_cast<std::size_t>(tensor.numel())));
   return tensor;
@@ -107,7 +107,6 @@ void InputStatistics::Layers::stand_before(int layer) {
         !folder_.empty() && static_cast<std::uint64_t>(runner_->tokens() * width) * sizeof(float) > memory_;
     if (in_file) std::filesystem::create_directories(folder_);
     hidden_ = make_activations(runner_->tokens(), width, in_file, folder_);
-    next_ = -1;
   }
   if (next_ < 0 || next_ > layer) {
     runner_->embed(hidden_);
@@ -119,7 +118,7 @@ void InputStatistics::Layers::stand_before(int layer) {
 void InputStatistics::Layers::advance(const LayerWeights& weights, int layer) {
   const at::NoGradGuard no_gradients;
   const auto layers = static_cast<std::int64_t>(model_.layers().size());
-  next_ = -1;  // until it is through: an interruption leaves the states between two layers
+  next_ = -1;  // an interruption leaves the states between two layers
   BatchProgress meter([&](std::int64_t rows) {
     return !progress_ || progress_({"statistics", layer * runner_->tokens() + rows, layers * runner_->tokens()});
   });

@@ -51,7 +51,7 @@ class InputStatistics::Layers {
   std::optional<Transformer> transformer_{};
   std::optional<LayerRunner> runner_{};
   at::Tensor hidden_{};  ///< (tokens, hidden_size): what goes into layer `next_`
-  int next_ = 0;
+  int next_ = -1;        ///< -1: into none, they have to begin again
   Found last_{};
   int last_layer_ = -1;  ///< whose last_ is
 };

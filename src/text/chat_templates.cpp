@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "checkpoint/json_file.hpp"
+#include "support/advice.hpp"
 #include "text/tokenizer_view.hpp"
 
 namespace qcqa {
@@ -46,7 +47,7 @@ std::vector<ChatTemplate> read_chat_templates(const fs::path& folder, const nloh
   }
   const fs::path old = folder / "chat_template.json";
   if (!fs::exists(old)) return {};
-  const nlohmann::json document = read_json_file(old, kFetchTokenizerAgain);
+  const nlohmann::json document = read_json_file(old, kFetchAgain);
   const auto value = tokenizer_view(document, old).find("chat_template");
   return value ? read_value(*value) : std::vector<ChatTemplate>();
 }

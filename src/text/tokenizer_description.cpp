@@ -5,6 +5,7 @@
 
 #include "checkpoint/gguf.hpp"
 #include "checkpoint/json_file.hpp"
+#include "support/advice.hpp"
 #include "support/in_quotes.hpp"
 #include "text/gguf_tokenizer_files.hpp"
 #include "text/json/post_processor.hpp"
@@ -69,7 +70,7 @@ class Builder {
     }
     refuse_dangling_links(folder_);
     if (fs::exists(folder_ / "tokenizer.json")) {
-      file_ = read_json_file(folder_ / "tokenizer.json", "Download the file again.");
+      file_ = read_json_file(folder_ / "tokenizer.json", kFetchAgain);
       (void)view(file_, folder_ / "tokenizer.json").find("");  // must be an object
     }
     settings_ = read_tokenizer_settings(folder_, file_);

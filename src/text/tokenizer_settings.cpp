@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "checkpoint/json_file.hpp"
+#include "support/advice.hpp"
 #include "text/tokenizer_view.hpp"
 
 namespace qcqa {
@@ -23,7 +24,7 @@ bool is_standard(std::string_view key) { return std::ranges::find(kNames, key) !
 /// An empty object when there is no such file.
 json read_object(const fs::path& file) {
   if (!fs::exists(file)) return json::object();
-  json document = read_json_file(file, kFetchTokenizerAgain);
+  json document = read_json_file(file, kFetchAgain);
   (void)tokenizer_view(document, file).members();  // must be an object
   return document;
 }
@@ -176,7 +177,7 @@ class Reader {
   }
 
   void add_name(std::string key, const json& value, bool from_class) {
-    AddedToken token = read_token({value, settings_.config_file.string() + ": " + key, kFetchTokenizerAgain});
+    AddedToken token = read_token({value, settings_.config_file.string() + ": " + key, kFetchAgain});
     if (token.content.empty()) return;
     // A file that lists the token with flags says more than its text.
     if (const auto known = by_content_.find(token.content); is_standard(key) && known != by_content_.end()) {

@@ -4,11 +4,9 @@
 #include <string_view>
 
 #include "checkpoint/json_view.hpp"
+#include "support/advice.hpp"
 
 namespace qcqa {
-
-/// What helps where a file of a tokenizer is damaged.
-inline constexpr const char* kFetchTokenizerAgain = "Download the file again.";
 
 /// The fix that every refusal of a tokenizer suggests.
 inline constexpr std::string_view kUseTokenIds =
@@ -16,7 +14,7 @@ inline constexpr std::string_view kUseTokenIds =
 
 /// The root of a tokenizer's file.
 [[nodiscard]] inline JsonView tokenizer_view(const nlohmann::json& document, const std::filesystem::path& file) {
-  return {document, file.string(), kFetchTokenizerAgain};
+  return {document, file.string(), kFetchAgain};
 }
 
 /// @param what  the thing that qcqa does not implement, e.g. `normalizer "Precompiled"`

@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "checkpoint/json_file.hpp"
+#include "support/advice.hpp"
 #include "support/in_quotes.hpp"
 #include "text/base64.hpp"
 #include "text/json/regex.hpp"
@@ -139,7 +140,7 @@ json decoder_of(const SentencePieceModel& pieces) {
 
 json read_vocab_and_merges(const fs::path& folder) {
   const fs::path merges_file = folder / "merges.txt";
-  json model = {{"type", "BPE"}, {"vocab", read_json_file(folder / "vocab.json", "Download the file again.")}};
+  json model = {{"type", "BPE"}, {"vocab", read_json_file(folder / "vocab.json", kFetchAgain)}};
   json merges = json::array();
   const std::string text = read_text_file(merges_file);
   if (const auto position = invalid_utf8_at(text)) {

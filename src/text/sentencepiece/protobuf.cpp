@@ -1,6 +1,7 @@
 #include "text/sentencepiece/protobuf.hpp"
 
 #include "qcqa/support/error.hpp"
+#include "support/advice.hpp"
 
 namespace qcqa {
 
@@ -35,7 +36,7 @@ std::optional<ProtobufField> ProtobufReader::next() {
 }
 
 void ProtobufReader::corrupt(std::string_view found) const {
-  throw Error(ErrorKind::corrupt, where_, "must be a SentencePiece model", found, "Download the file again.");
+  throw Error(ErrorKind::corrupt, where_, "must be a SentencePiece model", found, kFetchAgain);
 }
 
 std::uint64_t ProtobufReader::varint() {

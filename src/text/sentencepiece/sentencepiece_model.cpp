@@ -6,6 +6,7 @@
 
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/advice.hpp"
 #include "support/in_quotes.hpp"
 #include "text/base64.hpp"
 #include "text/sentencepiece/protobuf.hpp"
@@ -60,7 +61,7 @@ class Reader {
 
  private:
   [[noreturn]] void corrupt(std::string_view rule, std::string_view found) const {
-    throw Error(ErrorKind::corrupt, model_.where, rule, found, "Download the file again.");
+    throw Error(ErrorKind::corrupt, model_.where, rule, found, kFetchAgain);
   }
 
   [[noreturn]] void unsupported(std::string_view what) const {

@@ -1,6 +1,7 @@
 #include "text/unicode/character_map.hpp"
 
 #include "qcqa/support/error.hpp"
+#include "support/advice.hpp"
 #include "text/unicode/unicode.hpp"
 
 namespace qcqa {
@@ -25,8 +26,7 @@ CharacterMap::CharacterMap(std::string_view bytes, const std::string& where) {
   if (bytes.empty()) return;
   const std::size_t size = bytes.size() < 4 ? 0 : little_endian(bytes);
   if (size < 4 || size % 4 != 0 || size > bytes.size() - 4 || invalid_utf8_at(bytes.substr(4 + size))) {
-    throw Error(ErrorKind::corrupt, where, "the character map must be a double array and UTF-8 texts", {},
-                "Download the file again.");
+    throw Error(ErrorKind::corrupt, where, "the character map must be a double array and UTF-8 texts", {}, kFetchAgain);
   }
   for (std::size_t at = 4; at < 4 + size; at += 4) rules_.push_back(little_endian(bytes.substr(at)));
   targets_ = bytes.substr(4 + size);
