@@ -1,7 +1,7 @@
 # Pages: every path of ours that README.md and its relatives name is there. SOURCE: the repository.
 set(pages README.md CONTRIBUTING.md SECURITY.md src/README.md)
-set(rooms support checkpoint model text plan forward statistics fitness search merge evaluate export report pipeline cli)
-string(REPLACE ";" "|" first "include;src;tests;examples;architectures;${rooms}")
+include(${SOURCE}/src/cmake/rooms.cmake)
+string(REPLACE ";" "|" first "include;src;tests;examples;architectures;${qcqa_rooms}")
 set(wrong "")
 set(paths 0)
 foreach(page IN LISTS pages)

@@ -1,5 +1,6 @@
 # Rooms: a file includes only headers of its own room and of those before it. SOURCE: the repository.
-set(rooms support checkpoint model text plan forward statistics fitness search merge evaluate export report pipeline cli)
+include(${SOURCE}/src/cmake/rooms.cmake)
+set(rooms ${qcqa_rooms})
 file(GLOB_RECURSE files RELATIVE ${SOURCE} ${SOURCE}/src/*.[ch]pp ${SOURCE}/src/*.cpp.in ${SOURCE}/include/*.hpp)
 set(wrong "")
 set(edges 0)
