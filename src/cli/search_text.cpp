@@ -16,8 +16,7 @@ std::string preamble(const Model& model, const char* verb) {
 }
 
 std::string search_summary(const Report& report) {
-  Table table{.columns = {{"KV cache", true}, {"per token"}, {"contiguous (GQA)"}, {"equal groups"}, {"any groups"}},
-              .rows = {}};
+  Table table{.columns = {{"KV cache", true}, {"per token"}, {"contiguous (GQA)"}, {"equal groups"}, {"any groups"}}};
   const int heads = report.model.kv_heads * report.model.layers;
   const auto least = [](const std::vector<ModelPoint>& points, int limit) {
     double best = -1;

@@ -7,9 +7,9 @@ namespace {
 
 constexpr std::string_view kPlaceholder = "{layer}";
 
-std::string with_layer(std::string_view prefix, int layer) {
+std::string with_layer(std::string_view prefix, std::string_view layer) {
   std::string text(prefix);
-  return text.replace(text.find(kPlaceholder), kPlaceholder.size(), std::to_string(layer));
+  return text.replace(text.find(kPlaceholder), kPlaceholder.size(), layer);
 }
 
 }  // namespace
@@ -18,10 +18,12 @@ std::string_view Architecture::layer_stem() const {
   return std::string_view(layer_prefix).substr(0, layer_prefix.find(kPlaceholder));
 }
 
-std::string Architecture::prefix_of(int layer) const { return with_layer(layer_prefix, layer); }
+std::string Architecture::prefix_of(int layer) const { return prefix_of(std::to_string(layer)); }
+
+std::string Architecture::prefix_of(std::string_view layer) const { return with_layer(layer_prefix, layer); }
 
 std::string Architecture::tensor_name(int layer, std::string_view tensor, std::string_view suffix) const {
-  return with_layer(attention_prefix, layer).append(tensor).append(suffix);
+  return with_layer(attention_prefix, std::to_string(layer)).append(tensor).append(suffix);
 }
 
 std::span<const Architecture> supported_architectures() { return Families::built_in().architectures(); }

@@ -29,7 +29,7 @@ class HalvesOfHeads final : public DerivedValues {
       : source_(std::move(source)),
         head_dim_(head_dim),
         row_(static_cast<std::uint64_t>(source_.element_count() / source_.shape.front())),
-        element_(static_cast<std::uint64_t>(dtype_bits(source_.dtype)) / 8) {}
+        element_(dtype_bytes(source_.dtype)) {}
 
   void make(std::uint64_t first, std::span<std::byte> out) const override {
     while (!out.empty()) {
@@ -213,7 +213,7 @@ class SourceReader {
       if (number) config_[key] = *number;
     }
     names_ = gguf_names(family);
-    layer_prefix_ = family.layer_prefix;
+    family_ = &family;
   }
 
   void read_rotary_scaling(double theta) {
@@ -279,10 +279,7 @@ class SourceReader {
     const std::vector<GgufName>& rows = layer.empty() ? names_.model : names_.layer;
     const auto row = std::ranges::find(rows, stem, &GgufName::gguf);
     require(row != rows.end(), "every tensor must be one of the architecture's", in_quotes(view.name));
-    static constexpr std::string_view kLayer = "{layer}";
-    std::string prefix = layer.empty() ? std::string() : layer_prefix_;
-    if (!layer.empty()) prefix.replace(prefix.find(kLayer), kLayer.size(), layer);
-    out.name = prefix + row->ours + std::string(suffix);
+    out.name = (layer.empty() ? std::string() : family_->prefix_of(layer)) + row->ours + std::string(suffix);
     const bool heads = stem == "attn_q" || stem == "attn_k";
     if (heads && named_->gguf->rotary_neighbours) {
       require(!view.shape.empty() && view.shape.front() > 0 && view.shape.front() % head_dim_ == 0,
@@ -324,8 +321,9 @@ class SourceReader {
 
   const GgufFile& file_;
   std::string where_;
-  const Architecture* named_ = nullptr;  ///< the family that the architecture has alone
-  std::string prefix_, layer_prefix_;
+  const Architecture* named_ = nullptr;   ///< the family that the architecture has alone
+  const Architecture* family_ = nullptr;  ///< whose class reads it
+  std::string prefix_;
   GgufNames names_;
   std::int64_t head_dim_ = 0;
   std::set<std::string> read_;

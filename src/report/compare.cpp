@@ -23,7 +23,7 @@ std::map<int, double, std::greater<>> costs(const std::vector<ModelPoint>& point
 
 Table compare_points(const std::vector<ModelPoint>& a, const Report& report_a, const std::vector<ModelPoint>& b,
                      const Report& report_b) {
-  Table table{.columns = {{"KV cache", true}, {"A, of MQA"}, {"B, of MQA"}, {"B / A"}}, .rows = {}};
+  Table table{.columns = {{"KV cache", true}, {"A, of MQA"}, {"B, of MQA"}, {"B / A"}}};
   const auto costs_b = costs(b, report_b);
   for (const auto& [size, cost] : costs(a, report_a)) {
     const auto other = costs_b.find(size);

@@ -16,9 +16,7 @@ std::vector<std::string> names_of(const Table& table) {
 
 }  // namespace
 
-Table Table::of_texts(std::size_t columns) {
-  return {.columns = {columns, Column{.name = {}, .is_text = true}}, .rows = {}};
-}
+Table Table::of_texts(std::size_t columns) { return {.columns = {columns, Column{.is_text = true}}}; }
 
 std::string text_of(const Table& table) {
   std::vector<std::size_t> widths;

@@ -32,8 +32,7 @@ std::string list_groups(const ModelPoint& point) {
 
 Section model_section(const Report& report) {
   const ReportModel& model = report.model;
-  return {.name = {},
-          .title = model.path,
+  return {.title = model.path,
           .lines = {fmt::format("{}, {} layers, {} query and {} KV heads of {} in each, {}", model.family, model.layers,
                                 model.query_heads, model.kv_heads, model.head_dim, model.dtype),
                     fmt::format("KV cache {} per token, fingerprint {}", human_bytes(model.kv_bytes_per_token),
@@ -50,8 +49,7 @@ Table point_table() {
                       {"cost"},
                       {"of MQA"},
                       {"gap"},
-                      {"  groups", true}},
-          .rows = {}};
+                      {"  groups", true}}};
 }
 
 std::string gap_text(double cost, double lower_bound) {
@@ -74,8 +72,7 @@ std::string front_kind(const Report& report) {
 }
 
 Section front_section(const Report& report) {
-  Section section{
-      .name = {}, .title = "Front: best plan at each KV size, " + front_kind(report), .table = point_table()};
+  Section section{.title = "Front: best plan at each KV size, " + front_kind(report), .table = point_table()};
   const auto& front = report.search.front;
   // A big model has a thousand points; show about thirty, evenly, and say so.
   static constexpr std::size_t kShown = 32;
@@ -92,8 +89,7 @@ Section front_section(const Report& report) {
 }
 
 Section uniform_section(const Report& report) {
-  Section section{.name = {},
-                  .title = "Uniform plans: equal groups, one group count for all layers (--layout gqa)",
+  Section section{.title = "Uniform plans: equal groups, one group count for all layers (--layout gqa)",
                   .table = point_table()};
   for (const ModelPoint& point : report.search.uniform) add_point(section.table, "-", point, report);
   return section;
@@ -101,10 +97,9 @@ Section uniform_section(const Report& report) {
 
 Section baseline_section(const Report& report) {
   Section section{
-      .name = {},
       .title =
           "Baselines: contiguous groups, as mean-pooling GQA makes them (kdgqa: of sizes that follow the key norms)",
-      .table = {.columns = {{"baseline", true}, {"groups"}, {"KV cache"}, {"cost"}, {"of MQA"}}, .rows = {}}};
+      .table = {.columns = {{"baseline", true}, {"groups"}, {"KV cache"}, {"cost"}, {"of MQA"}}}};
   for (const Baseline& baseline : report.baselines) {
     section.table.rows.push_back({baseline.name, std::to_string(baseline.groups), percent(baseline.kv_fraction),
                                   number(baseline.cost), share(baseline.cost, report.hypervolume_reference_cost)});
@@ -120,9 +115,8 @@ Section layers_section(const Report& report) {
   static constexpr std::array kClasses = {Class{Cardinality::arbitrary, "any"}, Class{Cardinality::equal, "equal"},
                                           Class{Cardinality::contiguous, "contig."}};
   Section section{
-      .name = {},
       .title = "Layers: cost of the best grouping as a share of the layer's MQA cost, by kind and number of groups",
-      .table = {.columns = {{"layer", true}, {"MQA cost"}}, .rows = {}}};
+      .table = {.columns = {{"layer", true}, {"MQA cost"}}}};
   std::vector<int> counts;
   for (int groups = report.model.kv_heads / 2; groups >= 1; groups /= 2) counts.push_back(groups);
   for (const int groups : counts) {
@@ -144,9 +138,8 @@ Section layers_section(const Report& report) {
 
 // Per kind: how many groupings are proven, and the widest gap of the others.
 Section bounds_section(const Report& report) {
-  Section section{.name = {},
-                  .title = "Bounds: how far below the groupings found the best of the layer can lie, at most",
-                  .table = {.columns = {{"kind", true}, {"groupings"}, {"proven"}, {"widest gap"}}, .rows = {}}};
+  Section section{.title = "Bounds: how far below the groupings found the best of the layer can lie, at most",
+                  .table = {.columns = {{"kind", true}, {"groupings"}, {"proven"}, {"widest gap"}}}};
   for (const Cardinality cardinality : {Cardinality::arbitrary, Cardinality::equal}) {
     int groupings = 0, proven = 0;
     const LayerGrouping* widest = nullptr;
@@ -167,10 +160,9 @@ Section bounds_section(const Report& report) {
 }
 
 Section plan_section(const Report& report) {
-  if (!report.plan) return {.name = {}, .title = "Plan: none (this report is of a search, not of a conversion)"};
-  Section section{.name = {},
-                  .title = fmt::format("Plan: {}, cost {}", report.plan->origin, number(report.plan->cost)),
-                  .table = {.columns = {{"layer", true}, {"groups"}, {"  group of each KV head", true}}, .rows = {}}};
+  if (!report.plan) return {.title = "Plan: none (this report is of a search, not of a conversion)"};
+  Section section{.title = fmt::format("Plan: {}, cost {}", report.plan->origin, number(report.plan->cost)),
+                  .table = {.columns = {{"layer", true}, {"groups"}, {"  group of each KV head", true}}}};
   for (std::size_t i = 0; i < report.plan->layers.size(); ++i) {
     const Grouping& grouping = report.plan->layers[i].grouping;
     section.table.rows.push_back(
@@ -181,19 +173,17 @@ Section plan_section(const Report& report) {
 
 Section evaluation_section(const Report& report) {
   if (!report.evaluation) {
-    return {.name = {}, .title = "Evaluation", .lines = {"none: `qcqa run --text FILE` makes one"}};
+    return {.title = "Evaluation", .lines = {"none: `qcqa run --text FILE` makes one"}};
   }
   const Evaluation& evaluation = *report.evaluation;
   const auto nats = [](double value) { return fmt::format("{:.4f}", value); };
   const auto perplexity = [](double value) { return fmt::format("{:.4g}", value); };
   const auto& reference = evaluation.reference;
   Section section{
-      .name = {},
       .title = fmt::format("Evaluation on {} tokens of {} document(s)", evaluation.tokens, evaluation.documents),
       .table = {
-          .columns =
-              {{"model", true}, {"perplexity"}, {"cross-entropy"}, {"KL mean"}, {"KL p99"}, {"same likeliest token"}},
-          .rows = {}}};
+          .columns = {
+              {"model", true}, {"perplexity"}, {"cross-entropy"}, {"KL mean"}, {"KL p99"}, {"same likeliest token"}}}};
   auto& rows = section.table.rows;
   rows.push_back({"converted", perplexity(evaluation.perplexity),
                   fmt::format("{:.4f} +/- {:.4f}", evaluation.cross_entropy, evaluation.standard_error),
@@ -209,7 +199,7 @@ Section evaluation_section(const Report& report) {
 }
 
 Section timings_section(const Report& report) {
-  Section section{.name = {}, .title = "Timings", .table = {.columns = {{"step", true}, {"seconds"}}, .rows = {}}};
+  Section section{.title = "Timings", .table = {.columns = {{"step", true}, {"seconds"}}}};
   for (const auto& [name, seconds] : report.timings) {
     section.table.rows.push_back({name, fmt::format("{:.3f}", seconds)});
   }

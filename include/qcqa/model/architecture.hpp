@@ -120,6 +120,7 @@ struct Architecture {
   [[nodiscard]] std::string_view layer_stem() const;
   /// "model.layers.3."
   [[nodiscard]] std::string prefix_of(int layer) const;
+  [[nodiscard]] std::string prefix_of(std::string_view layer) const;
   /// "model.layers.3.self_attn.q_proj" + ".weight"
   [[nodiscard]] std::string tensor_name(int layer, std::string_view tensor, std::string_view suffix) const;
 };

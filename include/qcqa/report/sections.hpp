@@ -12,11 +12,11 @@ namespace qcqa {
 /// A table as every rendering shows it: texts in rows.
 struct Table {
   struct Column {
-    std::string name;
+    std::string name{};
     bool is_text = false;  ///< set to the left; numbers are set to the right
   };
-  std::vector<Column> columns;
-  std::vector<std::vector<std::string>> rows;  ///< as many cells as there are columns
+  std::vector<Column> columns{};
+  std::vector<std::vector<std::string>> rows{};  ///< as many cells as there are columns
 
   /// A table without column names, of texts.
   [[nodiscard]] static Table of_texts(std::size_t columns);
@@ -24,8 +24,8 @@ struct Table {
 
 /// A part of a report, as every rendering shows it.
 struct Section {
-  std::string name;   ///< "front", "plan", ...: what --select takes
-  std::string title;  ///< a line
+  std::string name{};   ///< "front", "plan", ...: what --select takes
+  std::string title{};  ///< a line
   std::vector<std::string> lines{};
   Table table{};
   std::vector<std::string> notes{};  ///< below the table
