@@ -116,19 +116,26 @@ class ConversionTest : public ::testing::Test {
 TEST_F(ConversionTest, InterruptedAnywhereItGoesOnToTheSameOutput) {
   const int calls = run_whole("whole");
   ASSERT_GT(calls, 60);
+  // How often the first thread is asked depends on the batches that the others take, so the last point may be past the
+  // end of its run.
   static constexpr int kPoints = 24;
+  int interrupted = 0;
   for (int point = 0; point < kPoints; ++point) {
     const std::string name = "parts-" + std::to_string(point);
     const int stop = 1 + point * (calls - 1) / kPoints;
     SCOPED_TRACE("progress " + std::to_string(stop) + " of " + std::to_string(calls));
     int asked = 0;
-    expect_error(ErrorKind::interrupted, "interrupted", [&] {
+    try {
       (void)run(*model_, settings(name), session(Resume::refuse, [&](const ProgressEvent&) { return ++asked < stop; }));
-    });
-    (void)run(*model_, settings(name), session(Resume::go_on));
+    } catch (const Error& error) {
+      ASSERT_EQ(error.kind(), ErrorKind::interrupted) << error.what();
+      ++interrupted;
+      (void)run(*model_, settings(name), session(Resume::go_on));
+    }
     EXPECT_EQ(differences(folder_ / "whole", folder_ / name), "");
     EXPECT_FALSE(fs::exists(folder_ / (name + ".state")));
   }
+  EXPECT_GE(interrupted, kPoints - 3);
 }
 
 TEST_F(ConversionTest, InterruptedAgainAndAgainItComesToAnEnd) {
