@@ -99,11 +99,12 @@ std::uint64_t merge_disk_bytes(const Model& model, const MergeOptions& options, 
   }
   const bool all = method.is_fitted && options.reconstruct.scope == ReconstructScope::block;
   const std::uint64_t entries = all ? layer_parameters(model) : heads;
-  std::uint64_t bytes = entries * static_cast<std::uint64_t>(dtype_bits(model.layers().front().dtype) / 8);
+  std::uint64_t bytes = entries * dtype_bytes(model.layers().front().dtype);
   // The distilled tensors, and what distilling them goes on from: values, both moments, the best values.
   if (fits_distillation(model, options)) bytes += bytes + entries * sizeof(float) * 4;
   if (tokens == 0 || method.text == TextUse::none) return bytes;
   const auto width = static_cast<std::uint64_t>(model.layers().front().hidden_size);
+  bytes += model.layers().size() * (width + 1) * (width + 1) * sizeof(double);  // second moments
   const std::uint64_t activations =
       static_cast<std::uint64_t>(tokens) * width * (method.is_fitted ? 3 : 1) * sizeof(float);
   return activations > options.memory ? bytes + activations : bytes;

@@ -22,8 +22,8 @@ struct ModelSpeed {
 [[nodiscard]] double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const MergeOptions& options,
                                             std::int64_t tokens, std::int64_t sampled);
 
-/// Bytes that merge_model() writes into its scratch folder at most: merged tensors, distilled ones, activations that
-/// do not fit into memory.
+/// Bytes that merge_model() writes into its scratch folder at most: merged tensors, distilled ones, statistics of the
+/// calibration, activations that do not fit into memory.
 /// @param tokens  of calibration
 [[nodiscard]] std::uint64_t merge_disk_bytes(const Model& model, const MergeOptions& options, std::int64_t tokens);
 
