@@ -14,7 +14,7 @@ namespace {
 struct Kinds {
   bool arbitrary, equal;
 };
-constexpr std::array<Choice<Kinds>, 3> kCardinalities = {{
+constexpr std::array<Choice<Kinds>, 3> kKindsOfGroups = {{
     {"both", {true, true}, "both of the following"},
     {"arbitrary", {true, false}, "groups of any size, AC in the paper"},
     {"equal", {false, true}, "groups of equal size, EC"},
@@ -105,7 +105,7 @@ void SearchFlags::add_to(CLI::App& command) {
   const auto number = [&](const char* name, auto& value, const char* help) {
     command.add_option(name, value, help)->group(group)->capture_default_str();
   };
-  command.add_option("--cardinality", cardinality, "Kinds of groups: " + describe_choices(rows(kCardinalities)))
+  command.add_option("--cardinality", cardinality, "Kinds of groups: " + describe_choices(rows(kKindsOfGroups)))
       ->group(group)
       ->capture_default_str();
   command.add_option("--strategy", strategy, "How to search: " + describe_choices(std::span(strategy_choices())))
@@ -140,7 +140,7 @@ std::string describe_targets() { return describe_choices(std::span(target_choice
 
 SearchOptions SearchFlags::resolve(int threads) const {
   SearchOptions resolved = options;
-  const Kinds kinds = parse_choice(rows(kCardinalities), cardinality, "--cardinality");
+  const Kinds kinds = parse_choice(rows(kKindsOfGroups), cardinality, "--cardinality");
   resolved.arbitrary = kinds.arbitrary;
   resolved.equal = kinds.equal;
   resolved.strategy = parse_choice(std::span(strategy_choices()), strategy, "--strategy");

@@ -2,6 +2,7 @@
 #include "export/layout.hpp"
 
 namespace qcqa {
+namespace deci {
 namespace {
 
 Blueprint build(const Model& model, const Plan& plan, const ExportOptions& options) {
@@ -13,6 +14,7 @@ void require_plan(const Model& model, const Plan& plan) {
 }
 
 }  // namespace
+}  // namespace deci
 
 const LayoutRow& deci_layout() {
   static const LayoutRow kRow = {
@@ -21,7 +23,7 @@ const LayoutRow& deci_layout() {
       PlanLimits{},
       false,
       std::nullopt,
-      LayoutWriter{require_gguf, require_plan, build}};
+      LayoutWriter{require_gguf, deci::require_plan, deci::build}};
   return kRow;
 }
 

@@ -2,6 +2,7 @@
 #include "export/layout.hpp"
 
 namespace qcqa {
+namespace expanded {
 namespace {
 
 std::vector<LayerHeads> heads_of(const Model& model) {
@@ -25,14 +26,16 @@ Blueprint build_as_gguf(const Model& model, const Plan&, const ExportOptions& op
 void any_plan(const Model&, const Plan&) {}
 
 }  // namespace
+}  // namespace expanded
 
 const LayoutRow& expanded_layout() {
   static const LayoutRow kRow = {
       {Layout::expanded, "expanded", "the original shape with merged heads copied back: any grouping, saves no memory"},
       PlanLimits{},
       true,
-      LayoutWriter{[](const Model&) {}, any_plan, build},
-      LayoutWriter{require_gguf, [](const Model& model, const Plan&) { require_gguf(model); }, build_as_gguf}};
+      LayoutWriter{[](const Model&) {}, expanded::any_plan, expanded::build},
+      LayoutWriter{require_gguf, [](const Model& model, const Plan&) { require_gguf(model); },
+                   expanded::build_as_gguf}};
   return kRow;
 }
 

@@ -4,6 +4,7 @@
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
+namespace gqa {
 namespace {
 
 void require_model(const Model& model) {
@@ -72,6 +73,7 @@ Blueprint build_as_gguf(const Model& model, const Plan& plan, const ExportOption
 }
 
 }  // namespace
+}  // namespace gqa
 
 const LayoutRow& gqa_layout() {
   static const LayoutRow kRow = {
@@ -80,8 +82,8 @@ const LayoutRow& gqa_layout() {
        "are padded with zero query heads"},
       PlanLimits::uniform(),
       true,
-      LayoutWriter{require_model, require_plan, build},
-      LayoutWriter{require_gguf, require_plan_gguf, build_as_gguf}};
+      LayoutWriter{gqa::require_model, gqa::require_plan, gqa::build},
+      LayoutWriter{require_gguf, gqa::require_plan_gguf, gqa::build_as_gguf}};
   return kRow;
 }
 

@@ -7,6 +7,7 @@
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
+namespace nemotron_nas {
 namespace {
 
 constexpr LlamaFeatures kFeatures{.biases = true, .head_norms = false, .rotary_scaling = true};
@@ -195,6 +196,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
 }
 
 }  // namespace
+}  // namespace nemotron_nas
 
 const LayoutRow& nemotron_nas_layout() {
   static const LayoutRow kRow = {
@@ -204,7 +206,8 @@ const LayoutRow& nemotron_nas_layout() {
        "model; all layers are padded to one number of query heads that every group count divides"},
       PlanLimits{.divisors = true},
       false,
-      LayoutWriter{[](const Model& model) { (void)read_parts(model); }, require_plan, build},
+      LayoutWriter{[](const Model& model) { (void)nemotron_nas::read_parts(model); }, nemotron_nas::require_plan,
+                   nemotron_nas::build},
       std::nullopt};
   return kRow;
 }

@@ -4,6 +4,7 @@
 #include "export/llama_parts.hpp"
 
 namespace qcqa {
+namespace openelm {
 namespace {
 
 constexpr LlamaFeatures kFeatures{.biases = false, .head_norms = true, .rotary_scaling = false};
@@ -89,6 +90,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
 void require_plan(const Model& model, const Plan&) { (void)read_parts(model); }
 
 }  // namespace
+}  // namespace openelm
 
 const LayoutRow& openelm_layout() {
   static const LayoutRow kRow = {
@@ -97,7 +99,7 @@ const LayoutRow& openelm_layout() {
        "unequal groups padded to the largest of their layer"},
       PlanLimits{},
       false,
-      LayoutWriter{[](const Model& model) { (void)read_parts(model); }, require_plan, build},
+      LayoutWriter{[](const Model& model) { (void)openelm::read_parts(model); }, openelm::require_plan, openelm::build},
       std::nullopt};
   return kRow;
 }

@@ -5,6 +5,7 @@
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
+namespace remote_code {
 namespace {
 
 constexpr const char* kModule = "modeling_qcqa";
@@ -82,6 +83,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
 }
 
 }  // namespace
+}  // namespace remote_code
 
 const LayoutRow& remote_code_layout() {
   static const LayoutRow kRow = {
@@ -90,7 +92,7 @@ const LayoutRow& remote_code_layout() {
        "short modeling file of its own; any plan, unequal groups padded to the largest of their layer"},
       PlanLimits{},
       true,
-      LayoutWriter{require_model, require_plan, build},
+      LayoutWriter{remote_code::require_model, remote_code::require_plan, remote_code::build},
       std::nullopt};
   return kRow;
 }

@@ -15,8 +15,8 @@ namespace {
 
 /// Logits cost more than all layers of a small model: they are taken at one position in this many.
 constexpr std::int64_t kPositionStride = 4;
-constexpr int kJudgements = 3;   ///< times that the held-back batches are looked at
-constexpr int kCheckpoints = 8;  ///< parts after which what is done is kept
+constexpr int kDistillJudgements = 3;  ///< times that the held-back batches are looked at
+constexpr int kCheckpoints = 8;        ///< parts after which what is done is kept
 
 class Distiller {
  public:
@@ -142,7 +142,7 @@ Distillation distill(const LayerRunner& runner, const DistillationData& task, co
     progress(now.step);
   };
   const Fit result = fit(
-      steps, kJudgements, begin, take_step, [&] { return distiller.held_back_divergence(); }, keep, after_step);
+      steps, kDistillJudgements, begin, take_step, [&] { return distiller.held_back_divergence(); }, keep, after_step);
   for (LayerOptimizer& optimizer : optimizers) optimizer.finish();
   return {.before = result.before, .after = result.after, .steps = result.steps};
 }

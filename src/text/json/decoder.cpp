@@ -91,14 +91,14 @@ Decoder decoder_sequence(const JsonView& description) {
   };
 }
 
-Decoder make_strip(const JsonView& description) {
+Decoder strip_decoder(const JsonView& description) {
   const std::string character = description.at("content").text();
   if (character.empty()) description.corrupt("content must be one character");
   const auto start = description.at("start").integer(0, INT32_MAX), stop = description.at("stop").integer(0, INT32_MAX);
   return each_token([=](std::string_view token) { return strip(token, character, start, stop); });
 }
 
-Decoder make_metaspace(const JsonView& description) {
+Decoder metaspace_decoder(const JsonView& description) {
   const std::string replacement = description.at("replacement").text();
   if (replacement.empty()) description.corrupt("replacement must be one character");
   const bool add_prefix_space = description.flag_or("add_prefix_space", true);
@@ -143,7 +143,7 @@ std::string without_spaced_marks(std::string_view token) {
   return result;
 }
 
-Decoder make_word_piece(const JsonView& description) {
+Decoder word_piece_decoder(const JsonView& description) {
   const std::string prefix = description.text_or("prefix", "##");
   const bool cleanup = description.flag_or("cleanup", true);
   return [prefix, cleanup](Strings tokens) {
@@ -161,7 +161,7 @@ Decoder make_word_piece(const JsonView& description) {
 }
 
 /// A suffix marks the end of a word.
-Decoder make_bpe(const JsonView& description) {
+Decoder bpe_decoder(const JsonView& description) {
   const std::string suffix = description.text_or("suffix", "</w>");
   if (suffix.empty()) description.corrupt("suffix must not be empty");
   return [suffix](Strings tokens) {
@@ -183,10 +183,10 @@ Decoder make_decoder(const JsonView& description) {
   if (type == "ByteFallback") return decode_byte_tokens;
   if (type == "Fuse") return fuse;
   if (type == "Replace") return each_token(make_replacement(description));
-  if (type == "Strip") return make_strip(description);
-  if (type == "Metaspace") return make_metaspace(description);
-  if (type == "WordPiece") return make_word_piece(description);
-  if (type == "BPEDecoder") return make_bpe(description);
+  if (type == "Strip") return strip_decoder(description);
+  if (type == "Metaspace") return metaspace_decoder(description);
+  if (type == "WordPiece") return word_piece_decoder(description);
+  if (type == "BPEDecoder") return bpe_decoder(description);
   unsupported(description, "decoder " + in_quotes(type));
 }
 
