@@ -8,8 +8,7 @@ namespace {
 
 using nlohmann::json;
 
-Projection parse_projection(const json& object, const std::string& where) {
-  ObjectReader reader(object, where);
+Projection parse_projection(ObjectReader reader) {
   Projection projection;
   projection.tensor = reader.text("tensor");
   for (const std::string& role : reader.texts("holds")) {
@@ -32,7 +31,7 @@ Projection parse_projection(const json& object, const std::string& where) {
 void parse_head(ObjectReader reader, HeadDescription& head) {
   head.tensor = reader.text("tensor");
   if (reader.optional("aliases")) head.aliases = reader.texts("aliases");
-  reader.flag("bias", head.bias);
+  reader.value("bias", head.bias);
   reader.required_setting("tied", head.tied);
   reader.finish();
 }
@@ -43,7 +42,7 @@ void parse_sizes(ObjectReader reader, Architecture& architecture) {
   reader.required_setting("query_heads", architecture.query_heads);
   for (const auto& [key, setting] :
        {std::pair{"kv_heads", &architecture.kv_heads}, {"head_dim", &architecture.head_dim}}) {
-    if (!reader.required(key).is_null()) reader.setting(key, *setting);  // null: the class reads no such key
+    if (reader.required_or_null(key)) reader.setting(key, *setting);  // null: the class reads no such key
   }
   reader.required_setting("vocabulary", architecture.vocabulary);
   reader.required_setting("mlp_width", architecture.mlp_width);
@@ -53,14 +52,14 @@ void parse_sizes(ObjectReader reader, Architecture& architecture) {
 
 TokenizerChoice parse_tokenizer(ObjectReader reader) {
   TokenizerChoice tokenizer{.model_class = reader.text("class")};
-  reader.flag("overrides_folders", tokenizer.overrides_folders);
+  reader.value("overrides_folders", tokenizer.overrides_folders);
   reader.finish();
   return tokenizer;
 }
 
 PaddingDescription parse_padding(ObjectReader reader) {
   PaddingDescription padding;
-  reader.flag("heads_divide_hidden_size", padding.heads_divide_hidden_size);
+  reader.value("heads_divide_hidden_size", padding.heads_divide_hidden_size);
   padding.otherwise = reader.optional_text("otherwise");
   padding.as = reader.optional_text("as");
   reader.finish();
@@ -69,19 +68,19 @@ PaddingDescription parse_padding(ObjectReader reader) {
 
 GgufDescription parse_gguf(ObjectReader reader) {
   GgufDescription gguf{.architecture = reader.text("architecture")};
-  reader.flag("rotary_neighbours", gguf.rotary_neighbours);
-  reader.flag("biases", gguf.biases);
-  reader.flag("head_norms", gguf.head_norms);
-  reader.flag("rotary_factors", gguf.rotary_factors);
-  reader.flag("padded_heads", gguf.padded_heads);
+  reader.value("rotary_neighbours", gguf.rotary_neighbours);
+  reader.value("biases", gguf.biases);
+  reader.value("head_norms", gguf.head_norms);
+  reader.value("rotary_factors", gguf.rotary_factors);
+  reader.value("padded_heads", gguf.padded_heads);
   reader.finish();
   return gguf;
 }
 
-void parse_attention_block(ObjectReader reader, const std::string& where, Architecture& architecture) {
+void parse_attention_block(ObjectReader reader, Architecture& architecture) {
   architecture.attention_prefix = architecture.layer_prefix + reader.text("prefix");
-  for (const json& projection : reader.array("projections")) {
-    architecture.projections.push_back(parse_projection(projection, where + ": projections"));
+  for (const JsonView& projection : reader.array("projections")) {
+    architecture.projections.push_back(parse_projection(ObjectReader(projection)));
   }
   ObjectReader output = reader.child("output");
   architecture.output = output.text("tensor");
@@ -97,7 +96,7 @@ json parse_description(std::string_view json_text, std::string_view where) {
   try {
     return json::parse(json_text);
   } catch (const json::parse_error& error) {
-    throw Error(ErrorKind::invalid_argument, std::string(where), "must be valid JSON", error.what());
+    throw Error(ErrorKind::corrupt, std::string(where), "must be valid JSON", error.what());
   }
 }
 
@@ -107,7 +106,7 @@ Architecture parse_architecture(std::string_view json_text, std::string_view whe
 
 Architecture parse_architecture(const json& document, const std::string& where) {
   Architecture architecture;
-  ObjectReader root(document, where);
+  ObjectReader root(JsonView(document, where, ""));
   architecture.family = root.text("family");
   architecture.model_types = root.texts("model_types");
   architecture.model_class = root.text("model_class");
@@ -126,16 +125,17 @@ Architecture parse_architecture(const json& document, const std::string& where) 
   if (architecture.layer_prefix.find("{layer}") == std::string::npos) {
     root.fail("\"layer_prefix\" must contain {layer}", architecture.layer_prefix);
   }
-  root.flag("transposed", architecture.transposed);
+  root.value("transposed", architecture.transposed);
   architecture.norm = parse_norm(root.child("norm"));
-  parse_attention_block(root.child("attention"), where, architecture);
+  parse_attention_block(root.child("attention"), architecture);
   if (architecture.attention.head_norm.scope != HeadNormScope::head && architecture.norm.offset != 0)
     root.fail("norms with weights of each head's own have no \"offset\"", std::to_string(architecture.norm.offset));
 
-  if (const json* refusals = root.optional("refuse")) {
-    for (const json& entry : *refusals) {
-      ObjectReader reader(entry, where + ": refuse");
-      architecture.refusals.push_back({reader.text("key"), reader.required("equals").dump(), reader.text("why")});
+  if (const auto refusals = root.optional("refuse")) {
+    for (const JsonView& entry : refusals->items()) {
+      ObjectReader reader(entry);
+      architecture.refusals.push_back(
+          {reader.text("key"), reader.required("equals").value().dump(), reader.text("why")});
       reader.finish();
     }
   }
@@ -154,15 +154,15 @@ bool is_composite(const json& document) { return document.is_object() && documen
 
 Composite parse_composite(const json& document, const std::string& where) {
   Composite composite;
-  ObjectReader root(document, where);
+  ObjectReader root(JsonView(document, where, ""));
   composite.family = root.text("family");
   composite.model_types = root.texts("model_types");
   composite.model_class = root.text("model_class");
   composite.text_config = root.text("text_config");
   composite.text_family = root.optional_text("text_family");
   if (root.optional("outside_keys")) composite.outside_keys = root.texts("outside_keys");
-  for (const json& entry : root.array("names")) {
-    ObjectReader name(entry, where + ": names");
+  for (const JsonView& entry : root.array("names")) {
+    ObjectReader name(entry);
     composite.names.push_back({name.text("there"), name.text("here")});
     name.finish();
   }

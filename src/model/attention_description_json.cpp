@@ -7,7 +7,7 @@ WindowDescription parse_window(ObjectReader reader) {
   WindowDescription window;
   reader.setting("size", window.size);
   reader.setting("enabled", window.enabled);
-  reader.flag("reads_layer_types", window.reads_layer_types);
+  reader.value("reads_layer_types", window.reads_layer_types);
   (void)reader.required("layers");
   reader.choice("layers", window.layers,
                 {{"all", WindowLayers::all},
@@ -26,10 +26,8 @@ RotaryDescription parse_rotary(ObjectReader reader) {
   reader.required_setting("theta", rotary.theta);
   reader.setting("share", rotary.share);
   reader.setting("original_positions", rotary.original_positions);
-  if (const nlohmann::json* aliases = reader.optional("scaling_aliases")) {
-    rotary.aliases = aliases->get<std::map<std::string, std::string>>();
-  }
-  reader.flag("neighbours", rotary.neighbours);
+  rotary.aliases = reader.text_map("scaling_aliases");
+  reader.value("neighbours", rotary.neighbours);
   reader.choice("layers", rotary.layers,
                 {{"all", RotatedLayers::all},
                  {"windowed", RotatedLayers::windowed},
@@ -50,8 +48,8 @@ HeadNormDescription parse_head_norm(ObjectReader reader) {
   reader.choice(
       "scope", norm.scope,
       {{"head", HeadNormScope::head}, {"own", HeadNormScope::own}, {"projection", HeadNormScope::projection}});
-  reader.flag("after_rotary", norm.after_rotary);
-  reader.flag("ignores_head_dim", norm.ignores_head_dim);
+  reader.value("after_rotary", norm.after_rotary);
+  reader.value("ignores_head_dim", norm.ignores_head_dim);
   if (norm.after_rotary && norm.scope != HeadNormScope::head)
     reader.fail("\"after_rotary\" is for the scope \"head\"", "another");
   reader.finish();
@@ -65,17 +63,17 @@ NormDescription parse_norm(ObjectReader reader) {
   (void)reader.required("kind");
   reader.choice("kind", norm.kind, {{"rms", NormKind::rms}, {"layer", NormKind::layer}});
   reader.required_setting("epsilon", norm.epsilon);
-  if (const nlohmann::json* offset = reader.optional("offset")) norm.offset = offset->get<double>();
+  reader.value("offset", norm.offset);
   norm.bias = norm.kind == NormKind::layer;
-  reader.flag("bias", norm.bias);
+  reader.value("bias", norm.bias);
   reader.finish();
   return norm;
 }
 
 AttentionDescription parse_attention(ObjectReader& reader) {
   AttentionDescription attention;
-  attention.input_norm = reader.text_or_null("input_norm");
-  if (!reader.required("rotary").is_null()) attention.rotary = parse_rotary(reader.child("rotary"));
+  if (const auto norm = reader.required_or_null("input_norm")) attention.input_norm = norm->text();
+  if (const auto rotary = reader.required_or_null("rotary")) attention.rotary = parse_rotary(ObjectReader(*rotary));
   if (reader.optional("head_norm")) attention.head_norm = parse_head_norm(reader.child("head_norm"));
   reader.setting("scale", attention.scale);
   reader.setting("scale_is_inverse_root_of", attention.scale_root);

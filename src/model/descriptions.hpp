@@ -10,7 +10,7 @@
 
 namespace qcqa {
 
-/// @throws Error(invalid_argument) unless it is JSON
+/// @throws Error(corrupt) unless it is JSON
 [[nodiscard]] nlohmann::json parse_description(std::string_view json_text, std::string_view where);
 
 [[nodiscard]] Architecture parse_architecture(const nlohmann::json& document, const std::string& where);

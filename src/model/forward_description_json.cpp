@@ -3,15 +3,13 @@
 namespace qcqa {
 namespace {
 
-using nlohmann::json;
-
 void parse_embedding(ObjectReader reader, ForwardDescription& description) {
   reader.setting("multiplier", description.embedding_multiplier);
-  reader.flag("times_root_of_hidden_size", description.embedding_times_root);
+  reader.value("times_root_of_hidden_size", description.embedding_times_root);
   if (reader.optional("positions")) {
     ObjectReader positions = reader.child("positions");
     description.positions.tensor = positions.text("tensor");
-    if (const json* offset = positions.optional("offset")) description.positions.offset = offset->get<int>();
+    positions.value("offset", description.positions.offset);
     positions.finish();
   }
   reader.finish();
@@ -22,7 +20,7 @@ void parse_layer(ObjectReader reader, ForwardDescription& description) {
   description.attention_post_norm = reader.optional_text("attention_post_norm");
   description.mlp_post_norm = reader.optional_text("mlp_post_norm");
   reader.setting("parallel", description.parallel);
-  reader.flag("one_norm_when_parallel", description.one_norm_when_parallel);
+  reader.value("one_norm_when_parallel", description.one_norm_when_parallel);
   reader.setting("residual_multiplier", description.residual_multiplier);
   reader.finish();
 }
@@ -37,9 +35,7 @@ void parse_mlp(ObjectReader reader, ForwardDescription& description) {
   description.mlp_down = reader.text("down");
   reader.setting("bias", description.mlp_bias);
   reader.required_setting("activation", description.activation);
-  if (const json* aliases = reader.optional("activation_aliases")) {
-    description.activation_aliases = aliases->get<std::map<std::string, std::string>>();
-  }
+  description.activation_aliases = reader.text_map("activation_aliases");
   reader.finish();
 }
 

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <initializer_list>
+#include <limits>
+#include <map>
+#include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include "checkpoint/json_view.hpp"
 #include "qcqa/model/setting.hpp"
 
 namespace qcqa {
@@ -15,24 +18,33 @@ namespace qcqa {
 /// cannot be ignored.
 class ObjectReader {
  public:
-  ObjectReader(const nlohmann::json& object, std::string where);
+  explicit ObjectReader(JsonView object) : object_(std::move(object)) {}
 
-  const nlohmann::json& required(const char* key);
-  const nlohmann::json* optional(const char* key);
-  std::string text(const char* key);
-  /// A string, or null for "this family has no such key".
-  std::string text_or_null(const char* key);
+  /// @throws Error(corrupt), as all of these do, when it is absent or null
+  JsonView required(const char* key);
+  /// Nothing for null, which says "this family has no such thing". @throws when it is absent
+  std::optional<JsonView> required_or_null(const char* key);
+  /// Nothing when it is absent.
+  std::optional<JsonView> optional(const char* key);
+  std::string text(const char* key) { return required(key).text(); }
   /// A string, or empty where the key is absent.
   std::string optional_text(const char* key);
-  const nlohmann::json& array(const char* key);
+  /// Not empty.
+  std::vector<JsonView> array(const char* key);
   std::vector<std::string> texts(const char* key);
-  /// Stays as it is where the key is absent.
-  void flag(const char* key, bool& value);
+  /// Empty where the key is absent.
+  std::map<std::string, std::string> text_map(const char* key);
+  /// A literal; stays as it is where the key is absent.
+  template <typename T>
+  void value(const char* key, T& value) {
+    if (const auto found = optional(key)) value = literal<T>(*found);
+  }
   /// The value of the row that the text names; stays as it is where the key is absent.
   template <typename T>
   void choice(const char* key, T& value, std::initializer_list<std::pair<const char*, T>> rows) {
-    if (!optional(key)) return;
-    const std::string name = text(key);
+    const auto found = optional(key);
+    if (!found) return;
+    const std::string name = found->text();
     std::string known;
     for (const auto& [row, meaning] : rows) {
       if (name == row) {
@@ -41,22 +53,22 @@ class ObjectReader {
       }
       known.append(known.empty() ? "\"" : ", \"").append(row).append("\"");
     }
-    fail(std::string("\"") + key + "\" is one of " + known, name);
+    found->corrupt("is one of " + known, name);
   }
 
   /// A literal, or {"key": ..., "default": ..., "null": ...}; `setting` stays as it is where the key is absent.
   template <typename T>
   void setting(const char* key, Setting<T>& setting) {
-    const nlohmann::json* value = optional(key);
-    if (!value) return;
-    if (!value->is_object()) {
-      setting = {.key = {}, .fallback = literal<T>(key, *value), .null = {}};
+    const auto found = optional(key);
+    if (!found) return;
+    if (!found->value().is_object()) {
+      setting = {.key = {}, .fallback = literal<T>(*found), .null = {}};
       return;
     }
-    ObjectReader inner(*value, where_ + ": " + key);
+    ObjectReader inner(*found);
     setting.key = inner.text("key");
-    setting.fallback = literal<T>(key, inner.required("default"));
-    if (const nlohmann::json* null = inner.optional("null")) setting.null = literal<T>(key, *null);
+    setting.fallback = literal<T>(inner.required("default"));
+    if (const auto null = inner.optional("null")) setting.null = literal<T>(*null);
     inner.finish();
   }
 
@@ -67,36 +79,28 @@ class ObjectReader {
     setting(key, value);
   }
 
-  [[nodiscard]] ObjectReader child(const char* key) { return {required(key), where_ + ": " + key}; }
+  [[nodiscard]] ObjectReader child(const char* key) { return ObjectReader(required(key)); }
 
   /// @throws Error when a key was never asked for
   void finish() const;
-  [[noreturn]] void fail(const std::string& rule, const std::string& found) const;
+  [[noreturn]] void fail(const std::string& rule, const std::string& found) const { object_.corrupt(rule, found); }
 
  private:
   template <typename T>
-  T literal(const char* key, const nlohmann::json& value) const {
-    constexpr bool kNumber = std::is_same_v<T, double>;
-    constexpr bool kInteger = std::is_same_v<T, int>;
-    constexpr bool kBool = std::is_same_v<T, bool>;
-    const bool fits = kNumber    ? value.is_number()
-                      : kInteger ? value.is_number_integer()
-                      : kBool    ? value.is_boolean()
-                                 : value.is_string();
-    if (!fits) {
-      fail(std::string("\"") + key + "\" must be " +
-               (kNumber    ? "a number"
-                : kInteger ? "an integer"
-                : kBool    ? "a boolean"
-                           : "a string"),
-           value.dump());
+  static T literal(const JsonView& view) {
+    if constexpr (std::is_same_v<T, double>) {
+      return view.number(std::numeric_limits<double>::lowest());
+    } else if constexpr (std::is_same_v<T, int>) {
+      return static_cast<int>(view.integer(std::numeric_limits<int>::min(), std::numeric_limits<int>::max()));
+    } else if constexpr (std::is_same_v<T, bool>) {
+      return view.flag();
+    } else {
+      return view.text();
     }
-    return value.get<T>();
   }
 
-  const nlohmann::json& object_;
-  std::string where_;
-  std::vector<std::string> seen_;
+  JsonView object_;
+  std::vector<std::string> asked_;
 };
 
 }  // namespace qcqa

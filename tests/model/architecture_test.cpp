@@ -98,8 +98,7 @@ TEST(Architecture, SettingsHaveADefaultAndMayHaveAMeaningOfNull) {
 TEST(Architecture, SizesAreIntegers) {
   auto json = description();
   json["config"]["layers"]["default"] = 2.5;
-  expect_error(ErrorKind::invalid_argument, "must be an integer",
-               [&] { (void)parse_architecture(json.dump(), "x.json"); });
+  expect_error(ErrorKind::corrupt, "must be an integer", [&] { (void)parse_architecture(json.dump(), "x.json"); });
 }
 
 TEST(Architecture, TensorNamesCarryTheLayer) {
@@ -110,27 +109,27 @@ TEST(Architecture, TensorNamesCarryTheLayer) {
 TEST(Architecture, UnknownKeyIsAnError) {
   auto json = description();
   json["attention"]["prefixx"] = "";
-  expect_error(ErrorKind::invalid_argument, "known keys only; found prefixx",
+  expect_error(ErrorKind::corrupt, "known keys only; found prefixx",
                [&] { (void)parse_architecture(json.dump(), "x.json"); });
 }
 
 TEST(Architecture, MissingKeyIsAnError) {
   auto json = description();
   json["config"].erase("head_dim");
-  expect_error(ErrorKind::invalid_argument, "needs the key \"head_dim\"",
+  expect_error(ErrorKind::corrupt, "must have a member \"head_dim\"",
                [&] { (void)parse_architecture(json.dump(), "x.json"); });
 }
 
 TEST(Architecture, UnknownRoleIsAnError) {
   auto json = description();
   json["attention"]["projections"][0]["holds"][0] = "quest";
-  expect_error(ErrorKind::invalid_argument, "a role is", [&] { (void)parse_architecture(json.dump(), "x.json"); });
+  expect_error(ErrorKind::corrupt, "a role is", [&] { (void)parse_architecture(json.dump(), "x.json"); });
 }
 
 TEST(Architecture, PrefixWithoutLayerIsAnError) {
   auto json = description();
   json["layer_prefix"] = "layers.";
-  expect_error(ErrorKind::invalid_argument, "{layer}", [&] { (void)parse_architecture(json.dump(), "x.json"); });
+  expect_error(ErrorKind::corrupt, "{layer}", [&] { (void)parse_architecture(json.dump(), "x.json"); });
 }
 
 }  // namespace

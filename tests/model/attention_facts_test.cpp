@@ -120,7 +120,7 @@ TEST(AttentionFacts, AnUnknownScalingSaysHowManyDimensionsAreRotatedAllTheSame) 
 
 TEST(AttentionFacts, DescriptionsThatContradictThemselvesAreRefused) {
   const auto refused = [](std::string_view part, const Change& change) {
-    expect_error(ErrorKind::invalid_argument, part, [&] { (void)with_made_up(change); });
+    expect_error(ErrorKind::corrupt, part, [&] { (void)with_made_up(change); });
   };
   refused("need a rotary embedding that is \"listed\"", [](nlohmann::json& family) {
     family["attention"]["window"] = {{"size", 4}, {"layers", "not_rotated"}};
@@ -133,10 +133,10 @@ TEST(AttentionFacts, DescriptionsThatContradictThemselvesAreRefused) {
     family["attention"]["head_norm"] = {{"query", "qn"}, {"key", "kn"}, {"scope", "own"}};
     family["norm"]["offset"] = 1.0;
   });
-  refused("needs the key \"period\"", [](nlohmann::json& family) {
+  refused("must have a member \"period\"", [](nlohmann::json& family) {
     family["attention"]["window"] = {{"size", 4}, {"layers", "all_but_every"}};
   });
-  refused("\"scope\" is one of \"head\", \"own\", \"projection\"", [](nlohmann::json& family) {
+  refused("head_norm.scope: is one of \"head\", \"own\", \"projection\"", [](nlohmann::json& family) {
     family["attention"]["head_norm"] = {{"query", "qn"}, {"key", "kn"}, {"scope", "layer"}};
   });
 }

@@ -148,7 +148,7 @@ class Families {
   /// Those in src/model/architectures, parsed once from the embedded files.
   [[nodiscard]] static const Families& built_in();
 
-  /// These and one more. @throws Error(invalid_argument) with `where` in front
+  /// These and one more. @throws Error(corrupt) with `where` in front
   [[nodiscard]] Families with(std::string_view json_text, std::string_view where) const;
 
   /// In alphabetical order.
@@ -178,7 +178,7 @@ class Families {
 [[nodiscard]] const Architecture& find_architecture(const nlohmann::json& config,
                                                     const std::filesystem::path& config_file);
 
-/// Parses one description. Unknown keys are errors. @throws Error(invalid_argument) with `where` in front
+/// Parses one description. Unknown keys are errors. @throws Error(corrupt) with `where` in front
 [[nodiscard]] Architecture parse_architecture(std::string_view json_text, std::string_view where);
 
 }  // namespace qcqa
