@@ -81,7 +81,7 @@ void print_result(const EvaluateCommand& command, const Result& result) {
 int run(const EvaluateCommand& command) {
   check(command);
   prepare_forward(command.common.apply_threads());
-  const EvaluateOptions options{command.compute.resolve(command.common.device)};
+  const ForwardOptions forward = command.compute.resolve(command.common.device);
   Console console = command.common.console();
   const Model model = open_model(command.model, console);
   (void)require_runnable(model);
@@ -91,14 +91,14 @@ int run(const EvaluateCommand& command) {
     (void)require_runnable(*reference);
   }
   console.note("qcqa evaluate: " + command.model + ", " + model.architecture().family + ", " + command.compute.compute +
-               " on " + options.forward.device.name());
+               " on " + forward.device.name());
   Result result;
   const Session session = console.session();
   if (command.text.given()) {
     result.text = read_text(model, command.text.resolve(), session);
-    if (!command.dump_logits.empty()) dump_logits(model, result.text->windows, options, command.dump_logits);
+    if (!command.dump_logits.empty()) dump_logits(model, result.text->windows, forward, command.dump_logits);
     result.evaluation =
-        evaluate(model, reference ? &*reference : nullptr, result.text->windows, options, console.progress());
+        evaluate(model, reference ? &*reference : nullptr, result.text->windows, forward, console.progress());
   }
   if (command.sample.given()) {
     const SampleSettings settings = sample_settings(command);

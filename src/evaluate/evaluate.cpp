@@ -126,7 +126,7 @@ class Evaluator {
     std::int64_t tokens = 0;
     for (const std::size_t index : order) tokens += static_cast<std::int64_t>(windows_[index].ids.size());
     const std::int64_t models = reference_ ? 2 : 1;
-    const auto layers = static_cast<std::int64_t>(model_.layers().size());
+    const auto layers = static_cast<std::int64_t>(model_.model().layers().size());
     WorkMeter meter(progress, tokens * (layers * models + 1));
     for (const auto turn : turns_of(windows_, order, model_.hidden_size() * 4 * models)) {
       const std::vector<TokenSpan> sequences = sequences_of(windows_, turn);
@@ -197,7 +197,7 @@ void require_same_vocabulary(const Transformer& model, const Transformer& refere
 }  // namespace
 
 Evaluation evaluate(const Model& model, const Model* reference, std::span<const TokenSequence> windows,
-                    const EvaluateOptions& options, const ProgressFn& progress) {
+                    const ForwardOptions& forward, const ProgressFn& progress) {
   const std::vector<std::size_t> order = order_of(windows);
   if (order.empty()) {
     throw Error(ErrorKind::invalid_argument, "evaluation text", "must have at least one document of two tokens or more",
@@ -205,8 +205,8 @@ Evaluation evaluate(const Model& model, const Model* reference, std::span<const 
   }
   const c10::InferenceMode no_gradients;
   const auto begin = std::chrono::steady_clock::now();
-  const Runtime runtime = Runtime::of(options.forward);
-  Transformer transformer(model, runtime, options.layers);
+  const Runtime runtime = Runtime::of(forward);
+  Transformer transformer(model, runtime);
   std::optional<Transformer> other;
   if (reference) {
     other.emplace(*reference, runtime);
@@ -214,13 +214,13 @@ Evaluation evaluate(const Model& model, const Model* reference, std::span<const 
   }
   const auto scores = Evaluator(transformer, other ? &*other : nullptr, windows).run(order, progress);
   Evaluation evaluation = summarise(windows, scores, reference != nullptr);
-  for (const AttentionLayer& layer : transformer.layers()) evaluation.kv_bytes_per_token += layer.kv_bytes_per_token();
+  evaluation.kv_bytes_per_token = model.kv_bytes_per_token();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   evaluation.tokens_per_second = static_cast<double>(evaluation.tokens) / seconds;
   return evaluation;
 }
 
-void dump_logits(const Model& model, std::span<const TokenSequence> windows, const EvaluateOptions& options,
+void dump_logits(const Model& model, std::span<const TokenSequence> windows, const ForwardOptions& forward,
                  const std::filesystem::path& folder) {
   std::vector<TokenSpan> sequences;
   std::int64_t tokens = 0;
@@ -229,7 +229,7 @@ void dump_logits(const Model& model, std::span<const TokenSequence> windows, con
     tokens += static_cast<std::int64_t>(window.ids.size());
   }
   const c10::InferenceMode no_gradients;
-  Transformer transformer(model, Runtime::of(options.forward), options.layers);
+  Transformer transformer(model, Runtime::of(forward));
   transformer.load_head();
   const at::Tensor hidden = transformer.run(sequences);
   const std::int64_t vocabulary = transformer.vocabulary();

@@ -25,13 +25,12 @@ struct LayerCache {
 
 class Decoder {
  public:
-  Decoder(const Model& model, const GenerateOptions& options, std::span<const AttentionLayer> layers,
-          std::int64_t sequences, std::int64_t capacity)
-      : transformer_(model, Runtime::of(options.forward), layers),
+  Decoder(const Model& model, const GenerateOptions& options, std::int64_t sequences, std::int64_t capacity)
+      : transformer_(model, Runtime::of(options.forward)),
         tables_(transformer_.spec().rotary, capacity, transformer_.runtime()),
         capacity_(capacity) {
     transformer_.load_head();
-    for (int layer = 0; layer < static_cast<int>(transformer_.layers().size()); ++layer) {
+    for (int layer = 0; layer < static_cast<int>(transformer_.model().layers().size()); ++layer) {
       weights_.push_back(transformer_.load(layer));
       const std::int64_t width = std::int64_t{weights_.back().kv_heads} * weights_.back().head_dim;
       const auto room = [&] { return at::zeros({sequences * capacity, width}, transformer_.runtime().options()); };
@@ -137,15 +136,14 @@ void check(std::span<const std::vector<std::int32_t>> prompts, const GenerateOpt
 }  // namespace
 
 Generation generate(const Model& model, std::span<const std::vector<std::int32_t>> prompts,
-                    const GenerateOptions& options, std::span<const AttentionLayer> layers,
-                    const std::function<bool(int)>& progress) {
+                    const GenerateOptions& options, const std::function<bool(int)>& progress) {
   check(prompts, options);
   const c10::InferenceMode no_gradients;
   std::size_t longest = 0;
   for (const auto& prompt : prompts) longest = std::max(longest, prompt.size());
   const auto capacity = static_cast<std::int64_t>(longest) + options.max_tokens;
   const auto count = static_cast<std::int64_t>(prompts.size());
-  Decoder decoder(model, options, layers, count, capacity);
+  Decoder decoder(model, options, count, capacity);
 
   Generation generation;
   generation.tokens.resize(prompts.size());

@@ -23,12 +23,10 @@ constexpr std::int64_t kTokensOnGpu = 16384;
 
 }  // namespace
 
-Transformer::Transformer(const Model& model, const Runtime& runtime, std::span<const AttentionLayer> layers)
+Transformer::Transformer(const Model& model, const Runtime& runtime)
     : model_(&model),
       runtime_(runtime),
       spec_(read_forward_spec(model)),
-      layers_(layers.empty() ? std::vector<AttentionLayer>(model.layers().begin(), model.layers().end())
-                             : std::vector<AttentionLayer>(layers.begin(), layers.end())),
       embedding_(&model.checkpoint().at(model.architecture().embedding + ".weight")),
       final_norm_(load_norm(model, spec_.names->final_norm, runtime_)) {
   (void)require_runnable(model);
@@ -74,7 +72,7 @@ at::Tensor Transformer::position_rows(std::span<const std::int64_t> positions) c
 }
 
 LayerWeights Transformer::load(int layer) const {
-  return load_layer(*model_, layers_[static_cast<std::size_t>(layer)], spec_, runtime_);
+  return load_layer(*model_, model_->layers()[static_cast<std::size_t>(layer)], spec_, runtime_);
 }
 
 AttentionOptions Transformer::attention_options(const LayerWeights& weights, int layer) const {
@@ -100,12 +98,12 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
       make_batches(sequences, tables, runtime_.device.is_cpu() ? kTokensOnCpu : kTokensOnGpu);
   at::Tensor hidden = embed(tokens, positions);
   BatchProgress meter(progress);
-  for (int layer = 0; layer < static_cast<int>(layers_.size()); ++layer) {
+  for (int layer = 0; layer < static_cast<int>(model_->layers().size()); ++layer) {
     const LayerWeights weights = load(layer);
-    const AttentionLayer& source = layers_[static_cast<std::size_t>(layer)];
+    const AttentionLayer& source = model_->layers()[static_cast<std::size_t>(layer)];
     release_layer(*model_, source, spec_);
-    if (static_cast<std::size_t>(layer) + 1 < layers_.size())
-      prefetch_layer(*model_, layers_[static_cast<std::size_t>(layer) + 1], spec_);
+    if (static_cast<std::size_t>(layer) + 1 < model_->layers().size())
+      prefetch_layer(*model_, model_->layers()[static_cast<std::size_t>(layer) + 1], spec_);
     const AttentionOptions options = attention_options(weights, layer);
     for_each_batch(runtime_, batches.size(), [&](std::size_t i) {
       meter.throw_if_stopped();

@@ -17,14 +17,12 @@ using ForwardProgress = std::function<bool(std::int64_t)>;
 /// output matrix and the hidden states. `model` must outlive it.
 class Transformer {
  public:
-  /// @param layers  head views to use instead of the model's own, one per layer; empty: the model's own
   /// @throws Error(unsupported) when the family, or a detail in config.json, cannot be run
-  Transformer(const Model& model, const Runtime& runtime, std::span<const AttentionLayer> layers = {});
+  Transformer(const Model& model, const Runtime& runtime);
 
   [[nodiscard]] const ForwardSpec& spec() const noexcept { return spec_; }
   [[nodiscard]] const Runtime& runtime() const noexcept { return runtime_; }
   [[nodiscard]] const Model& model() const noexcept { return *model_; }
-  [[nodiscard]] std::span<const AttentionLayer> layers() const noexcept { return layers_; }
   [[nodiscard]] std::int64_t vocabulary() const noexcept { return embedding_->shape[0]; }
   [[nodiscard]] std::int64_t hidden_size() const noexcept { return embedding_->shape[1]; }
 
@@ -63,7 +61,6 @@ class Transformer {
   const Model* model_;
   Runtime runtime_;
   ForwardSpec spec_;
-  std::vector<AttentionLayer> layers_;
   const TensorView *embedding_, *positions_ = nullptr;  ///< no positions_: none were learned
   NormWeights final_norm_;
   Linear head_;

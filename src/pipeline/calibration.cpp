@@ -78,7 +78,7 @@ class Sampler {
     const Ids prompts(static_cast<std::size_t>(count), {bos_});
     GenerateOptions options{.max_tokens = static_cast<int>(length_) - 1, .temperature = 1, .forward = forward_};
     options.seed = seed_ + static_cast<std::uint64_t>(done);
-    Generation sampled = generate(model_, prompts, options, {}, [&](int token) {
+    Generation sampled = generate(model_, prompts, options, [&](int token) {
       return !session_.progress || session_.progress({"sample", done * length_ + count * token, wanted * length_});
     });
     for (std::vector<TokenId>& made_up : sampled.tokens) made_up.insert(made_up.begin(), bos_);

@@ -69,9 +69,7 @@ std::vector<ComparedMerge> compare_merges(const Model& model, const Plan& plan, 
   KeptPerplexities kept(state);
   std::vector<ComparedMerge> merges;
   const auto perplexity_of = [&](const Model& candidate) {
-    return evaluate(rounded_model(candidate, {}), nullptr, some, {.forward = options.forward, .layers = {}},
-                    session.progress)
-        .perplexity;
+    return evaluate(rounded_model(candidate, {}), nullptr, some, options.forward, session.progress).perplexity;
   };
   merges.push_back({"original", kept.of("original", [&] { return perplexity_of(model); })});
   for (const MergeKind kind : {MergeKind::mean, MergeKind::aligned, MergeKind::subspace}) {

@@ -59,7 +59,7 @@ Sample sample(const Model& model, const SampleSettings& settings, const Session&
     options.max_tokens = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(options.max_tokens),
                                                                 runnable.max_positions - prompts.front().size()));
   }
-  const Generation generation = generate(model, prompts, options, {}, [&](int tokens) {
+  const Generation generation = generate(model, prompts, options, [&](int tokens) {
     return !session.progress || session.progress({"sample", tokens, options.max_tokens});
   });
   const std::vector<std::int32_t>& tokens = generation.tokens.front();

@@ -22,8 +22,8 @@ class Evaluate : public ::testing::Test {
     model_.emplace(Model::open(folder_ / "model"));
   }
 
-  [[nodiscard]] Evaluation run(const std::vector<TokenSequence>& windows, const EvaluateOptions& options = {}) const {
-    return evaluate(*model_, nullptr, windows, options);
+  [[nodiscard]] Evaluation run(const std::vector<TokenSequence>& windows) const {
+    return evaluate(*model_, nullptr, windows, {});
   }
 
   const Ids a_ = {1, 2, 3, 4, 5, 6}, b_ = {7, 8, 9};
@@ -90,17 +90,6 @@ TEST_F(Evaluate, NamesTheLayerThatOverflows) {
   expect_error(ErrorKind::unsupported, "layer 1: what a layer computes must be finite", [&] {
     (void)evaluate(other, nullptr, std::vector<TokenSequence>{{a_, 1, 0}}, {});
   });
-}
-
-TEST_F(Evaluate, PlansCanBeEvaluatedBeforeTheyAreWritten) {
-  std::vector<AttentionLayer> layers(model_->layers().begin(), model_->layers().end());
-  layers[1].kv_heads = 2;
-  layers[1].kv_heads_by_query = {0, 0, 1, 0};
-  layers[1].key.resize(2);
-  layers[1].value.resize(2);
-  const Evaluation evaluation = run({{a_, 1, 0}}, {.forward = {}, .layers = layers});
-  EXPECT_EQ(evaluation.kv_bytes_per_token, model_->kv_bytes_per_token() * 3 / 4);
-  EXPECT_NE(evaluation.perplexity, run({{a_, 1, 0}}).perplexity);
 }
 
 TEST_F(Evaluate, ProgressReachesItsTotal) {

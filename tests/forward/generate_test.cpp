@@ -47,11 +47,6 @@ TEST_F(Generate, CacheHoldsKvHeadsOnly) {
   const Generation all = generate(*model_, prompts, {.max_tokens = 5});
   EXPECT_EQ(all.kv_cache_positions, 2 * 8);
   EXPECT_EQ(all.kv_cache_bytes, 16 * model_->kv_bytes_per_token());
-  std::vector<AttentionLayer> layers(model_->layers().begin(), model_->layers().end());
-  layers[0].kv_heads = 1;
-  layers[0].key.resize(1);
-  layers[0].value.resize(1);
-  EXPECT_EQ(generate(*model_, prompts, {.max_tokens = 5}, layers).kv_cache_bytes, all.kv_cache_bytes * 3 / 4);
 }
 
 TEST_F(Generate, SeedDecidesAlone) {
@@ -79,8 +74,7 @@ TEST_F(Generate, RefusesNothingToContinue) {
   expect_error(ErrorKind::invalid_argument, "at least one token", [&] { (void)generate(*model_, empty, {}); });
   const std::vector<Ids> prompts = {{1}};
   expect_error(ErrorKind::invalid_argument, "at least 1", [&] { (void)generate(*model_, prompts, {.max_tokens = 0}); });
-  expect_error(ErrorKind::interrupted, "",
-               [&] { (void)generate(*model_, prompts, {}, {}, [](int) { return false; }); });
+  expect_error(ErrorKind::interrupted, "", [&] { (void)generate(*model_, prompts, {}, [](int) { return false; }); });
 }
 
 }  // namespace

@@ -14,9 +14,8 @@ namespace {
 using namespace testing;
 using Ids = std::vector<std::int32_t>;
 
-at::Tensor logits_of(const Model& model, const std::vector<Ids>& sequences, std::span<const AttentionLayer> layers = {},
-                     const ForwardProgress& progress = {}) {
-  Transformer transformer(model, Runtime{}, layers);
+at::Tensor logits_of(const Model& model, const std::vector<Ids>& sequences, const ForwardProgress& progress = {}) {
+  Transformer transformer(model, Runtime{});
   transformer.load_head();
   const std::vector<std::span<const std::int32_t>> spans(sequences.begin(), sequences.end());
   return transformer.logits(transformer.run(spans, progress));
@@ -77,40 +76,6 @@ TEST_F(TransformerTest, AnyNumberOfThreadsGivesTheSame) {
   EXPECT_TRUE(at::equal(one, three));
 }
 
-/// Layers whose query heads share some of the model's KV heads. The compact one has KV heads of its own number, groups
-/// of its own sizes; the expanded one has a copy for every query head.
-struct Views {
-  std::vector<AttentionLayer> compact, expanded;
-};
-
-Views share_heads(const Model& model, const std::vector<std::vector<int>>& kv_head_of) {
-  Views views;
-  for (std::size_t i = 0; i < kv_head_of.size(); ++i) {
-    const AttentionLayer& original = model.layers()[i];
-    AttentionLayer compact = original;
-    AttentionLayer expanded = original;
-    compact.kv_heads_by_query = kv_head_of[i];
-    compact.kv_heads = *std::ranges::max_element(kv_head_of[i]) + 1;
-    compact.key.resize(static_cast<std::size_t>(compact.kv_heads));
-    compact.value.resize(static_cast<std::size_t>(compact.kv_heads));
-    for (std::size_t head = 0; head < expanded.key.size(); ++head) {
-      expanded.key[head] = original.key[static_cast<std::size_t>(kv_head_of[i][head])];
-      expanded.value[head] = original.value[static_cast<std::size_t>(kv_head_of[i][head])];
-    }
-    views.compact.push_back(compact);
-    views.expanded.push_back(expanded);
-  }
-  return views;
-}
-
-TEST_F(TransformerTest, LayersMayDifferInKvHeadsAndGroupsInSize) {
-  const Views views = share_heads(*model_, {{0, 1, 0, 2, 0, 1}, {0, 0, 0, 0, 0, 0}});
-  const std::vector<Ids> sequences = {{1, 2, 3, 4, 5, 6}, {3, 4}};
-  const at::Tensor compact = logits_of(*model_, sequences, views.compact);
-  EXPECT_TRUE(at::allclose(compact, logits_of(*model_, sequences, views.expanded), 1e-5, 1e-5));
-  EXPECT_FALSE(at::allclose(compact, logits_of(*model_, sequences), 1e-2, 1e-2));
-}
-
 TEST_F(TransformerTest, RefusesTokensOutsideTheVocabulary) {
   expect_error(ErrorKind::invalid_argument, "token ids must be from 0 to 19; found 20", [&] {
     (void)logits_of(*model_, {{1, 20}});
@@ -121,7 +86,7 @@ TEST_F(TransformerTest, RefusesTokensOutsideTheVocabulary) {
 TEST_F(TransformerTest, StopsWhenAskedTo) {
   std::int64_t calls = 0;
   expect_error(ErrorKind::interrupted, "interrupted", [&] {
-    (void)logits_of(*model_, {{1, 2}}, {}, [&](std::int64_t) { return ++calls < 2; });
+    (void)logits_of(*model_, {{1, 2}}, [&](std::int64_t) { return ++calls < 2; });
   });
   EXPECT_EQ(calls, 2);
 }

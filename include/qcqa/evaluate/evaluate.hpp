@@ -15,13 +15,6 @@
 
 namespace qcqa {
 
-struct EvaluateOptions {
-  ForwardOptions forward{};
-  /// Head views to use instead of the model's own, one per layer, such as a plan's before anything is written. KV head
-  /// counts may differ between layers, and groups within one. Empty: the model's own.
-  std::span<const AttentionLayer> layers{};
-};
-
 /// A model beside a reference, over the same tokens. Natural logarithms.
 struct ReferenceComparison {
   double perplexity = 0;        ///< of the reference
@@ -54,11 +47,11 @@ struct Evaluation {
 /// @throws Error(invalid_argument) when nothing is scored or a token id is outside the vocabulary;
 ///         Error(unsupported) when a model cannot be run; Error(interrupted) when progress asks to stop
 [[nodiscard]] Evaluation evaluate(const Model& model, const Model* reference, std::span<const TokenSequence> windows,
-                                  const EvaluateOptions& options, const ProgressFn& progress = {});
+                                  const ForwardOptions& forward, const ProgressFn& progress = {});
 
 /// Writes the logits after every token of every window, (tokens, vocabulary) in F32, as the tensor "logits" of
 /// `folder`/model.safetensors. For comparing with other programs.
-void dump_logits(const Model& model, std::span<const TokenSequence> windows, const EvaluateOptions& options,
+void dump_logits(const Model& model, std::span<const TokenSequence> windows, const ForwardOptions& forward,
                  const std::filesystem::path& folder);
 
 }  // namespace qcqa

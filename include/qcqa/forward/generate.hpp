@@ -28,11 +28,9 @@ struct Generation {
 /// Goes on from each prompt, token by token, with a KV cache that holds KV heads only. All prompts advance together;
 /// all layers stay in memory.
 /// @param prompts  one or more, none empty
-/// @param layers   head views to use instead of the model's own; empty: the model's own
 /// @param progress  called with the tokens that every sequence still going on has; false asks to stop
 /// @throws Error(invalid_argument, unsupported); Error(interrupted) when progress asks to stop
 [[nodiscard]] Generation generate(const Model& model, std::span<const std::vector<std::int32_t>> prompts,
-                                  const GenerateOptions& options, std::span<const AttentionLayer> layers = {},
-                                  const std::function<bool(int)>& progress = {});
+                                  const GenerateOptions& options, const std::function<bool(int)>& progress = {});
 
 }  // namespace qcqa

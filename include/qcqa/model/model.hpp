@@ -40,7 +40,6 @@ struct AttentionLayer {
   Dtype dtype{};                                  ///< of keys as they are written, and so of the KV cache
   std::vector<HeadRows> query{}, key{}, value{};  ///< query_heads, kv_heads, kv_heads entries
   const TensorView* output = nullptr;             ///< (hidden_size, query_heads * head_dim)
-  std::vector<int> kv_heads_by_query{};  ///< per query head its KV head; empty: consecutive query heads share one
 
   [[nodiscard]] const std::vector<HeadRows>& heads(HeadRole role) const noexcept {
     return role == HeadRole::query ? query : role == HeadRole::key ? key : value;
@@ -49,10 +48,7 @@ struct AttentionLayer {
     return role == HeadRole::query ? query : role == HeadRole::key ? key : value;
   }
   /// The KV head that a query head attends with.
-  [[nodiscard]] int kv_head_of(int query_head) const noexcept {
-    return kv_heads_by_query.empty() ? query_head / (query_heads / kv_heads)
-                                     : kv_heads_by_query[static_cast<std::size_t>(query_head)];
-  }
+  [[nodiscard]] int kv_head_of(int query_head) const noexcept { return query_head / (query_heads / kv_heads); }
   [[nodiscard]] std::int64_t kv_bytes_per_token() const noexcept {
     return std::int64_t{2} * kv_heads * head_dim * dtype_bits(dtype) / 8;
   }
