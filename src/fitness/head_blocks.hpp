@@ -41,12 +41,12 @@ struct HeadBlocks {
   int heads = 0, head_dim = 0, planes = 0;
   KeyScale key_scale{};        ///< see KeyFreedom::scale
   double score_to_output = 0;  ///< mean square of all heads' outputs over that of all their scores
-  at::Tensor value;            ///< (n d, n d): V_i C V_j^T
-  at::Tensor value_weight;     ///< (n, d, d): sum over the query heads of i of O_q^T O_q
-  at::Tensor plane;            ///< (planes, n, n) complex: k_i C k_j^H, where k = one row of plane p + i * the other
-  at::Tensor plane_weight;     ///< (planes, n): energy of the queries' plane, sum over query heads of q C q^H
-  at::Tensor rest;             ///< (n r, n r): as `value` for the key rows that are not rotated
-  at::Tensor rest_weight;      ///< (n, r, r): sum over query heads of Q_q C Q_q^T
+  at::Tensor value{};          ///< (n d, n d): V_i C V_j^T
+  at::Tensor value_weight{};   ///< (n, d, d): sum over the query heads of i of O_q^T O_q
+  at::Tensor plane{};          ///< (planes, n, n) complex: k_i C k_j^H, where k = one row of plane p + i * the other
+  at::Tensor plane_weight{};   ///< (planes, n): energy of the queries' plane, sum over query heads of q C q^H
+  at::Tensor rest{};           ///< (n r, n r): as `value` for the key rows that are not rotated
+  at::Tensor rest_weight{};    ///< (n, r, r): sum over query heads of Q_q C Q_q^T
 
   [[nodiscard]] int rest_dim() const noexcept { return head_dim - 2 * planes; }
 };

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <vector>
 
 #include "fitness/head_blocks.hpp"
 #include "qcqa/fitness/merge_method.hpp"
 #include "qcqa/fitness/pairwise_cost.hpp"
+#include "qcqa/fitness/sharing_costs.hpp"
 
 namespace qcqa {
 
@@ -14,8 +16,16 @@ namespace qcqa {
 /// others pairs() are, which steer the search, and larger groups when somebody asks.
 class SharingCost final : public GroupCost {
  public:
-  /// @param scale  factor on all costs, > 0: brings layers to one unit
-  SharingCost(HeadBlocks blocks, MergeKind kind, double scale);
+  /// Whether layers of so many heads have every group in their table; other tables have the pairs.
+  [[nodiscard]] static bool has_all_groups(int heads) noexcept;
+  [[nodiscard]] static std::size_t table_size(int heads) noexcept;
+
+  /// @param blocks  with `heads` alone where the table is known and has all groups
+  /// @param scale   factor on all costs, > 0: brings layers to one unit
+  /// @param known   table() of this layer, when it was computed before
+  SharingCost(HeadBlocks blocks, MergeKind kind, double scale, std::optional<CostTable> known = std::nullopt);
+
+  [[nodiscard]] const CostTable& table() const noexcept { return table_; }
 
   [[nodiscard]] int heads() const noexcept override { return blocks_.heads; }
   [[nodiscard]] double cost(std::span<const std::uint8_t> members) const noexcept override {
@@ -26,13 +36,12 @@ class SharingCost final : public GroupCost {
 
  private:
   [[nodiscard]] CostParts price(std::span<const std::uint8_t> members) const;
-  void price_all();
-  void price_pairs();
+  [[nodiscard]] CostTable price_all() const;
 
   HeadBlocks blocks_;
   MergeKind kind_;
   double scale_;
-  std::vector<CostParts> prices_;  ///< by set of members, bit i for head i; empty when there are too many
+  CostTable table_;  ///< by set of members, bit i for head i; or of the pairs (0, 1), (0, 2), (1, 2), (0, 3) ...
   std::optional<PairwiseCost> pairs_;
 };
 

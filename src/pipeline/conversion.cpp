@@ -103,12 +103,13 @@ struct Conversion::State {
     if (settings.text.given()) text = read_text(model, settings.text, session);
     open_state();
     check_output();
+    if (settings.plan.report.empty()) require_search(model, search_options());
   }
 
   void check_settings() const {
     if (settings.plan.report.empty() && !settings.plan.groups && !(settings.plan.kv > 0 && settings.plan.kv <= 1)) {
       throw Error(ErrorKind::invalid_argument, "--kv", "must be a fraction in (0, 1]",
-                  std::to_string(settings.plan.kv));
+                  fmt::format("{}", settings.plan.kv));
     }
     if (const auto kind = settings.merge.kind) require_use_of(settings.calibration, kind, fitness(*kind));
     const int heads = model.layers().front().kv_heads;
@@ -194,7 +195,7 @@ struct Conversion::State {
     }
     RunState* state = kept ? &*kept : nullptr;
     const LayerCosts costs =
-        compute_costs(model, fitness(options.kind), calibration, *statistics, settings.forward, session);
+        compute_costs(model, fitness(options.kind), calibration, *statistics, settings.forward, session, state);
     report = search_model(model, costs, search_options(), settings.forward.device, session, state);
   }
 

@@ -1,9 +1,12 @@
 #include "pipeline/layer_costs.hpp"
 
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
+#include "fitness/sharing_cost.hpp"
 #include "qcqa/export/export.hpp"
 #include "qcqa/fitness/head_gram.hpp"
 #include "qcqa/fitness/measured_costs.hpp"
@@ -14,20 +17,62 @@
 namespace qcqa {
 namespace {
 
-std::unique_ptr<GroupCost> weight_sharing_error(const AttentionLayer& layer, const Device& device) {
-  auto cost = std::make_unique<PairwiseCost>(wse_cost(compute_head_gram(layer, device)));
+constexpr const char* kCostsStep = "costs";
+
+std::size_t table_size(FitnessKind fitness, int heads) {
+  if (fitness != FitnessKind::wse) return SharingCost::table_size(heads);
+  return static_cast<std::size_t>(heads) * static_cast<std::size_t>(heads);
+}
+
+/// Empty: there are none.
+std::vector<CostTable> kept_tables(const Model& model, FitnessKind fitness, const RunState* state) {
+  std::vector<CostTable> tables;
+  const auto kept = state != nullptr ? state->find(kCostsStep) : std::nullopt;
+  if (!kept) return tables;
+  const auto layers = state->view(kCostsStep, *kept).items(model.layers().size(), "layer");
+  for (const AttentionLayer& layer : model.layers()) {
+    const auto numbers = [&](const char* key) {
+      const JsonView list = layers[tables.size()].at(key);
+      std::vector<double> result;
+      for (const JsonView& number : list.items(table_size(fitness, layer.kv_heads), "group of heads")) {
+        result.push_back(number.number(std::numeric_limits<double>::lowest()));
+      }
+      return result;
+    };
+    tables.push_back({.k = numbers("k"), .v = numbers("v")});
+  }
+  return tables;
+}
+
+void keep(const std::vector<CostTable>& tables, RunState& state) {
+  nlohmann::json layers = nlohmann::json::array();
+  for (const CostTable& table : tables) layers.push_back({{"k", table.k}, {"v", table.v}});
+  state.keep(kCostsStep, layers);
+}
+
+HeadGram head_gram(const AttentionLayer& layer, const Device& device) {
+  HeadGram gram = compute_head_gram(layer, device);
   // Mapped pages count as this process's memory until they are let go.
   for (const auto* heads : {&layer.key, &layer.value}) {
     for (const HeadRows& head : *heads) Checkpoint::done_with(head.weight.pages());
   }
-  return cost;
+  return gram;
 }
 
+/// @param tables  as of sharing_costs(): inner products
 std::vector<std::unique_ptr<GroupCost>> weight_sharing_errors(const Model& model, const Device& device,
-                                                              const ProgressFn& progress) {
+                                                              const ProgressFn& progress,
+                                                              std::vector<CostTable>& tables) {
+  const bool are_known = !tables.empty();
   std::vector<std::unique_ptr<GroupCost>> costs;
   for (const AttentionLayer& layer : model.layers()) {
-    costs.push_back(weight_sharing_error(layer, device));
+    if (!are_known) {
+      HeadGram gram = head_gram(layer, device);
+      tables.push_back({.k = std::move(gram.k), .v = std::move(gram.v)});
+    }
+    const CostTable& table = tables[static_cast<std::size_t>(layer.layer)];
+    costs.push_back(std::make_unique<PairwiseCost>(wse_cost({layer.kv_heads, table.k, table.v})));
+    if (are_known) continue;
     if (progress && !progress({"fitness", layer.layer + 1, static_cast<std::int64_t>(model.layers().size())})) {
       throw Error(ErrorKind::interrupted, model.path().string(), "interrupted before the search began");
     }
@@ -64,18 +109,22 @@ InputStatistics calibration_statistics(const Model& model, const TokenSequences&
 }
 
 LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSequences& calibration,
-                         InputStatistics& statistics, const ForwardOptions& forward, const Session& session) {
+                         InputStatistics& statistics, const ForwardOptions& forward, const Session& session,
+                         RunState* state) {
   require_unconverted(model);
   const Stopwatch watch;
   LayerCosts result;
   result.fitness = fitness;
+  std::vector<CostTable> tables = kept_tables(model, fitness, state);
+  const bool are_new = tables.empty();
   if (fitness == FitnessKind::wse) {
-    result.costs = weight_sharing_errors(model, forward.device, session.progress);
+    result.costs = weight_sharing_errors(model, forward.device, session.progress, tables);
   } else {
     result.calibrated = !calibration.empty();
     const MergeKind kind = fitness == FitnessKind::aligned ? MergeKind::aligned : MergeKind::subspace;
-    result.costs = sharing_costs(model, kind, statistics, session.progress);
+    result.costs = sharing_costs(model, kind, statistics, session.progress, &tables);
   }
+  if (are_new && state != nullptr) keep(tables, *state);
   if (fitness == FitnessKind::measured) {
     result.measure = measuring_costs(model, calibration, statistics, forward, session.progress);
   }

@@ -24,10 +24,11 @@ struct LayerCosts {
   [[nodiscard]] std::vector<const GroupCost*> pointers() const;
 };
 
-/// The model, the calibration and its statistics must outlive the result. @throws Error(interrupted)
+/// The model, the calibration and its statistics must outlive the result. What the costs are made from is kept in the
+/// run's state, where there is one. @throws Error(interrupted)
 [[nodiscard]] LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSequences& calibration,
                                        InputStatistics& statistics, const ForwardOptions& forward,
-                                       const Session& session);
+                                       const Session& session, RunState* state);
 
 /// Statistics of the calibration, kept in the run's state where there is one.
 [[nodiscard]] InputStatistics calibration_statistics(const Model& model, const TokenSequences& calibration,

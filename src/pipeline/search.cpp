@@ -4,11 +4,13 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "pipeline/calibration.hpp"
 #include "pipeline/search_step.hpp"
 #include "qcqa/fitness/distance_file.hpp"
 #include "qcqa/support/error.hpp"
+#include "search/search_options.hpp"
 #include "support/stopwatch.hpp"
 
 namespace qcqa {
@@ -66,6 +68,12 @@ void restrict_to(const Model& model, Target target, SearchOptions& options) {
   if (options.limits.equal_groups && !options.limits.is_uniform()) options.arbitrary = false;
 }
 
+void require_search(const Model& model, const SearchOptions& options) {
+  std::vector<int> heads;
+  for (const AttentionLayer& layer : model.layers()) heads.push_back(layer.kv_heads);
+  require_valid(options, heads);
+}
+
 std::optional<Report> kept_search(const RunState& state) {
   const auto kept = state.find(kSearchedStep);
   if (!kept) return std::nullopt;
@@ -89,6 +97,7 @@ Report search(const Model& model, const SearchSettings& settings, const Session&
   require_use_of(settings.calibration, std::nullopt, settings.fitness);
   SearchOptions options = settings.search;
   if (settings.target) restrict_to(model, *settings.target, options);
+  require_search(model, options);
   nlohmann::json identity = identity_of(settings);
   identity["model"] = model.fingerprint();
   const std::unique_ptr<RunState> kept = open_state(session, std::move(identity));
@@ -101,7 +110,8 @@ Report search(const Model& model, const SearchSettings& settings, const Session&
         collect_calibration(model, settings.calibration, options.layer.seed, settings.forward, session, state);
     InputStatistics statistics =
         calibration_statistics(model, calibration, settings.forward, MergeOptions{}.memory, session, state);
-    const LayerCosts costs = compute_costs(model, settings.fitness, calibration, statistics, settings.forward, session);
+    const LayerCosts costs =
+        compute_costs(model, settings.fitness, calibration, statistics, settings.forward, session, state);
     return search_model(model, costs, options, settings.forward.device, session, state);
   };
   return state != nullptr ? resumable(*state, work) : work();

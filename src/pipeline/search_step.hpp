@@ -9,6 +9,9 @@
 
 namespace qcqa {
 
+/// Looks at what can be wrong with a search before costs are computed. @throws Error(invalid_argument)
+void require_search(const Model& model, const SearchOptions& options);
+
 /// The search over a model's costs. Its result is kept, or where it stands when it is interrupted.
 /// @throws Error(interrupted)
 [[nodiscard]] Report search_model(const Model& model, const LayerCosts& costs, const SearchOptions& options,

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <string>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "qcqa/support/error.hpp"
@@ -36,11 +37,13 @@ void require_valid(const Nsga2Options& options, const std::string& stage) {
   require(options.generations >= 0, stage + " generations", "must not be negative",
           std::to_string(options.generations));
   const auto probability = [&](double p, const char* name) {
-    require(p >= 0 && p <= 1, stage + " " + name, "must be from 0 to 1", std::to_string(p));
+    require(p >= 0 && p <= 1, stage + " " + name, "must be from 0 to 1", fmt::format("{}", p));
   };
   probability(options.crossover_probability, "crossover probability");
   probability(options.mutation_probability, "mutation probability");
 }
+
+std::string layer_name(std::size_t layer) { return "layer " + std::to_string(layer); }
 
 void require_strategy(Strategy strategy, const GroupCost& cost, const std::string& layer) {
   if (strategy == Strategy::local || strategy == Strategy::exact) {
@@ -68,8 +71,8 @@ std::string_view strategy_name(Strategy strategy) noexcept {
   return std::ranges::find(kStrategies, strategy, &StrategyInfo::strategy)->name;
 }
 
-void require_valid(const SearchOptions& options, const std::vector<const GroupCost*>& costs) {
-  require(!costs.empty(), "layers", "there must be at least one layer to search", "none");
+void require_valid(const SearchOptions& options, std::span<const int> heads) {
+  require(!heads.empty(), "layers", "there must be at least one layer to search", "none");
   require_valid(options.layer.nsga2, "layer");
   require_valid(options.model_nsga2, "model");
   const int min = options.layer.min_groups, max = options.layer.max_groups;
@@ -85,27 +88,35 @@ void require_valid(const SearchOptions& options, const std::vector<const GroupCo
           "leaves no choice when layers keep all their heads",
           std::to_string(options.keep_layers.size()) + " kept layers");
   for (const int kept : options.keep_layers) {
-    require(kept >= 0 && static_cast<std::size_t>(kept) < costs.size(), "keep layers",
-            "must be from 0 to " + std::to_string(costs.size() - 1), std::to_string(kept));
+    require(kept >= 0 && static_cast<std::size_t>(kept) < heads.size(), "keep layers",
+            "must be from 0 to " + std::to_string(heads.size() - 1), std::to_string(kept));
   }
+  for (std::size_t l = 0; l < heads.size(); ++l) {
+    const std::string layer = layer_name(l);
+    require(heads[l] >= 1 && heads[l] <= kMaxKvHeads, layer,
+            "must have between 1 and " + std::to_string(kMaxKvHeads) + " heads", std::to_string(heads[l]));
+    if (options.stage2 != Stage2::binary) continue;
+    require(binary_group_count(options, heads[l]).has_value(), "binary groups",
+            "must be a group count searched in " + layer + " of " + std::to_string(heads[l]) + " heads",
+            std::to_string(options.binary_groups),
+            "Choose one within min and max groups; equal groups need a divisor.");
+  }
+}
+
+void require_valid(const SearchOptions& options, const std::vector<const GroupCost*>& costs) {
+  std::vector<int> heads;
   for (std::size_t l = 0; l < costs.size(); ++l) {
-    const std::string layer = "layer " + std::to_string(l);
-    require(costs[l] != nullptr, layer, "needs a cost", "none");
-    const int heads = costs[l]->heads();
-    require(heads >= 1 && heads <= kMaxKvHeads, layer,
-            "must have between 1 and " + std::to_string(kMaxKvHeads) + " heads", std::to_string(heads));
-    std::vector<std::uint8_t> all(static_cast<std::size_t>(heads));
+    require(costs[l] != nullptr, layer_name(l), "needs a cost", "none");
+    heads.push_back(costs[l]->heads());
+  }
+  require_valid(options, heads);
+  for (std::size_t l = 0; l < costs.size(); ++l) {
+    std::vector<std::uint8_t> all(static_cast<std::size_t>(heads[l]));
     std::iota(all.begin(), all.end(), std::uint8_t{0});
     const double most = costs[l]->cost(all);
-    require(std::isfinite(most) && most >= 0, layer, "the cost of one group must be finite and not negative",
+    require(std::isfinite(most) && most >= 0, layer_name(l), "the cost of one group must be finite and not negative",
             std::to_string(most), "Look for weights that are not finite.");
-    require_strategy(options.strategy, *costs[l], layer);
-    if (options.stage2 == Stage2::binary) {
-      require(binary_group_count(options, heads).has_value(), "binary groups",
-              "must be a group count searched in " + layer + " of " + std::to_string(heads) + " heads",
-              std::to_string(options.binary_groups),
-              "Choose one within min and max groups; equal groups need a divisor.");
-    }
+    require_strategy(options.strategy, *costs[l], layer_name(l));
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -8,7 +9,10 @@
 
 namespace qcqa {
 
+/// What can be said before costs are computed. @param heads  KV heads of each layer
 /// @throws Error(invalid_argument) naming the option that makes no sense
+void require_valid(const SearchOptions& options, std::span<const int> heads);
+/// All. @throws the same
 void require_valid(const SearchOptions& options, const std::vector<const GroupCost*>& costs);
 
 /// Every option that changes the result (so not `threads`).

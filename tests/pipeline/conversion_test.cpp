@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "qcqa/pipeline/search.hpp"
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
@@ -174,6 +175,38 @@ TEST_F(ConversionTest, FinishedStepsAreNotDoneAgain) {
   EXPECT_TRUE(second.contains("convert"));
   for (const char* phase : {"sample", "fitness", "layers", "model", "measure", "merge"}) {
     EXPECT_FALSE(second.contains(phase)) << phase;
+  }
+}
+
+/// Per fitness, and for layers with every group in their tables and with pairs alone.
+TEST_F(ConversionTest, CostsOfLayersAreNotComputedAgain) {
+  for (const int heads : {4, 9}) {
+    const fs::path path = folder_ / std::to_string(heads);
+    write_pico_model(path, {.layers = 3, .query_heads = heads, .kv_heads = heads, .head_dim = 8});
+    const Model model = Model::open(path);
+    for (const FitnessKind fitness : {FitnessKind::wse, FitnessKind::aligned, FitnessKind::subspace}) {
+      SCOPED_TRACE(std::string(fitness_name(fitness)) + ", " + std::to_string(heads));
+      SearchSettings settings;
+      settings.fitness = fitness;
+      Session session;
+      const Report whole = search(model, settings, session);
+      session.state = folder_ / "search.state";
+      session.progress = [&](const ProgressEvent& event) { return event.phase != "layers"; };
+      expect_error(ErrorKind::interrupted, "", [&] { (void)search(model, settings, session); });
+      session.resume = Resume::go_on;
+      std::vector<std::int64_t> layers;
+      session.progress = [&](const ProgressEvent& event) {
+        if (event.phase == "fitness") layers.push_back(event.done);
+        return event.phase == "fitness";
+      };
+      expect_error(ErrorKind::interrupted, "", [&] { (void)search(model, settings, session); });
+      const bool has_pairs_alone = heads == 9 && fitness != FitnessKind::wse;
+      EXPECT_EQ(layers.size(), has_pairs_alone ? 3 : 0);
+      session.progress = {};
+      const Report resumed = search(model, settings, session);
+      EXPECT_EQ(to_json(resumed)["search"], to_json(whole)["search"]);
+      forget_run(session.state);
+    }
   }
 }
 
