@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 void fit_into_composite(const Model& model, const ExportOptions& options, Blueprint& blueprint) {
   const Composite* composite = model.settings().composite();
   if (!composite) return;
-  if (opens_again(options.layout, options.format)) {
+  if (can_be_read(options.layout, options.format)) {
     for (OutputTensor& tensor : blueprint.tensors) tensor.spec.name = model.name_in_folder(tensor.spec.name);
     blueprint.config = model.settings().document_with(blueprint.config);
     return;

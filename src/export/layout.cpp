@@ -56,11 +56,11 @@ std::span<const LayoutInfo> layout_infos() {
 
 std::string_view layout_name(Layout layout) { return layout_row(layout).info.name; }
 
-bool opens_again(Layout layout, FileFormat format) {
-  return format == FileFormat::safetensors && layout_row(layout).opens_again;
+bool can_be_read(Layout layout, FileFormat format) {
+  return format == FileFormat::safetensors && layout_row(layout).can_be_read;
 }
 
-PlanLimits preferred_plans(Layout layout) { return layout_row(layout).preferred; }
+PlanLimits plan_limits(Layout layout) { return layout_row(layout).plans; }
 
 std::string layers_in_the_way(const Plan& plan) {
   std::string unequal;

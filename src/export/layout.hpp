@@ -34,8 +34,8 @@ struct LayoutWriter {
 /// One layout: its row of the table, and what it can do. Each is implemented in a file of its own.
 struct LayoutRow {
   LayoutInfo info;
-  PlanLimits preferred;      ///< the plans that conversions by budget and searches for it choose from
-  bool opens_again = false;  ///< Model::open reads it, as a folder
+  PlanLimits plans;          ///< the plans that conversions by budget and searches for it choose from
+  bool can_be_read = false;  ///< Model::open reads it, as a folder
   std::optional<LayoutWriter> safetensors, gguf{};
 };
 

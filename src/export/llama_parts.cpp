@@ -68,24 +68,6 @@ std::vector<double> rotary_factors(const RotarySpec& rotary, double theta) {
   return plain ? std::vector<double>() : factors;
 }
 
-}  // namespace
-
-void require_none(const Model& model, std::string_view what, const std::vector<std::string>& differences) {
-  std::string text;
-  for (const std::string& difference : differences) text += (text.empty() ? "" : ", ") + difference;
-  if (!text.empty()) refuse(model, what, text);
-}
-
-std::vector<std::string> beyond(const LlamaParts& parts, const LlamaFeatures& features) {
-  std::vector<std::string> differences;
-  note_if(differences, parts.spec.head_norm && !features.head_norms, "norms of query and key heads");
-  note_if(differences, !features.rotary_scaling && !parts.rotary_factors.empty(), "a rotary scaling");
-  note_if(differences, !features.biases && std::ranges::any_of(parts.layers, has_bias), "biases");
-  return differences;
-}
-
-namespace {
-
 /// What a model's attention computes beyond Llama's.
 void note_attention(const Model& model, const ForwardSpec& spec, std::vector<std::string>& differences) {
   const AttentionDescription& attention = model.architecture().attention;
@@ -107,6 +89,20 @@ void note_attention(const Model& model, const ForwardSpec& spec, std::vector<std
 }
 
 }  // namespace
+
+void require_none(const Model& model, std::string_view what, const std::vector<std::string>& differences) {
+  std::string text;
+  for (const std::string& difference : differences) text += (text.empty() ? "" : ", ") + difference;
+  if (!text.empty()) refuse(model, what, text);
+}
+
+std::vector<std::string> beyond(const LlamaParts& parts, const LlamaFeatures& features) {
+  std::vector<std::string> differences;
+  note_if(differences, parts.spec.head_norm && !features.head_norms, "norms of query and key heads");
+  note_if(differences, !features.rotary_scaling && !parts.rotary_factors.empty(), "a rotary scaling");
+  note_if(differences, !features.biases && std::ranges::any_of(parts.layers, has_bias), "biases");
+  return differences;
+}
 
 LlamaParts read_llama_parts(const Model& model, std::string_view what) {
   const Architecture& architecture = model.architecture();

@@ -112,7 +112,7 @@ LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target) 
 PlanLimits limits_for(const Model& model, Target target) {
   // Without a layout for head counts per layer, one group count for all is what is left.
   for (const Candidate& candidate : row_of(target).candidates) {
-    PlanLimits limits = preferred_plans(candidate.layout);
+    PlanLimits limits = plan_limits(candidate.layout);
     if (limits.is_uniform()) continue;
     try {
       require_layout(model, candidate.layout, candidate.format);

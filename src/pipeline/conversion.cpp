@@ -230,7 +230,7 @@ struct Conversion::State {
   void evaluate_output() {
     const Stopwatch watch;
     // What only another runtime reads holds the heads of the merged model, rounded.
-    const Model converted = opens_again(written.layout, written.format) ? Model::open(settings.output.folder)
+    const Model converted = can_be_read(written.layout, written.format) ? Model::open(settings.output.folder)
                                                                         : rounded_model(merged->model, written.dtype);
     report.evaluation = qcqa::evaluate(converted, &model, text->windows, settings.forward, session.progress);
     report.evaluation->kv_bytes_per_token = preview_export(model, *report.plan, written).kv_bytes_per_token_after;

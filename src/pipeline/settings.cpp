@@ -101,7 +101,7 @@ MergeOptions MergeSettings::options(MergeKind chosen, std::uint64_t seed, const 
 }
 
 PlanLimits OutputSettings::plans(const Model& model) const {
-  return target ? limits_for(model, *target) : preferred_plans(options.layout);
+  return target ? limits_for(model, *target) : plan_limits(options.layout);
 }
 
 void require_use_of(const CalibrationSettings& calibration, std::optional<MergeKind> merge, FitnessKind fitness) {

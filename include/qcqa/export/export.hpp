@@ -59,10 +59,10 @@ struct LayoutInfo {
 [[nodiscard]] std::string_view layout_name(Layout layout);
 
 /// Whether Model::open reads what this layout writes.
-[[nodiscard]] bool opens_again(Layout layout, FileFormat format);
+[[nodiscard]] bool can_be_read(Layout layout, FileFormat format);
 
 /// The plans that conversions by budget choose from: gqa takes uniform ones, which need no padding.
-[[nodiscard]] PlanLimits preferred_plans(Layout layout);
+[[nodiscard]] PlanLimits plan_limits(Layout layout);
 
 struct ExportOptions {
   Layout layout = Layout::gqa;
