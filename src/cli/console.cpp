@@ -34,6 +34,7 @@ std::string duration(double seconds) {
 void install_interrupt_handler() {
   std::signal(SIGINT, request_stop);
   std::signal(SIGTERM, request_stop);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write like any other
 }
 
 bool interrupted() noexcept { return stop_requested; }

@@ -1,4 +1,6 @@
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <string>
 
 #include "cli/commands.hpp"
@@ -6,6 +8,7 @@
 #include "cli/flags.hpp"
 #include "cli/usage.hpp"
 #include "qcqa/support/current_error.hpp"
+#include "qcqa/support/error.hpp"
 #include "qcqa/support/version.hpp"
 
 namespace qcqa::cli {
@@ -60,7 +63,11 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return print_error(usage_error(app, error).c_str(), kUsageOrInput);
   }
-  return action();
+  const int code = action();
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw Error(ErrorKind::io, "standard output", "cannot be written", std::strerror(errno));
+  }
+  return code;
 }
 
 }  // namespace
