@@ -54,7 +54,10 @@ void check(const EvaluateCommand& command) {
                 "needs --reference, the model to compare with, and a text");
   }
   require_valid(sample_settings(command));
-  if (!command.json.empty() && command.json != "-") require_folder_for(command.json);
+  if (command.json.empty() || command.json == "-") return;
+  require_folder_for(command.json);
+  require_not_of_input(command.model, command.json);
+  if (!command.reference.empty()) require_not_of_input(command.reference, command.json);
 }
 
 nlohmann::ordered_json result_json(const Result& result) {

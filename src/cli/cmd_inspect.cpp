@@ -99,6 +99,7 @@ std::string inspect_text(const Model& model) {
 }
 
 int run(const InspectCommand& command) {
+  if (command.json != "-") require_not_of_input(command.model, command.json);
   Console console(Console::Level::normal);
   const Model model = open_model(command.model, console);
   if (command.json.empty()) {

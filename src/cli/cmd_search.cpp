@@ -46,6 +46,12 @@ void check(const SearchCommand& command) {
     if (!command.resume) return;
     throw Error(ErrorKind::invalid_argument, "--resume", "needs a report file to resume", "-o -");
   }
+  if (command.output.empty() || std::filesystem::is_directory(command.output)) {
+    throw Error(ErrorKind::invalid_argument, "--output " + command.output, "must name a file",
+                command.output.empty() ? "nothing" : "a folder");
+  }
+  require_folder_for(command.output);
+  require_not_of_input(command.distances.empty() ? command.model : command.distances, command.output);
   if (command.force || !std::filesystem::exists(command.output)) return;
   throw Error(ErrorKind::invalid_argument, command.output, "the report must not exist yet", "a file",
               "Use --force to replace it.");
@@ -103,7 +109,7 @@ void add_search(CLI::App& app, Action& action) {
   distances->excludes(model);
   sub->add_option("-o,--output", command->output, "Report file, JSON; - for stdout")->required();
   sub->add_flag("--resume", command->resume, "Go on with an interrupted search of the same output");
-  sub->add_flag("--force", command->force, "Replace the report if it exists");
+  sub->add_flag("--force", command->force, "Replace the report, and what an interrupted search has kept");
   command->fitness.add_to(*sub);
   sub->add_option("--target", command->target, "Only plans that this runtime can run: " + describe_targets())
       ->excludes(distances);

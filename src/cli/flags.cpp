@@ -170,7 +170,8 @@ void OutputFlags::add_to(CLI::App& command) {
   command.add_option("--max-shard-size", max_shard_size, "Tensor bytes per file, such as 5GB or 500MB")
       ->group(group)
       ->capture_default_str();
-  command.add_flag("--force", force, "Replace the output if it exists")->group(group);
+  command.add_flag("--force", force, "Replace the output if qcqa wrote it, and what an interrupted run has kept")
+      ->group(group);
   command.add_flag("--dry-run", dry_run, "Show the plan, sizes and memory needed; write nothing")->group(group);
 }
 

@@ -213,11 +213,20 @@ void require_writable_target(const Model& model, const fs::path& target, Overwri
                 "Choose another folder.");
   }
   std::error_code ignored;
-  if (overwrite == Overwrite::refuse && fs::exists(target, ignored) &&
-      !(fs::is_directory(target, ignored) && fs::is_empty(target, ignored))) {
-    throw Error(ErrorKind::invalid_argument, target.string(), "the output folder must be new or empty",
-                fs::is_directory(target, ignored) ? "a folder with files" : "a file", "Use --force to replace it.");
+  const fs::path here = fs::weakly_canonical(fs::current_path(), ignored);
+  if (std::mismatch(output.begin(), output.end(), here.begin(), here.end()).first == output.end()) {
+    throw Error(ErrorKind::invalid_argument, target.string(),
+                "the output must not be (or contain) the folder that qcqa is run in", here.string(),
+                "Choose another folder.");
   }
+  const fs::file_status status = fs::symlink_status(target, ignored);
+  if (!fs::exists(status) || (fs::is_directory(target, ignored) && fs::is_empty(target, ignored))) return;
+  if (overwrite == Overwrite::replace) return;
+  throw Error(ErrorKind::invalid_argument, target.string(), "the output folder must be new or empty",
+              fs::is_directory(target, ignored) ? "a folder with files"
+              : fs::exists(target, ignored)     ? "a file"
+                                                : "a link to nothing",
+              "Use --force to replace what qcqa wrote.");
 }
 
 ExportSummary preview_export(const Model& model, const Plan& plan, const ExportOptions& options) {
