@@ -144,6 +144,14 @@ void StagedFolder::commit() {
   }
 }
 
+void remove_at_once(const fs::path& folder) noexcept {
+  std::error_code ignored;
+  const fs::path target = resolved(folder);
+  const fs::path aside = temporary_sibling(target);
+  fs::rename(target, aside, ignored);
+  fs::remove_all(ignored ? target : aside, ignored);
+}
+
 void remove_abandoned(const fs::path& target) noexcept {
   std::error_code ignored;
   const fs::path output = resolved(target);

@@ -100,8 +100,9 @@ std::uint64_t merge_disk_bytes(const Model& model, const MergeOptions& options, 
   const bool all = method.is_fitted && options.reconstruct.scope == ReconstructScope::block;
   const std::uint64_t entries = all ? layer_parameters(model) : heads;
   std::uint64_t bytes = entries * dtype_bytes(model.layers().front().dtype);
-  // The distilled tensors, and what distilling them goes on from: values, both moments, the best values.
-  if (fits_distillation(model, options)) bytes += bytes + entries * sizeof(float) * 4;
+  // The distilled tensors, and what distilling them goes on from: values, both moments, the best values; the state
+  // before goes only when the next one stands.
+  if (fits_distillation(model, options)) bytes += bytes + 2 * entries * sizeof(float) * 4;
   if (tokens == 0 || method.text == TextUse::none) return bytes;
   const auto width = static_cast<std::uint64_t>(model.layers().front().hidden_size);
   bytes += model.layers().size() * (width + 1) * (width + 1) * sizeof(double);  // second moments

@@ -12,6 +12,8 @@
 #include "qcqa/forward/generate.hpp"
 #include "qcqa/forward/runnable.hpp"
 #include "qcqa/support/error.hpp"
+#include "qcqa/text/documents.hpp"
+#include "support/fnv1a.hpp"
 #include "support/stopwatch.hpp"
 
 namespace qcqa {
@@ -154,6 +156,26 @@ TokenSequences collect_calibration(const Model& model, const CalibrationSettings
   }
   if (state != nullptr) state->keep(kStep, calibration.ids());
   return calibration;
+}
+
+std::string fingerprint_of(const CalibrationSettings& settings) {
+  static constexpr std::size_t kBytesPerToken = 256;  // at most, of any text
+  Fnv1a hash;
+  bool any = false;
+  for (const std::string& source : settings.sources) {
+    if (source == kSelf) continue;
+    any = true;
+    DocumentLimits limits;
+    limits.wanted = static_cast<std::size_t>(settings.tokens) * kBytesPerToken;
+    std::size_t bytes = 0;
+    for_each_document(source, limits, [&](Document&& document) {
+      hash.add(static_cast<std::int64_t>(document.text.size()));
+      hash.add(document.text);
+      bytes += document.text.size();
+      return bytes < limits.wanted;
+    });
+  }
+  return any ? hash.text() : std::string();
 }
 
 TokenSequences hold_back(TokenSequences& calibration) {

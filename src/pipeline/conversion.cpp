@@ -103,14 +103,13 @@ struct Conversion::State {
     if (settings.text.given()) text = read_text(model, settings.text, session);
     open_state();
     check_output();
-    if (settings.plan.report.empty()) require_search(model, search_options());
+    if (!settings.plan.report.empty()) return;
+    const bool is_by_fraction = !settings.plan.point && !settings.plan.groups;
+    require_search(model, search_options(), is_by_fraction ? std::optional(settings.plan.kv) : std::nullopt);
   }
 
   void check_settings() const {
-    if (settings.plan.report.empty() && !settings.plan.groups && !(settings.plan.kv > 0 && settings.plan.kv <= 1)) {
-      throw Error(ErrorKind::invalid_argument, "--kv", "must be a fraction in (0, 1]",
-                  fmt::format("{}", settings.plan.kv));
-    }
+    require_tokens(settings.calibration);
     if (const auto kind = settings.merge.kind) require_use_of(settings.calibration, kind, fitness(*kind));
     const int heads = model.layers().front().kv_heads;
     const int groups = settings.plan.groups.value_or(1);
@@ -130,6 +129,8 @@ struct Conversion::State {
     nlohmann::json identity = identity_of(settings);
     identity["model"] = model.fingerprint();
     if (text) identity["text"] = hash_of(*text);
+    if (const std::string calibrated = fingerprint_of(settings.calibration); !calibrated.empty())
+      identity["calibration text"] = calibrated;
     kept.emplace(session.state, std::move(identity), session.resume);
     say_if_nothing_is_there(*kept, session);
     if (kept->is_resumed()) remove_abandoned(settings.output.folder);
@@ -142,10 +143,21 @@ struct Conversion::State {
     return is_kept(kWriting) ? Overwrite::replace : settings.output.overwrite;
   }
 
+  /// What is replaced must be an earlier output.
+  static void require_ours(const fs::path& folder) {
+    std::error_code ignored;
+    if (!fs::exists(fs::symlink_status(folder, ignored))) return;
+    if (fs::is_directory(folder, ignored) && fs::is_empty(folder, ignored)) return;
+    if (fs::exists(folder / kReportFile, ignored)) return;
+    throw Error(ErrorKind::invalid_argument, folder.string(), "--force replaces folders that qcqa wrote",
+                "no " + std::string(kReportFile) + " in it", "Choose another name, or remove it yourself.");
+  }
+
   /// Fails before any work when the output cannot be written where the user wants it.
   void check_output() {
     const OutputSettings& output = settings.output;
     require_writable_target(model, output.folder, overwrite());
+    require_ours(output.folder);
     require_folder_for(output.folder);
     require_tokenizer(model, output.target == Target::llama_cpp ? FileFormat::gguf : output.options.format);
     if (output.target) {
@@ -218,6 +230,13 @@ struct Conversion::State {
     }
   }
 
+  /// Before a calibration is sampled; a plan is not known yet.
+  void require_room_to_merge() const {
+    if (kept->is_resumed()) return;  // a part of it may be there
+    const auto sources = static_cast<std::int64_t>(settings.calibration.sources.size());
+    require_free_space(settings.output.folder, merge_disk_bytes(model, options, sources * settings.calibration.tokens));
+  }
+
   /// Before hours of work that could not be written.
   void require_room() const {
     std::uint64_t bytes = preview_export(model, *report.plan, written).file_bytes;
@@ -239,6 +258,12 @@ struct Conversion::State {
   }
 
   template <typename Work>
+  decltype(auto) preparation(const Work& work) {
+    if (!kept) return work();
+    return preparing(*kept, work);
+  }
+
+  template <typename Work>
   decltype(auto) step(const Work& work) {
     if (!kept) return work();
     return resumable(*kept, work);
@@ -251,9 +276,10 @@ Conversion::~Conversion() = default;
 
 const Report& Conversion::plan() {
   State& s = *state_;
-  return s.step([&]() -> const Report& {
+  return s.preparation([&]() -> const Report& {
     s.choose_merge_kind();
     if (!s.settings.output.dry_run) {
+      s.require_room_to_merge();
       s.calibration =
           collect_calibration(s.model, s.settings.calibration, s.options.seed, s.settings.forward, s.session, &*s.kept);
     }
@@ -267,15 +293,7 @@ const Report& Conversion::plan() {
       s.report = read_report(s.settings.plan.report);
       require_same_model(s.report, s.model, s.settings.plan.report.string());
     }
-    try {
-      s.choose_plan();
-    } catch (const Error& error) {
-      // With these settings there is no way on, so there is nothing to keep for it.
-      if (s.kept && (error.kind() == ErrorKind::invalid_argument || error.kind() == ErrorKind::unsupported)) {
-        s.kept->remove();
-      }
-      throw;
-    }
+    s.choose_plan();
     if (!s.settings.output.dry_run) s.require_room();
     return s.report;
   });
@@ -289,7 +307,7 @@ ExportSummary Conversion::preview() const {
 
 const Report& Conversion::merge() {
   State& s = *state_;
-  return s.step([&]() -> const Report& {
+  return s.preparation([&]() -> const Report& {
     const MergeMethod& method = merge_method(s.options.kind);
     s.merged = merge_model(s.model, *s.report.plan, s.calibration.all(), s.options, s.kept->path(kMerged),
                            s.session.progress, &*s.statistics);

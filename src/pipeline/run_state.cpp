@@ -46,6 +46,7 @@ RunState::RunState(fs::path folder, nlohmann::json identity, Resume resume)
     return;
   }
   lock();
+  remove_abandoned(folder_);
   if (resume == Resume::start_over) {
     remove();
     return;
@@ -142,12 +143,7 @@ fs::path RunState::path(std::string_view name) {
 
 void RunState::remove() noexcept {
   if (!holds_steps()) return;
-  std::error_code ignored;
-  // The identity last: what is left of a removal that is killed still says whose it is.
-  for (fs::directory_iterator entry(folder_, ignored), end; entry != end; entry.increment(ignored)) {
-    if (entry->path().filename() != kIdentityFile) fs::remove_all(entry->path(), ignored);
-  }
-  fs::remove_all(folder_, ignored);
+  remove_at_once(folder_);
   lock_.release();
 }
 

@@ -9,6 +9,7 @@
 #include "pipeline/calibration.hpp"
 #include "pipeline/search_step.hpp"
 #include "qcqa/fitness/distance_file.hpp"
+#include "qcqa/search/plan_choice.hpp"
 #include "qcqa/support/error.hpp"
 #include "search/search_options.hpp"
 #include "support/stopwatch.hpp"
@@ -68,10 +69,11 @@ void restrict_to(const Model& model, Target target, SearchOptions& options) {
   if (options.limits.equal_groups && !options.limits.is_uniform()) options.arbitrary = false;
 }
 
-void require_search(const Model& model, const SearchOptions& options) {
+void require_search(const Model& model, const SearchOptions& options, std::optional<double> kv) {
   std::vector<int> heads;
   for (const AttentionLayer& layer : model.layers()) heads.push_back(layer.kv_heads);
   require_valid(options, heads);
+  if (kv) require_reachable(*kv, options, heads);
 }
 
 std::optional<Report> kept_search(const RunState& state) {
@@ -100,6 +102,7 @@ Report search(const Model& model, const SearchSettings& settings, const Session&
   require_search(model, options);
   nlohmann::json identity = identity_of(settings);
   identity["model"] = model.fingerprint();
+  if (const std::string text = fingerprint_of(settings.calibration); !text.empty()) identity["calibration text"] = text;
   const std::unique_ptr<RunState> kept = open_state(session, std::move(identity));
   RunState* const state = kept.get();
   const auto work = [&]() -> Report {
@@ -114,7 +117,7 @@ Report search(const Model& model, const SearchSettings& settings, const Session&
         compute_costs(model, settings.fitness, calibration, statistics, settings.forward, session, state);
     return search_model(model, costs, options, settings.forward.device, session, state);
   };
-  return state != nullptr ? resumable(*state, work) : work();
+  return state != nullptr ? preparing(*state, work) : work();
 }
 
 Report search_distances(const std::filesystem::path& file, SearchOptions options, const Session& session) {
@@ -162,7 +165,7 @@ Report search_distances(const std::filesystem::path& file, SearchOptions options
     keep_search(report, state);
     return report;
   };
-  return state != nullptr ? resumable(*state, work) : work();
+  return state != nullptr ? preparing(*state, work) : work();
 }
 
 void forget_run(const std::filesystem::path& state) { RunState(state, {}, Resume::start_over); }

@@ -10,7 +10,8 @@
 namespace qcqa {
 
 /// Looks at what can be wrong with a search before costs are computed. @throws Error(invalid_argument)
-void require_search(const Model& model, const SearchOptions& options);
+/// @param kv  the fraction of the KV cache that is wanted, if it is known
+void require_search(const Model& model, const SearchOptions& options, std::optional<double> kv = std::nullopt);
 
 /// The search over a model's costs. Its result is kept, or where it stands when it is interrupted.
 /// @throws Error(interrupted)
@@ -36,6 +37,22 @@ decltype(auto) resumable(const RunState& state, const Work& work) {
     if (!state.holds_steps()) throw Error(ErrorKind::interrupted, "", "interrupted; nothing was written");
     throw Error(ErrorKind::interrupted, state.folder().string(), "interrupted; what was finished is kept here", {},
                 "Go on with the same command and --resume.");
+  }
+}
+
+/// resumable() for steps that come before anything is written: of a failure that comes from what was given, and would
+/// come again, nothing is kept.
+template <typename Work>
+decltype(auto) preparing(RunState& state, const Work& work) {
+  try {
+    return resumable(state, work);
+  } catch (const Error& error) {
+    const ErrorKind kind = error.kind();
+    const bool would_come_again = kind == ErrorKind::invalid_argument || kind == ErrorKind::unsupported ||
+                                  kind == ErrorKind::corrupt || kind == ErrorKind::not_found;
+    // In a resumed run it may be what was kept that is damaged.
+    if (would_come_again && !state.is_resumed()) state.remove();
+    throw;
   }
 }
 

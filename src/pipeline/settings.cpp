@@ -104,11 +104,14 @@ PlanLimits OutputSettings::plans(const Model& model) const {
   return target ? limits_for(model, *target) : plan_limits(options.layout);
 }
 
+void require_tokens(const CalibrationSettings& calibration) {
+  if (calibration.tokens >= 2) return;
+  throw Error(ErrorKind::invalid_argument, "--calibration-tokens", "must be at least 2",
+              std::to_string(calibration.tokens));
+}
+
 void require_use_of(const CalibrationSettings& calibration, std::optional<MergeKind> merge, FitnessKind fitness) {
-  if (calibration.tokens < 2) {
-    throw Error(ErrorKind::invalid_argument, "--calibration-tokens", "must be at least 2",
-                std::to_string(calibration.tokens));
-  }
+  require_tokens(calibration);
   static constexpr std::string_view kAdd = "Add --calibrate self, or --calibrate with a text.";
   if (merge && merge_method(*merge).text == TextUse::needed && !calibration.given()) {
     throw Error(ErrorKind::invalid_argument, "--merge " + std::string(merge_kind_name(*merge)), "needs --calibrate",

@@ -1,6 +1,9 @@
 #include "qcqa/search/plan_choice.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -17,14 +20,44 @@ std::string percent(double fraction) {
   return text;
 }
 
+std::string smallest_is(std::int64_t kv_heads, std::int64_t of) {
+  return "the smallest is " + percent(static_cast<double>(kv_heads) / static_cast<double>(of));
+}
+
+void require_fraction(double max_fraction) {
+  if (max_fraction > 0 && max_fraction <= 1) return;
+  throw Error(ErrorKind::invalid_argument, "--kv", "must be a fraction in (0, 1]", fmt::format("{}", max_fraction));
+}
+
+/// A fraction such as 1/3 typed with few digits should not lose the point it means.
+double head_limit(double max_fraction, std::int64_t model_kv_heads) {
+  return (max_fraction + 1e-6) * static_cast<double>(model_kv_heads);
+}
+
+[[noreturn]] void throw_too_small(double max_fraction, const PlanLimits& limits, const std::string& found) {
+  throw Error(
+      ErrorKind::invalid_argument, "--kv " + percent(max_fraction),
+      limits.is_uniform() ? "no plan with equal groups and one group count is that small" : "no plan is that small",
+      found, "Ask for more, or search with a smaller --min-groups and fewer --keep-layers.");
+}
+
 }  // namespace
 
-Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double max_fraction, const PlanLimits& limits) {
-  if (!(max_fraction > 0 && max_fraction <= 1)) {
-    throw Error(ErrorKind::invalid_argument, "--kv", "must be a fraction in (0, 1]", std::to_string(max_fraction));
+void require_reachable(double max_fraction, const SearchOptions& options, std::span<const int> heads) {
+  require_fraction(max_fraction);
+  std::int64_t total = 0, least = 0;
+  for (std::size_t layer = 0; layer < heads.size(); ++layer) {
+    const bool is_kept = std::ranges::find(options.keep_layers, static_cast<int>(layer)) != options.keep_layers.end();
+    total += heads[layer];
+    least += is_kept ? heads[layer] : std::clamp(options.layer.min_groups, 1, heads[layer]);
   }
-  // A fraction such as 1/3 typed with few digits should not lose the point it means.
-  const double limit = max_fraction * model_kv_heads + 1e-6 * model_kv_heads;
+  if (static_cast<double>(least) <= head_limit(max_fraction, total)) return;
+  throw_too_small(max_fraction, options.limits, smallest_is(least, total));
+}
+
+Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double max_fraction, const PlanLimits& limits) {
+  require_fraction(max_fraction);
+  const double limit = head_limit(max_fraction, model_kv_heads);
   const ModelPoint* best = nullptr;
   const ModelPoint* smallest = nullptr;
   const auto consider = [&](const ModelPoint& point) {
@@ -35,12 +68,8 @@ Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double ma
   std::ranges::for_each(search.uniform, consider);
   if (!best) {
     const std::string found =
-        smallest ? "the smallest is " + percent(static_cast<double>(smallest->kv_heads) / model_kv_heads)
-                 : std::string("no plan of that kind in the report");
-    throw Error(
-        ErrorKind::invalid_argument, "--kv " + percent(max_fraction),
-        limits.is_uniform() ? "no plan with equal groups and one group count is that small" : "no plan is that small",
-        found, "Ask for more, or search with a smaller --min-groups.");
+        smallest ? smallest_is(smallest->kv_heads, model_kv_heads) : "no plan of that kind in the report";
+    throw_too_small(max_fraction, limits, found);
   }
   return Plan::of(best->layers, best->cost, "best plan with at most " + percent(max_fraction) + " of the KV cache");
 }

@@ -1,5 +1,6 @@
 #include "search/search_options.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <string>
@@ -79,6 +80,9 @@ void require_valid(const SearchOptions& options, std::span<const int> heads) {
   require(min >= 1, "min groups", "must be at least 1", std::to_string(min));
   require(max == 0 || max >= min, "max groups", "must be 0 (no limit) or at least min groups, " + std::to_string(min),
           std::to_string(max));
+  const int most = heads.empty() ? 0 : *std::ranges::max_element(heads);
+  require(min <= most, "min groups", "must be at most the number of KV heads, " + std::to_string(most),
+          std::to_string(min));
   require(options.threads >= 0, "threads", "must be 0 (all) or more", std::to_string(options.threads));
   require(options.binary_groups >= 0, "binary groups", "must be 0 (half the heads) or more",
           std::to_string(options.binary_groups));

@@ -111,6 +111,51 @@ TEST_F(BadInput, NonEmptyOutput) {
   fails_to_convert(2, "Use --force");
 }
 
+TEST_F(BadInput, ForceReplacesOnlyWhatQcqaWrote) {
+  std::filesystem::create_directory(at("out"));
+  folder_.write("out/precious.txt", "keep me");
+  fails({"convert", model_, "--groups", "2", "-o", at("out"), "--force"}, 2, "replaces folders that qcqa wrote");
+  fails({"run", model_, "-o", at("out"), "--force"}, 2, "replaces folders that qcqa wrote");
+  std::filesystem::create_directory_symlink("nothing", at("link"));
+  fails({"convert", model_, "--groups", "2", "-o", at("link")}, 2, "a link to nothing");
+}
+
+TEST_F(BadInput, OutputIsTheFolderItRunsIn) {
+  const auto before = std::filesystem::current_path();
+  std::filesystem::create_directories(at("here/inside"));
+  std::filesystem::current_path(at("here/inside"));
+  for (const char* output : {".", "..", "../inside/"}) {
+    fails({"convert", model_, "--groups", "2", "-o", output, "--force"}, 2, "the folder that qcqa is run in");
+  }
+  std::filesystem::current_path(before);
+}
+
+TEST_F(BadInput, OutputIsAFileOfTheInput) {
+  fails({"search", model_, "-o", model_ + "/config.json", "--force"}, 2, "must not be a file of the input");
+  fails({"inspect", model_, "--json", model_ + "/config.json"}, 2, "must not be a file of the input");
+  fails({"search", model_, "-o", model_, "--force"}, 2, "must name a file");
+  fails({"search", model_, "-o", ""}, 2, "must name a file");
+}
+
+TEST_F(BadInput, StandardOutputOnAFullDisk) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
+  EXPECT_EQ(run_qcqa({"inspect", model_}, "/dev/full").exit_code, 3);
+}
+
+TEST_F(BadInput, WhatNoRunCanDoIsSaidBeforeWork) {
+  const auto refused = [&](std::vector<std::string> options, const std::string& why) {
+    const std::vector<std::string> run = {"run", model_, "-o", at("out")};
+    options.insert(options.begin(), run.begin(), run.end());
+    fails(options, 2, why);
+  };
+  refused({"--kv", "0.01"}, "the smallest is 25 %");
+  refused({"--min-groups", "3"}, "the smallest is 75 %");
+  refused({"--min-groups", "5"}, "min groups: must be at most the number of KV heads, 4");
+  refused({"--keep-layers", "0,1"}, "the smallest is 100 %");
+  refused({"--calibration-tokens", "-5"}, "must be at least 2");
+  refused({"--calibrate", at("none.txt")}, "none.txt");
+}
+
 TEST_F(BadInput, OutputIsInput) {
   fails({"convert", model_, "--groups", "2", "-o", model_, "--force"}, 2,
         "must not be (or contain) the model's own folder");

@@ -26,8 +26,9 @@ std::string content_of(const std::filesystem::path& file) {
 }
 
 /// @param disturb  called with the process and the file of its stderr
+/// @param device  takes standard output, if given
 CommandResult run(const std::vector<std::string>& arguments,
-                  const std::function<void(pid_t, const std::string&)>& disturb = {}) {
+                  const std::function<void(pid_t, const std::string&)>& disturb = {}, const char* device = nullptr) {
   const TemporaryFolder folder;
   const std::string out = folder / "out";
   const std::string err = folder / "err";
@@ -40,7 +41,7 @@ CommandResult run(const std::vector<std::string>& arguments,
   argv.push_back(nullptr);
   const pid_t child = fork();
   if (child == 0) {
-    const int out_file = open(out.c_str(), O_CREAT | O_WRONLY, 0600);
+    const int out_file = open(device != nullptr ? device : out.c_str(), O_CREAT | O_WRONLY, 0600);
     const int err_file = open(err.c_str(), O_CREAT | O_WRONLY, 0600);
     dup2(out_file, STDOUT_FILENO);
     dup2(err_file, STDERR_FILENO);
@@ -55,7 +56,9 @@ CommandResult run(const std::vector<std::string>& arguments,
 
 }  // namespace
 
-CommandResult run_qcqa(const std::vector<std::string>& arguments) { return run(arguments); }
+CommandResult run_qcqa(const std::vector<std::string>& arguments, const char* device) {
+  return run(arguments, {}, device);
+}
 
 CommandResult run_qcqa_and_interrupt(const std::vector<std::string>& arguments) {
   return run(arguments, [](pid_t child, const std::string& err) {

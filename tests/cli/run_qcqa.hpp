@@ -11,7 +11,8 @@ struct CommandResult {
 };
 
 /// Runs the real binary, or that of the environment variable QCQA_BINARY.
-CommandResult run_qcqa(const std::vector<std::string>& arguments);
+/// @param device  takes standard output, in the place of CommandResult::out
+CommandResult run_qcqa(const std::vector<std::string>& arguments, const char* device = nullptr);
 
 /// The same, with Ctrl-C (SIGINT) a moment after the program announced what it is about to do.
 CommandResult run_qcqa_and_interrupt(const std::vector<std::string>& arguments);

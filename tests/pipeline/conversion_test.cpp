@@ -210,6 +210,32 @@ TEST_F(ConversionTest, CostsOfLayersAreNotComputedAgain) {
   }
 }
 
+TEST_F(ConversionTest, AnotherCalibrationTextIsRefused) {
+  const Model example = Model::open(QCQA_EXAMPLE_MODEL);
+  folder_.write("text.txt", "Once upon a time there was a little boat. It went to sea.");
+  SearchSettings settings;
+  settings.fitness = FitnessKind::subspace;
+  settings.calibration = {.sources = {folder_ / "text.txt"}, .tokens = 500};
+  Session session;
+  session.state = folder_ / "search.state";
+  session.progress = [](const ProgressEvent& event) { return event.phase != "layers"; };
+  expect_error(ErrorKind::interrupted, "", [&] { (void)search(example, settings, session); });
+  session.resume = Resume::go_on;
+  session.progress = {};
+  folder_.write("text.txt", "Once upon a time there was a little goat. It went to sea.");
+  expect_error(ErrorKind::invalid_argument, "calibration text", [&] { (void)search(example, settings, session); });
+  folder_.write("text.txt", "Once upon a time there was a little boat. It went to sea.");
+  EXPECT_NO_THROW((void)search(example, settings, session));
+}
+
+/// The same command would fail again, so there is nothing to go on with.
+TEST_F(ConversionTest, OfARunThatCannotBeDoneNothingIsKept) {
+  ConversionSettings wanted = settings("out");
+  wanted.plan.point = 999;  // only the front says that there is none
+  expect_error(ErrorKind::invalid_argument, "", [&] { (void)run(*model_, wanted, session(Resume::refuse)); });
+  EXPECT_FALSE(fs::exists(folder_ / "out.state"));
+}
+
 TEST_F(ConversionTest, AFailureWhileWritingLosesNothing) {
   Conversion conversion(*model_, settings("out"), session(Resume::refuse));
   (void)conversion.plan();

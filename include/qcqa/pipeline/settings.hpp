@@ -98,6 +98,9 @@ struct ConversionSettings {
   bool compare_merges = false;  ///< look what simpler merges of the plan would have come to
 };
 
+/// @throws Error(invalid_argument) for fewer tokens than one can learn from
+void require_tokens(const CalibrationSettings& calibration);
+
 /// @throws Error(invalid_argument) when a calibration is given that neither merge nor fitness looks at, or none where
 /// one
 ///         needs it

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "qcqa/plan/plan.hpp"
 #include "qcqa/plan/plan_limits.hpp"
 #include "qcqa/search/model_search.hpp"
@@ -11,6 +13,10 @@ namespace qcqa {
 /// @throws Error(invalid_argument) when none is small enough, naming the smallest there is
 [[nodiscard]] Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double max_fraction,
                                      const PlanLimits& limits);
+
+/// Looks before a search whether plan_for_fraction() can find anything in it. @param heads  KV heads of each layer
+/// @throws as it would
+void require_reachable(double max_fraction, const SearchOptions& options, std::span<const int> heads);
 
 /// The front's point `index`. @throws Error(invalid_argument) when out of range
 [[nodiscard]] Plan plan_for_point(const SearchResult& search, int index);
