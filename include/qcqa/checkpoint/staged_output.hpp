@@ -33,8 +33,8 @@ class StagedFolder {
   bool committed_ = false;
 };
 
-/// Removes a folder that is there whole or not at all: it is renamed to a hidden sibling first, which remove_abandoned()
-/// knows.
+/// Removes a folder that is there whole or not at all: it is renamed to a hidden sibling first, which
+/// remove_abandoned() knows.
 void remove_at_once(const std::filesystem::path& folder) noexcept;
 
 /// Removes what writers of this folder left beside it when they were killed. Only for callers who know that no other
