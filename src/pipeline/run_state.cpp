@@ -111,6 +111,7 @@ void RunState::make() {
   fs::create_directory(folder_, error);
   if (error) throw Error(ErrorKind::io, folder_.string(), "cannot be made", error.message());
   lock();
+  remove_abandoned(folder_);
   write_file_atomically(folder_ / kIdentityFile,
                         nlohmann::json{{"format", kFormat}, {"settings", identity_}}.dump(1) + "\n");
 }
