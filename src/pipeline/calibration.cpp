@@ -166,7 +166,8 @@ std::string fingerprint_of(const CalibrationSettings& settings) {
     if (source == kSelf) continue;
     any = true;
     DocumentLimits limits;
-    limits.wanted = static_cast<std::size_t>(settings.tokens) * kBytesPerToken;
+    limits.wanted =
+        std::min(static_cast<std::size_t>(settings.tokens), limits.wanted / kBytesPerToken) * kBytesPerToken;
     std::size_t bytes = 0;
     for_each_document(source, limits, [&](Document&& document) {
       hash.add(static_cast<std::int64_t>(document.text.size()));

@@ -230,11 +230,11 @@ struct Conversion::State {
     }
   }
 
-  /// Before a calibration is sampled; a plan is not known yet.
+  /// Before a calibration is sampled; a plan is not known yet, nor how long a text is.
   void require_room_to_merge() const {
     if (kept->is_resumed()) return;  // a part of it may be there
-    const auto sources = static_cast<std::int64_t>(settings.calibration.sources.size());
-    require_free_space(settings.output.folder, merge_disk_bytes(model, options, sources * settings.calibration.tokens));
+    const std::int64_t sampled = settings.calibration.samples() ? settings.calibration.tokens : 0;
+    require_free_space(settings.output.folder, merge_disk_bytes(model, options, sampled));
   }
 
   /// Before hours of work that could not be written.

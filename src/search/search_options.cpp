@@ -80,7 +80,7 @@ void require_valid(const SearchOptions& options, std::span<const int> heads) {
   require(min >= 1, "min groups", "must be at least 1", std::to_string(min));
   require(max == 0 || max >= min, "max groups", "must be 0 (no limit) or at least min groups, " + std::to_string(min),
           std::to_string(max));
-  const int most = heads.empty() ? 0 : *std::ranges::max_element(heads);
+  const int most = *std::ranges::max_element(heads);
   require(min <= most, "min groups", "must be at most the number of KV heads, " + std::to_string(most),
           std::to_string(min));
   require(options.threads >= 0, "threads", "must be 0 (all) or more", std::to_string(options.threads));
