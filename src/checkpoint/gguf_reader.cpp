@@ -19,9 +19,10 @@ namespace {
 
 constexpr std::uint32_t kMaxDimensions = 4;  // ggml's limit
 
-class Reader {
+class GgufReader {
  public:
-  explicit Reader(const MappedFile& file) : file_(file), where_(file.path().string()), bytes_(file.bytes(), where_) {}
+  explicit GgufReader(const MappedFile& file)
+      : file_(file), where_(file.path().string()), bytes_(file.bytes(), where_) {}
 
   void read(GgufFile& out) {
     if (bytes_.number<std::uint32_t>() != kGgufMagic) refuse("must begin with GGUF");
@@ -263,7 +264,7 @@ bool is_gguf(const std::filesystem::path& file) noexcept {
 GgufFile read_gguf(const std::filesystem::path& file) {
   GgufFile out;
   out.file = std::make_shared<const MappedFile>(file);
-  Reader(*out.file).read(out);
+  GgufReader(*out.file).read(out);
   return out;
 }
 

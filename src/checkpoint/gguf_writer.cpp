@@ -9,7 +9,7 @@
 namespace qcqa {
 namespace {
 
-class Bytes {
+class ByteWriter {
  public:
   template <typename T>
   void number(T value) {
@@ -28,7 +28,7 @@ class Bytes {
 };
 
 struct PutValue {
-  Bytes& out;
+  ByteWriter& out;
 
   void operator()(std::uint32_t value) const { scalar(GgufType::u32, value); }
   void operator()(std::int32_t value) const { scalar(GgufType::i32, value); }
@@ -83,7 +83,7 @@ void require_once(std::set<std::string_view>& seen, std::string_view name) {
 
 GgufLayout lay_out_gguf(const GgufMetadata& metadata, std::span<const TensorSpec> specs) {
   GgufLayout layout;
-  Bytes out;
+  ByteWriter out;
   out.number(kGgufMagic);
   out.number(kGgufVersion);
   out.number<std::uint64_t>(specs.size());

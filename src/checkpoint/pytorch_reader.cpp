@@ -18,8 +18,6 @@
 namespace qcqa {
 namespace {
 
-constexpr std::string_view kSaveAgain = "Load it with torch and save its state dict as safetensors.";
-
 /// A step, a version, a date, which some trainers keep beside the weights; transformers passes over them too.
 bool is_plain(const PickleObject& object) {
   return object.kind == PickleObject::Kind::none || object.kind == PickleObject::Kind::boolean ||

@@ -11,7 +11,7 @@ namespace qcqa {
 namespace {
 
 /// Elements of derived values that are made at a time on their way to another type.
-constexpr std::size_t kPiece = 4096;
+constexpr std::size_t kElementsAtOnce = 4096;
 
 template <typename T>
 void read_values(const TensorView& tensor, std::uint64_t first, std::span<T> out) {
@@ -24,9 +24,9 @@ void read_values(const TensorView& tensor, std::uint64_t first, std::span<T> out
     tensor.derived->make(first, std::as_writable_bytes(out));
     return;
   }
-  std::vector<std::byte> piece(std::min(kPiece, out.size()) * size);
-  for (std::size_t begin = 0; begin < out.size(); begin += kPiece) {
-    const std::size_t count = std::min(kPiece, out.size() - begin);
+  std::vector<std::byte> piece(std::min(kElementsAtOnce, out.size()) * size);
+  for (std::size_t begin = 0; begin < out.size(); begin += kElementsAtOnce) {
+    const std::size_t count = std::min(kElementsAtOnce, out.size() - begin);
     const auto bytes = std::span(piece).first(count * size);
     tensor.derived->make(first + begin, bytes);
     decode(bytes, tensor.dtype, out.subspan(begin, count));

@@ -18,7 +18,6 @@ using Bytes = std::span<const std::byte>;
 
 constexpr std::string_view kPickleName = "data.pkl";
 constexpr std::size_t kMaxPickleBytes = 32u << 20;  // objects take more memory than their bytes; 100,000 tensors fit
-constexpr std::string_view kSaveAgain = "Load it with torch and save its state dict as safetensors.";
 
 /// The archive's single folder with the slash, found as the place of its data.pkl.
 std::string folder_in(const ZipDirectory& members, const std::string& where) {

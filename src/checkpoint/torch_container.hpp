@@ -4,12 +4,16 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "checkpoint/mapped_file.hpp"
 #include "checkpoint/pickle.hpp"
 #include "checkpoint/torch_objects.hpp"
 
 namespace qcqa {
+
+/// What helps where a file of torch.save holds something that is not read here.
+inline constexpr std::string_view kSaveAgain = "Load it with torch and save its state dict as safetensors.";
 
 /// Bytes of storages by key.
 using TorchStorages = std::map<std::string, std::span<const std::byte>, std::less<>>;

@@ -38,9 +38,9 @@ struct Member {
   std::uint64_t stored_bytes, bytes, local_offset;
 };
 
-class Reader {
+class DirectoryReader {
  public:
-  Reader(std::span<const std::byte> archive, const std::string& where) : archive_(archive), where_(where) {}
+  DirectoryReader(std::span<const std::byte> archive, const std::string& where) : archive_(archive), where_(where) {}
 
   ZipDirectory read() {
     const DirectoryPlace place = find_directory();
@@ -212,7 +212,7 @@ class Reader {
 }  // namespace
 
 ZipDirectory read_zip_directory(std::span<const std::byte> archive, const std::string& where) {
-  return Reader(archive, where).read();
+  return DirectoryReader(archive, where).read();
 }
 
 }  // namespace qcqa

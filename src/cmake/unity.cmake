@@ -1,7 +1,7 @@
-# qcqa_unity_by_room(TARGET ROOT): in a unity build, files are compiled together with others of their room alone (the first
-# folder below ROOT), some at a time, so that a file that is added moves no other room's files into new company.
+# qcqa_unity_by_room(TARGET ROOT): in a unity build, the files of a room (the first folder below ROOT) are compiled
+# together: what most of them spend their time on, the templates of nlohmann/json and fmt, is compiled once for all of
+# them. So what the files of a room keep to themselves has names that are its own in the whole room.
 function(qcqa_unity_by_room target root)
-  set(most_together 14)
   get_target_property(sources ${target} SOURCES)
   foreach(source IN LISTS sources)
     file(RELATIVE_PATH path ${root} ${source})
@@ -10,20 +10,7 @@ function(qcqa_unity_by_room target root)
       get_filename_component(folder "${source}" DIRECTORY)
       get_filename_component(room "${folder}" NAME)
     endif()
-    list(APPEND rooms ${room})
-    list(APPEND sources_of_${room} ${source})
-  endforeach()
-  list(REMOVE_DUPLICATES rooms)
-  foreach(room IN LISTS rooms)
-    # Groups of nearly one size.
-    list(LENGTH sources_of_${room} count)
-    math(EXPR groups "(${count} + ${most_together} - 1) / ${most_together}")
-    set(index 0)
-    foreach(source IN LISTS sources_of_${room})
-      math(EXPR group "${index} * ${groups} / ${count}")
-      math(EXPR index "${index} + 1")
-      set_source_files_properties("${source}" TARGET_DIRECTORY ${target} PROPERTIES UNITY_GROUP "${room}_${group}")
-    endforeach()
+    set_source_files_properties("${source}" TARGET_DIRECTORY ${target} PROPERTIES UNITY_GROUP "${room}")
   endforeach()
   set_target_properties(${target} PROPERTIES UNITY_BUILD_MODE GROUP)
 endfunction()

@@ -34,9 +34,9 @@ constexpr std::array<NamedId, 6> kNamedIds = {{{"bos", "bos_token"},
                                                {"seperator", "sep_token"},  // GGUF spells it so
                                                {"mask", "mask_token"}}};
 
-class Reader {
+class GgufTokenizerReader {
  public:
-  explicit Reader(const GgufFile& file) : file_(file), where_(file.file->path().string()) {}
+  explicit GgufTokenizerReader(const GgufFile& file) : file_(file), where_(file.file->path().string()) {}
 
   GgufTokenizerFiles run() {
     if (!has_vocabulary(file_)) {
@@ -249,6 +249,6 @@ bool has_vocabulary(const GgufFile& file) {
   return tokens && std::holds_alternative<std::vector<std::string>>(*tokens);
 }
 
-GgufTokenizerFiles gguf_tokenizer_files(const GgufFile& file) { return Reader(file).run(); }
+GgufTokenizerFiles gguf_tokenizer_files(const GgufFile& file) { return GgufTokenizerReader(file).run(); }
 
 }  // namespace qcqa

@@ -54,9 +54,9 @@ void refuse_dangling_links(const fs::path& folder) {
           .append(kUseTokenIds));
 }
 
-class Builder {
+class Describer {
  public:
-  explicit Builder(const fs::path& folder) : folder_(folder) {}
+  explicit Describer(const fs::path& folder) : folder_(folder) {}
 
   TokenizerDescription run() {
     if (is_gguf(folder_)) {
@@ -249,7 +249,7 @@ bool has_tokenizer(const fs::path& folder) {
   });
 }
 
-TokenizerDescription describe_tokenizer(const fs::path& folder) { return Builder(folder).run(); }
+TokenizerDescription describe_tokenizer(const fs::path& folder) { return Describer(folder).run(); }
 
 std::vector<fs::path> tokenizer_files(const fs::path& model) {
   if (is_gguf(model)) return {model};

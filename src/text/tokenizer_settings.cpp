@@ -62,9 +62,10 @@ TokenizerClassHints class_hints(const json& config, const json& tokenizer_json, 
   return hints;
 }
 
-class Reader {
+class SettingsReader {
  public:
-  Reader(const fs::path& folder, const json& tokenizer_json) : folder_(folder), tokenizer_json_(tokenizer_json) {}
+  SettingsReader(const fs::path& folder, const json& tokenizer_json)
+      : folder_(folder), tokenizer_json_(tokenizer_json) {}
 
   TokenizerSettings run(std::optional<json> config) {
     settings_.config = config ? std::move(*config) : read_object(folder_ / "tokenizer_config.json");
@@ -257,7 +258,7 @@ void TokenizerSettings::offer(std::string_view key, const std::string& content) 
 
 TokenizerSettings read_tokenizer_settings(const fs::path& folder, const json& tokenizer_json,
                                           std::optional<json> config) {
-  return Reader(folder, tokenizer_json).run(std::move(config));
+  return SettingsReader(folder, tokenizer_json).run(std::move(config));
 }
 
 TokenizerClassHints tokenizer_class_hints(const fs::path& folder) {

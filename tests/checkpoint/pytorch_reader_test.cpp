@@ -11,13 +11,13 @@ namespace {
 
 using namespace testing;
 
-Checkpoint open_bytes(const TemporaryFolder& folder, std::string_view bytes) {
+Checkpoint open_pytorch(const TemporaryFolder& folder, std::string_view bytes) {
   return Checkpoint::open(folder.write("pytorch_model.bin", bytes));
 }
 
 void expect_refused(ErrorKind kind, std::string_view bytes, std::string_view part) {
   const TemporaryFolder folder;
-  expect_error(kind, part, [&] { (void)open_bytes(folder, bytes); });
+  expect_error(kind, part, [&] { (void)open_pytorch(folder, bytes); });
 }
 
 void expect_pickle_refused(ErrorKind kind, std::string_view pickle, std::string_view part) {
@@ -34,7 +34,7 @@ TEST(PytorchReader, ReadsTensorsInPlace) {
   const std::string pickle = p_state_dict(p_text("b") + p_tensor(p_storage("FloatStorage", "0", 2), 0, {2, 1}, {1, 1}) +
                                           p_text("a") + p_tensor(p_storage("BFloat16Storage", "1", 4), 1, {3}, {1}));
   const std::string bytes = pytorch_bytes(pickle, {"floats!!", "bfloat16"});
-  const Checkpoint checkpoint = open_bytes(folder, bytes);
+  const Checkpoint checkpoint = open_pytorch(folder, bytes);
   EXPECT_EQ(checkpoint.format(), CheckpointFormat::pytorch);
   ASSERT_EQ(checkpoint.tensors().size(), 2u);
   EXPECT_EQ(checkpoint.tensors()[0].name, "a");
@@ -54,13 +54,13 @@ TEST(PytorchReader, KnowsEveryStorageType) {
   for (const auto& [name, dtype] : types) {
     const TemporaryFolder folder;
     const std::string pickle = p_state_dict(p_text("w") + p_tensor(p_storage(name, "0", 1), 0, {}, {}));
-    EXPECT_EQ(open_bytes(folder, pytorch_bytes(pickle, {"12345678"})).at("w").dtype, dtype) << name;
+    EXPECT_EQ(open_pytorch(folder, pytorch_bytes(pickle, {"12345678"})).at("w").dtype, dtype) << name;
   }
 }
 
 TEST(PytorchReader, ReadsZip64) {
   const TemporaryFolder folder;
-  EXPECT_EQ(as_text(open_bytes(folder, pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}, true)).at("w").stored),
+  EXPECT_EQ(as_text(open_pytorch(folder, pytorch_bytes(one_tensor(0, {2}, {1}), {"12345678"}, true)).at("w").stored),
             "12345678");
 }
 
@@ -68,7 +68,7 @@ TEST(PytorchReader, LetsTiedTensorsShareAStorage) {
   const TemporaryFolder folder;
   // Memo as torch writes it: the tensor is stored once and recalled.
   const std::string tensor = p_tensor(p_storage("FloatStorage", "0", 2), 0, {2}, {1});
-  const Checkpoint checkpoint = open_bytes(
+  const Checkpoint checkpoint = open_pytorch(
       folder, pytorch_bytes(p_state_dict(p_text("a") + tensor + "q\x05" + p_text("b") + "h\x05"), {"12345678"}));
   EXPECT_EQ(checkpoint.at("a").stored.data(), checkpoint.at("b").stored.data());
 }
@@ -80,11 +80,11 @@ TEST(PytorchReader, ReadsParametersPlainDictsAndAttributes) {
       p_global("torch._utils", "_rebuild_parameter") + "(" + tensor + "\x88" + p_ordered_dict() + "tR";
   const std::string attributes = "}" + p_text("_metadata") + p_ordered_dict() + "sb";
   EXPECT_EQ(
-      open_bytes(folder, pytorch_bytes("\x80\x02}" + p_text("w") + parameter + "s.", {"12345678"})).tensors().size(),
+      open_pytorch(folder, pytorch_bytes("\x80\x02}" + p_text("w") + parameter + "s.", {"12345678"})).tensors().size(),
       1u);
   EXPECT_EQ(
-      open_bytes(folder, pytorch_bytes("\x80\x02" + p_ordered_dict() + p_text("w") + tensor + "s" + attributes + ".",
-                                       {"12345678"}))
+      open_pytorch(folder, pytorch_bytes("\x80\x02" + p_ordered_dict() + p_text("w") + tensor + "s" + attributes + ".",
+                                         {"12345678"}))
           .tensors()
           .size(),
       1u);
@@ -105,7 +105,7 @@ TEST(PytorchReader, ReadsProtocolFour) {
                              global("collections", "OrderedDict") + ")R\x94t\x94R\x94";
   const std::string body = "}\x94(" + short_text("w") + tensor + "u.";
   const Checkpoint checkpoint =
-      open_bytes(folder, pytorch_bytes("\x80\x04\x95" + le(body.size(), 8) + body, {"12345678"}));
+      open_pytorch(folder, pytorch_bytes("\x80\x04\x95" + le(body.size(), 8) + body, {"12345678"}));
   EXPECT_EQ(checkpoint.at("w").shape, (std::vector<std::int64_t>{1, 2}));
 }
 
@@ -119,8 +119,8 @@ TEST(PytorchReader, ReadsShardsThroughAnIndex) {
 
 TEST(PytorchReader, IgnoresStridesOfSingleAndEmptyDimensions) {
   const TemporaryFolder folder;
-  EXPECT_NO_THROW((void)open_bytes(folder, pytorch_bytes(one_tensor(0, {1, 2}, {77, 1}), {"12345678"})));
-  EXPECT_NO_THROW((void)open_bytes(folder, pytorch_bytes(one_tensor(0, {0, 2}, {9, 9}), {"12345678"})));
+  EXPECT_NO_THROW((void)open_pytorch(folder, pytorch_bytes(one_tensor(0, {1, 2}, {77, 1}), {"12345678"})));
+  EXPECT_NO_THROW((void)open_pytorch(folder, pytorch_bytes(one_tensor(0, {0, 2}, {9, 9}), {"12345678"})));
 }
 
 TEST(PytorchReader, NeverRunsCode) {
@@ -146,7 +146,7 @@ TEST(PytorchReader, ReadsTensorsThatAreNotContiguous) {
   const std::string storage(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
   const auto read = [&](int offset, const std::vector<int>& size, const std::vector<int>& stride) {
     const std::string tensor = p_tensor(p_storage("FloatStorage", "0", 8), offset, size, stride);
-    const Checkpoint checkpoint = open_bytes(folder, pytorch_bytes(p_state_dict(p_text("w") + tensor), {storage}));
+    const Checkpoint checkpoint = open_pytorch(folder, pytorch_bytes(p_state_dict(p_text("w") + tensor), {storage}));
     const TensorSlice all = checkpoint.at("w").all();
     std::vector<float> parts;
     for (std::uint64_t i = 0; i < all.size(); ++i) parts.push_back(floats_of(all.part(i, 1)).front());
@@ -194,7 +194,7 @@ TEST(PytorchReader, PassesOverNumbersAndTexts) {
   const TemporaryFolder folder;
   const std::string entries = p_text("epoch") + p_int(3) + p_text("name") + p_text("x") + p_text("none") + "N" +
                               p_text("w") + p_tensor(p_storage("FloatStorage", "0", 2), 0, {2}, {1});
-  EXPECT_EQ(open_bytes(folder, pytorch_bytes(p_state_dict(entries), {"12345678"})).tensors().size(), 1u);
+  EXPECT_EQ(open_pytorch(folder, pytorch_bytes(p_state_dict(entries), {"12345678"})).tensors().size(), 1u);
 }
 
 TEST(PytorchReader, RejectsDuplicateNames) {
@@ -231,8 +231,8 @@ TEST(PytorchReader, ReadsIntegersOfEveryWidth) {
   const TemporaryFolder folder;
   const std::string tensor = p_global("torch._utils", "_rebuild_tensor_v2") + "(" + p_storage("FloatStorage", "0", 2) +
                              "\x8a" + le(0, 1) + "\x8a\x01\x02\x85" + "\x8a\x03" + le(1, 3) + "\x85tR";
-  EXPECT_EQ(open_bytes(folder, pytorch_bytes(p_state_dict(p_text("w") + tensor), {"12345678"})).at("w").element_count(),
-            2);
+  EXPECT_EQ(
+      open_pytorch(folder, pytorch_bytes(p_state_dict(p_text("w") + tensor), {"12345678"})).at("w").element_count(), 2);
   const std::string negative = p_global("torch._utils", "_rebuild_tensor_v2") + "(" +
                                p_storage("FloatStorage", "0", 2) + "\x8a\x01\xff" + p_ints({2}) + p_ints({1}) + "tR";
   expect_pickle_refused(ErrorKind::corrupt, p_state_dict(p_text("w") + negative), "natural number as offset");
@@ -247,7 +247,7 @@ TEST(PytorchReader, ReadsTensorsWithAttributes) {
                         p_global("torch._utils", function) + p_global("torch.nn.parameter", "Parameter") + arguments +
                         "}tR");
   };
-  const Checkpoint checkpoint = open_bytes(folder, pytorch_bytes(wrapped("_rebuild_tensor_v2"), {"12345678"}));
+  const Checkpoint checkpoint = open_pytorch(folder, pytorch_bytes(wrapped("_rebuild_tensor_v2"), {"12345678"}));
   EXPECT_EQ(as_text(checkpoint.at("w").stored), "5678");
   expect_pickle_refused(ErrorKind::corrupt, wrapped("_rebuild_parameter"), "made by a function for tensors");
 }
@@ -264,7 +264,7 @@ TEST(LegacyPytorchReader, ReadsTensorsInPlace) {
       p_state_dict(p_text("b") + p_tensor(p_storage("FloatStorage", "94", 2), 0, {2, 1}, {1, 1}) + p_text("a") +
                    old_tensor(p_storage("HalfStorage", "17", 4), 1, 3));
   const std::string bytes = legacy_pytorch_bytes(pickle, {{"17", 4, "halfhalf"}, {"94", 2, "floats!!"}});
-  const Checkpoint checkpoint = open_bytes(folder, bytes);
+  const Checkpoint checkpoint = open_pytorch(folder, bytes);
   ASSERT_EQ(checkpoint.tensors().size(), 2u);
   EXPECT_EQ(checkpoint.at("a").dtype, Dtype::f16);
   EXPECT_EQ(as_text(checkpoint.at("a").stored), "lfhalf");
@@ -284,7 +284,7 @@ TEST(LegacyPytorchReader, ReadsAPartOfAStorage) {
     return legacy_pytorch_bytes(p_state_dict(p_text("w") + old_tensor(part_of_storage(first, count), offset, size)),
                                 {{"0", 4, "aaaabbbbccccdddd"}});
   };
-  EXPECT_EQ(as_text(open_bytes(folder, file(1, 3, 1, 2)).at("w").stored), "ccccdddd");
+  EXPECT_EQ(as_text(open_pytorch(folder, file(1, 3, 1, 2)).at("w").stored), "ccccdddd");
   expect_refused(ErrorKind::corrupt, file(1, 3, 2, 2), "2 elements at 2 of 3");
   expect_refused(ErrorKind::corrupt, file(2, 3, 0, 1), "a part of a storage must lie within it");
 }

@@ -14,25 +14,25 @@ using testing::le64;
 using testing::safetensors_bytes;
 using testing::TemporaryFolder;
 
-Checkpoint open_bytes(const TemporaryFolder& folder, std::string_view bytes) {
+Checkpoint open_safetensors(const TemporaryFolder& folder, std::string_view bytes) {
   return Checkpoint::open(folder.write("a.safetensors", bytes));
 }
 
 void expect_refused(std::string_view header, std::string_view data, std::string_view part) {
   const TemporaryFolder folder;
-  expect_error(ErrorKind::corrupt, part, [&] { (void)open_bytes(folder, safetensors_bytes(header, data)); });
+  expect_error(ErrorKind::corrupt, part, [&] { (void)open_safetensors(folder, safetensors_bytes(header, data)); });
 }
 
 void expect_refused_file(std::string_view bytes, std::string_view part) {
   const TemporaryFolder folder;
-  expect_error(ErrorKind::corrupt, part, [&] { (void)open_bytes(folder, bytes); });
+  expect_error(ErrorKind::corrupt, part, [&] { (void)open_safetensors(folder, bytes); });
 }
 
 std::string one_tensor(std::string_view fields) { return std::string(R"({"w":{)").append(fields).append("}}"); }
 
 TEST(SafetensorsReader, ReadsTensorsInPlace) {
   const TemporaryFolder folder;
-  const Checkpoint checkpoint = open_bytes(
+  const Checkpoint checkpoint = open_safetensors(
       folder,
       safetensors_bytes(R"({"__metadata__":{"format":"pt"},"b":{"dtype":"U8","shape":[3],"data_offsets":[4,7]},)"
                         R"("a":{"dtype":"I16","shape":[2,1],"data_offsets":[0,4]}})",
@@ -50,21 +50,21 @@ TEST(SafetensorsReader, ReadsTensorsInPlace) {
 TEST(SafetensorsReader, AcceptsScalarsAndEmptyTensors) {
   const TemporaryFolder folder;
   const Checkpoint checkpoint =
-      open_bytes(folder, safetensors_bytes(R"({"s":{"dtype":"F32","shape":[],"data_offsets":[0,4]},)"
-                                           R"("z":{"dtype":"F32","shape":[0,7],"data_offsets":[4,4]}})",
-                                           "1234"));
+      open_safetensors(folder, safetensors_bytes(R"({"s":{"dtype":"F32","shape":[],"data_offsets":[0,4]},)"
+                                                 R"("z":{"dtype":"F32","shape":[0,7],"data_offsets":[4,4]}})",
+                                                 "1234"));
   EXPECT_EQ(checkpoint.at("s").element_count(), 1);
   EXPECT_EQ(checkpoint.at("z").element_count(), 0);
 }
 
 TEST(SafetensorsReader, AcceptsAFileWithoutTensors) {
   const TemporaryFolder folder;
-  EXPECT_TRUE(open_bytes(folder, safetensors_bytes("{}")).tensors().empty());
+  EXPECT_TRUE(open_safetensors(folder, safetensors_bytes("{}")).tensors().empty());
 }
 
 TEST(SafetensorsReader, AcceptsWhitespaceAroundTheHeader) {
   const TemporaryFolder folder;
-  EXPECT_NO_THROW((void)open_bytes(folder, safetensors_bytes(" \t\n{} \r\n ")));
+  EXPECT_NO_THROW((void)open_safetensors(folder, safetensors_bytes(" \t\n{} \r\n ")));
 }
 
 TEST(SafetensorsReader, NamesOtherContent) {
@@ -76,40 +76,40 @@ TEST(SafetensorsReader, NamesOtherContent) {
 // As the reference implementation; some writers have nothing to say there.
 TEST(SafetensorsReader, AcceptsMetadataOfNull) {
   const TemporaryFolder folder;
-  EXPECT_TRUE(open_bytes(folder, safetensors_bytes(R"({"__metadata__":null})")).tensors().empty());
+  EXPECT_TRUE(open_safetensors(folder, safetensors_bytes(R"({"__metadata__":null})")).tensors().empty());
 }
 
 TEST(SafetensorsReader, IgnoresUnknownFields) {
   const TemporaryFolder folder;
   const std::string header =
       one_tensor(R"("dtype":"U8","extra":{"shape":[1,{"dtype":3}]},"shape":[1],"more":null,"data_offsets":[0,1])");
-  EXPECT_EQ(open_bytes(folder, safetensors_bytes(header, "x")).tensors().size(), 1u);
+  EXPECT_EQ(open_safetensors(folder, safetensors_bytes(header, "x")).tensors().size(), 1u);
 }
 
 TEST(SafetensorsReader, RejectsFileShorterThanTheLength) {
   const TemporaryFolder folder;
   expect_error(ErrorKind::corrupt, "8 bytes of header length; found 7 bytes",
-               [&] { (void)open_bytes(folder, "1234567"); });
-  expect_error(ErrorKind::corrupt, "found 0 bytes", [&] { (void)open_bytes(folder, ""); });
+               [&] { (void)open_safetensors(folder, "1234567"); });
+  expect_error(ErrorKind::corrupt, "found 0 bytes", [&] { (void)open_safetensors(folder, ""); });
 }
 
 TEST(SafetensorsReader, RejectsHeaderLengthAboveTheLimit) {
   const TemporaryFolder folder;
   expect_error(ErrorKind::corrupt, "not be longer than 100000000 bytes; found 100000001",
-               [&] { (void)open_bytes(folder, le64(100'000'001) + "{}"); });
+               [&] { (void)open_safetensors(folder, le64(100'000'001) + "{}"); });
   expect_error(ErrorKind::corrupt, "not be longer than 100000000 bytes",
-               [&] { (void)open_bytes(folder, le64(~std::uint64_t{0}) + "{}"); });
+               [&] { (void)open_safetensors(folder, le64(~std::uint64_t{0}) + "{}"); });
 }
 
 TEST(SafetensorsReader, RejectsHeaderBeyondTheFile) {
   const TemporaryFolder folder;
-  expect_error(ErrorKind::corrupt, "must lie within the file", [&] { (void)open_bytes(folder, le64(3) + "{}"); });
+  expect_error(ErrorKind::corrupt, "must lie within the file", [&] { (void)open_safetensors(folder, le64(3) + "{}"); });
 }
 
 TEST(SafetensorsReader, RecognisesGitLfsPointers) {
   const TemporaryFolder folder;
   expect_error(ErrorKind::not_found, "git lfs pull", [&] {
-    (void)open_bytes(folder, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
+    (void)open_safetensors(folder, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
   });
 }
 
@@ -223,7 +223,7 @@ TEST(SafetensorsReader, RejectsPartsOfBytes) {
 
 TEST(SafetensorsReader, AcceptsSubByteTypesThatFillBytes) {
   const TemporaryFolder folder;
-  EXPECT_NO_THROW((void)open_bytes(
+  EXPECT_NO_THROW((void)open_safetensors(
       folder, safetensors_bytes(one_tensor(R"("dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3])"), "xyz")));
 }
 

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "cli/example_model.hpp"
 #include "cli/run_qcqa.hpp"
 #include "support/gpu.hpp"
 #include "support/temporary_folder.hpp"
@@ -13,9 +14,6 @@ namespace qcqa {
 namespace {
 
 using namespace testing;
-
-const std::string kModel = QCQA_EXAMPLE_MODEL;
-const std::string kText = kModel + "/sample.jsonl";
 
 nlohmann::json on_device(const std::string& device, std::vector<std::string> arguments) {
   const TemporaryFolder folder;
@@ -27,7 +25,7 @@ nlohmann::json on_device(const std::string& device, std::vector<std::string> arg
 }
 
 double perplexity(const std::string& device, const std::string& model, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> command = {"evaluate", model, "--text", kText, "--max-documents", "8"};
+  std::vector<std::string> command = {"evaluate", model, "--text", kExampleText, "--max-documents", "8"};
   command.insert(command.end(), more.begin(), more.end());
   return on_device(device, command)["perplexity"].get<double>();
 }
@@ -40,20 +38,21 @@ class CommandsOnCuda : public ::testing::Test {
 };
 
 TEST_F(CommandsOnCuda, EvaluateAgreesWithTheCpu) {
-  const double on_cpu = perplexity("cpu", kModel);
-  EXPECT_NEAR(perplexity("cuda", kModel), on_cpu, 1e-4 * on_cpu);
-  EXPECT_NEAR(perplexity("cuda", kModel, {"--compute", "bf16"}), on_cpu, 2e-2 * on_cpu);
+  const double on_cpu = perplexity("cpu", kExampleModel);
+  EXPECT_NEAR(perplexity("cuda", kExampleModel), on_cpu, 1e-4 * on_cpu);
+  EXPECT_NEAR(perplexity("cuda", kExampleModel, {"--compute", "bf16"}), on_cpu, 2e-2 * on_cpu);
   const auto reference = [](const std::string& device) {
-    return on_device(device, {"evaluate", kModel, "--text", kText, "--max-documents", "5", "--reference",
-                              kModel})["reference"]["kl_mean"];
+    return on_device(device, {"evaluate", kExampleModel, "--text", kExampleText, "--max-documents", "5", "--reference",
+                              kExampleModel})["reference"]["kl_mean"];
   };
   EXPECT_LT(reference("cuda"), 1e-6);
 }
 
 TEST_F(CommandsOnCuda, SearchAgreesWithTheCpu) {
-  for (const std::vector<std::string>& fitness :
-       {std::vector<std::string>{"wse"}, {"subspace", "--calibrate", kText}, {"measured", "--calibrate", kText}}) {
-    std::vector<std::string> command = {"search", kModel, "--calibration-tokens", "1024", "--fitness"};
+  for (const std::vector<std::string>& fitness : {std::vector<std::string>{"wse"},
+                                                  {"subspace", "--calibrate", kExampleText},
+                                                  {"measured", "--calibrate", kExampleText}}) {
+    std::vector<std::string> command = {"search", kExampleModel, "--calibration-tokens", "1024", "--fitness"};
     command.insert(command.end(), fitness.begin(), fitness.end());
     const auto on_cpu = on_device("cpu", command);
     const auto there = on_device("cuda", command);
@@ -75,7 +74,7 @@ TEST_F(CommandsOnCuda, ConvertAgreesWithTheCpu) {
   const auto converted = [&](const std::string& device, const std::string& merge) {
     const std::string output = folder / (merge + "-" + device);
     const CommandResult result = run_qcqa({"convert",
-                                           kModel,
+                                           kExampleModel,
                                            "-o",
                                            output,
                                            "--groups",
@@ -85,7 +84,7 @@ TEST_F(CommandsOnCuda, ConvertAgreesWithTheCpu) {
                                            "--calibrate",
                                            "self",
                                            "--calibrate",
-                                           kText,
+                                           kExampleText,
                                            "--calibration-tokens",
                                            "2048",
                                            "--reconstruct-steps",

@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "cli/example_model.hpp"
 #include "cli/run_qcqa.hpp"
 #include "support/edited_model.hpp"
 #include "support/pico_model.hpp"
@@ -13,9 +14,6 @@ namespace qcqa {
 namespace {
 
 using namespace testing;
-
-const std::string kModel = QCQA_EXAMPLE_MODEL;
-const std::string kText = kModel + "/sample.jsonl";
 
 nlohmann::json json_of(std::vector<std::string> arguments) {
   arguments.insert(arguments.end(), {"--json", "-", "-q"});
@@ -37,7 +35,7 @@ class EvaluateCommand : public ::testing::Test {
   static void SetUpTestSuite() {
     folder_ = std::make_unique<TemporaryFolder>();
     converted_ = *folder_ / "converted";
-    ASSERT_EQ(run_qcqa({"convert", kModel, "--groups", "2", "-o", converted_, "-q"}).exit_code, 0);
+    ASSERT_EQ(run_qcqa({"convert", kExampleModel, "--groups", "2", "-o", converted_, "-q"}).exit_code, 0);
   }
   static void TearDownTestSuite() { folder_.reset(); }
 
@@ -46,7 +44,8 @@ class EvaluateCommand : public ::testing::Test {
 };
 
 TEST_F(EvaluateCommand, JsonHasTheDocumentedFields) {
-  const auto result = json_of({"evaluate", converted_, "--reference", kModel, "--text", kText, "--max-documents", "5"});
+  const auto result =
+      json_of({"evaluate", converted_, "--reference", kExampleModel, "--text", kExampleText, "--max-documents", "5"});
   EXPECT_EQ(names_of(result),
             (std::vector<std::string>{"cross_entropy", "documents", "kv_bytes_per_token", "perplexity", "reference",
                                       "standard_error", "tokens", "tokens_per_second"}));
@@ -60,7 +59,7 @@ TEST_F(EvaluateCommand, JsonHasTheDocumentedFields) {
 }
 
 TEST_F(EvaluateCommand, ThreadsDoNotChangeTheResult) {
-  const std::vector<std::string> command = {"evaluate", kModel, "--text", kText, "-j"};
+  const std::vector<std::string> command = {"evaluate", kExampleModel, "--text", kExampleText, "-j"};
   auto one = command;
   one.emplace_back("1");
   auto three = command;
@@ -69,8 +68,8 @@ TEST_F(EvaluateCommand, ThreadsDoNotChangeTheResult) {
 }
 
 TEST_F(EvaluateCommand, ContextStrideAndTruncationDecideWhatIsPredicted) {
-  const std::vector<std::string> command = {"evaluate",        kModel, "--text",    kText,
-                                            "--max-documents", "3",    "--context", "16"};
+  const std::vector<std::string> command = {"evaluate",        kExampleModel, "--text",    kExampleText,
+                                            "--max-documents", "3",           "--context", "16"};
   const auto with = [&](const std::vector<std::string>& more) {
     auto arguments = command;
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -85,15 +84,9 @@ TEST_F(EvaluateCommand, ContextStrideAndTruncationDecideWhatIsPredicted) {
 }
 
 TEST_F(EvaluateCommand, MissedLimitIsExitCodeOne) {
-  const std::vector<std::string> command = {"evaluate",
-                                            converted_,
-                                            "--reference",
-                                            kModel,
-                                            "--text",
-                                            kText,
-                                            "--max-documents",
-                                            "5",
-                                            "--max-perplexity-increase"};
+  const std::vector<std::string> command = {"evaluate",        converted_, "--reference",
+                                            kExampleModel,     "--text",   kExampleText,
+                                            "--max-documents", "5",        "--max-perplexity-increase"};
   auto strict = command;
   strict.emplace_back("0.1%");
   const CommandResult missed = run_qcqa(strict);
@@ -106,7 +99,7 @@ TEST_F(EvaluateCommand, MissedLimitIsExitCodeOne) {
 }
 
 TEST_F(EvaluateCommand, SampleShowsBothCaches) {
-  const std::vector<std::string> command = {"evaluate", converted_, "--reference",     kModel,
+  const std::vector<std::string> command = {"evaluate", converted_, "--reference",     kExampleModel,
                                             "--sample", "the",      "--sample-tokens", "9"};
   const auto result = json_of(command);
   const auto& before = result["reference"]["sample"];
@@ -126,12 +119,13 @@ TEST_F(EvaluateCommand, TokenIdsNeedNoTokenizer) {
 
 TEST_F(EvaluateCommand, RunEvaluatesWhatItWrote) {
   const std::string out = *folder_ / "run";
-  const CommandResult result = run_qcqa({"run", kModel, "--kv", "0.5", "--merge", "mean", "-o", out, "--generations",
-                                         "5", "--text", kText, "--max-documents", "5", "-q"});
+  const CommandResult result = run_qcqa({"run", kExampleModel, "--kv", "0.5", "--merge", "mean", "-o", out,
+                                         "--generations", "5", "--text", kExampleText, "--max-documents", "5", "-q"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.out.find("Perplexity "), std::string::npos);
   const auto report = nlohmann::json::parse(std::ifstream(out + "/qcqa-report.json"));
-  const auto again = json_of({"evaluate", out, "--reference", kModel, "--text", kText, "--max-documents", "5"});
+  const auto again =
+      json_of({"evaluate", out, "--reference", kExampleModel, "--text", kExampleText, "--max-documents", "5"});
   EXPECT_EQ(report["evaluation"]["perplexity"], again["perplexity"]);
   EXPECT_EQ(report["evaluation"]["reference"], again["reference"]);
   EXPECT_EQ(run_qcqa({"report", out + "/qcqa-report.json"}).exit_code, 0);
@@ -140,24 +134,25 @@ TEST_F(EvaluateCommand, RunEvaluatesWhatItWrote) {
 TEST_F(EvaluateCommand, RunFailsWhenTheLimitIsMissed) {
   const std::string out = *folder_ / "limited";
   const CommandResult result =
-      run_qcqa({"run", kModel, "--kv", "0.25", "--merge", "mean", "-o", out, "--generations", "5", "--text", kText,
-                "--max-documents", "5", "--max-perplexity-increase", "0.1%"});
+      run_qcqa({"run", kExampleModel, "--kv", "0.25", "--merge", "mean", "-o", out, "--generations", "5", "--text",
+                kExampleText, "--max-documents", "5", "--max-perplexity-increase", "0.1%"});
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_TRUE(std::filesystem::exists(out + "/config.json")) << "what was written stays";
 }
 
 TEST_F(EvaluateCommand, MistakesShowBeforeTheTextIsRead) {
   const std::string text = *folder_ / "none.jsonl";
-  expect_failure({"evaluate", kModel, "-q", "--text", text, "--sample", "x", "--sample-tokens", "0"}, 2,
+  expect_failure({"evaluate", kExampleModel, "-q", "--text", text, "--sample", "x", "--sample-tokens", "0"}, 2,
                  "--sample-tokens: must be at least 1; found 0");
-  expect_failure({"evaluate", kModel, "-q", "--text", text, "--json", *folder_ / "nowhere/x.json"}, 3,
+  expect_failure({"evaluate", kExampleModel, "-q", "--text", text, "--json", *folder_ / "nowhere/x.json"}, 3,
                  "the folder to write in must exist");
   write_pico_model(*folder_ / "headless", {.head_dim = 4, .mlp_size = 8});
   edit_config(*folder_ / "headless", [](auto& config) { config["architectures"] = {"LlamaModel"}; });
   edit_tensors(*folder_ / "headless", [](std::vector<EditedTensor>& tensors) {
     std::erase_if(tensors, [](const EditedTensor& tensor) { return tensor.spec.name == "lm_head.weight"; });
   });
-  expect_failure({"evaluate", kModel, "-q", "--text", text, "--reference", *folder_ / "headless"}, 2, "lm_head.weight");
+  expect_failure({"evaluate", kExampleModel, "-q", "--text", text, "--reference", *folder_ / "headless"}, 2,
+                 "lm_head.weight");
 }
 
 TEST_F(EvaluateCommand, MistakesAreOneLine) {
@@ -167,20 +162,21 @@ TEST_F(EvaluateCommand, MistakesAreOneLine) {
   const std::string empty = folder_->write("empty.txt", "");
   const std::string ids = folder_->write("outside.jsonl", "[1, 2, 480]\n");
   const std::vector<std::pair<std::vector<std::string>, std::string>> mistakes = {
-      {{kModel}, "needs --text, --token-ids or --sample"},
-      {{kModel, "--text", *folder_ / "none.jsonl"}, "none.jsonl"},
-      {{kModel, "--text", empty}, "must have text to predict"},
-      {{kModel, "--token-ids", ids}, "integers from 0 to 479"},
-      {{kModel, "--text", kText, "--token-ids", ids}, "excludes"},
-      {{kModel, "--text", kText, "--context", "129"}, "from 2 to the model's number of positions, 128"},
-      {{kModel, "--text", kText, "--context", "16", "--stride", "16"}, "--stride"},
-      {{kModel, "--text", kText, "--max-perplexity-increase", "10%"}, "needs --reference"},
-      {{kModel, "--text", kText, "--reference", kModel, "--max-perplexity-increase", "much"}, "such as 0.1 or 10%"},
-      {{kModel, "--text", kText, "--compute", "f16"}, "--compute"},
-      {{kModel, "--text", kText, "--compute", "bf16", "--device", "cpu"}, "bf16 needs a GPU"},
-      {{kModel, "--sample", "x", "--sample-tokens", "0"}, "--sample-tokens"},
-      {{kModel, "--sample", "x", "--temperature", "-1"}, "--temperature"},
-      {{*folder_ / "mute", "--text", kText}, "--token-ids"},
+      {{kExampleModel}, "needs --text, --token-ids or --sample"},
+      {{kExampleModel, "--text", *folder_ / "none.jsonl"}, "none.jsonl"},
+      {{kExampleModel, "--text", empty}, "must have text to predict"},
+      {{kExampleModel, "--token-ids", ids}, "integers from 0 to 479"},
+      {{kExampleModel, "--text", kExampleText, "--token-ids", ids}, "excludes"},
+      {{kExampleModel, "--text", kExampleText, "--context", "129"}, "from 2 to the model's number of positions, 128"},
+      {{kExampleModel, "--text", kExampleText, "--context", "16", "--stride", "16"}, "--stride"},
+      {{kExampleModel, "--text", kExampleText, "--max-perplexity-increase", "10%"}, "needs --reference"},
+      {{kExampleModel, "--text", kExampleText, "--reference", kExampleModel, "--max-perplexity-increase", "much"},
+       "such as 0.1 or 10%"},
+      {{kExampleModel, "--text", kExampleText, "--compute", "f16"}, "--compute"},
+      {{kExampleModel, "--text", kExampleText, "--compute", "bf16", "--device", "cpu"}, "bf16 needs a GPU"},
+      {{kExampleModel, "--sample", "x", "--sample-tokens", "0"}, "--sample-tokens"},
+      {{kExampleModel, "--sample", "x", "--temperature", "-1"}, "--temperature"},
+      {{*folder_ / "mute", "--text", kExampleText}, "--token-ids"},
       {{*folder_ / "mute", "--sample", "x"}, "tokenizer"},
       {{*folder_ / "bare", "--token-ids", ids}, ""},
   };
@@ -190,9 +186,10 @@ TEST_F(EvaluateCommand, MistakesAreOneLine) {
     SCOPED_TRACE(::testing::PrintToString(arguments));
     expect_failure(command, 2, part);
   }
-  expect_failure({"run", kModel, "-o", *folder_ / "nowhere", "-q", "--max-perplexity-increase", "1"}, 2,
+  expect_failure({"run", kExampleModel, "-o", *folder_ / "nowhere", "-q", "--max-perplexity-increase", "1"}, 2,
                  "needs --text");
-  expect_failure({"run", kModel, "-o", *folder_ / "nowhere", "-q", "--text", empty}, 2, "must have text to predict");
+  expect_failure({"run", kExampleModel, "-o", *folder_ / "nowhere", "-q", "--text", empty}, 2,
+                 "must have text to predict");
   EXPECT_FALSE(std::filesystem::exists(*folder_ / "nowhere"));
 }
 
@@ -202,8 +199,8 @@ TEST_F(EvaluateCommand, RunEvaluatesTheMergedModelInEveryLayout) {
     const TemporaryFolder folder;
     const std::string out = folder / "out";
     const CommandResult result =
-        run_qcqa({"run", kModel, "--kv", "0.5", "--uniform", "--merge", "aligned", "--target", target, "--dtype", "f32",
-                  "-o", out, "--text", kText, "--max-documents", "5"});
+        run_qcqa({"run", kExampleModel, "--kv", "0.5", "--uniform", "--merge", "aligned", "--target", target, "--dtype",
+                  "f32", "-o", out, "--text", kExampleText, "--max-documents", "5"});
     ASSERT_EQ(result.exit_code, 0) << result.err;
     const auto report = nlohmann::json::parse(std::ifstream(out + "/qcqa-report.json"));
     perplexities.push_back(report["evaluation"]["perplexity"]);
@@ -215,9 +212,9 @@ TEST_F(EvaluateCommand, RunEvaluatesWhatOnlyAnotherRuntimeReads) {
   const TemporaryFolder folder;
   const std::string out = folder / "out";
   // The default merge, which samples text, measures and reconstructs, on a little text and with few steps.
-  const CommandResult result =
-      run_qcqa({"run", kModel, "--kv", "0.6", "--target", "llama.cpp", "-o", out, "--text", kText, "--max-documents",
-                "5", "--calibration-tokens", "500", "--reconstruct-steps", "2", "--distill-steps", "2"});
+  const CommandResult result = run_qcqa({"run", kExampleModel, "--kv", "0.6", "--target", "llama.cpp", "-o", out,
+                                         "--text", kExampleText, "--max-documents", "5", "--calibration-tokens", "500",
+                                         "--reconstruct-steps", "2", "--distill-steps", "2"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.err.find("merge: reconstruct, "), std::string::npos) << result.err;
   const auto report = nlohmann::json::parse(std::ifstream(out + "/qcqa-report.json"));

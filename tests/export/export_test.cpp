@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "export/plan_of.hpp"
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
@@ -13,14 +14,6 @@ namespace qcqa {
 namespace {
 
 using namespace testing;
-
-Plan plan_of(const std::vector<std::vector<int>>& labels) {
-  Plan plan;
-  for (const auto& layer : labels)
-    plan.layers.push_back({Grouping::from_labels(layer), static_cast<int>(plan.layers.size())});
-  plan.origin = "a test";
-  return plan;
-}
 
 Model converted(const Model& model, const Plan& plan, Layout layout, const std::filesystem::path& target) {
   (void)export_model(model, plan, {.layout = layout}, target, Overwrite::refuse);

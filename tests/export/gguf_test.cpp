@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "checkpoint/gguf.hpp"
+#include "export/plan_of.hpp"
 #include "qcqa/export/export.hpp"
 #include "support/edited_model.hpp"
 #include "support/expect_error.hpp"
@@ -18,19 +19,16 @@ using namespace testing;
 constexpr int kVocabulary = 270;
 
 /// A model folder that can be run, with the tokenizer.json given (or none).
-struct Source {
-  explicit Source(const PicoModel& pico, const nlohmann::json& tokenizer = byte_level_json()) {
+struct GgufSource {
+  explicit GgufSource(const PicoModel& pico, const nlohmann::json& tokenizer = byte_level_json()) {
     write_pico_model(folder / "in", pico);
     (void)folder.write("in/tokenizer.json", tokenizer.dump());
     if (tokenizer.is_null()) std::filesystem::remove(folder / "in/tokenizer.json");
   }
 
-  GgufFile convert(const std::vector<std::vector<int>>& labels, std::optional<Layout> layout = {},
-                   std::optional<Dtype> dtype = {}) const {
+  GgufFile convert(const Labels& labels, std::optional<Layout> layout = {}, std::optional<Dtype> dtype = {}) const {
     const Model model = Model::open(folder / "in");
-    Plan plan;
-    for (const auto& layer : labels)
-      plan.layers.push_back({Grouping::from_labels(layer), static_cast<int>(plan.layers.size())});
+    const Plan plan = plan_of(labels);
     ExportOptions options{.format = FileFormat::gguf, .dtype = dtype};
     options.layout = layout ? *layout : choose_layout(model, plan, Target::llama_cpp).layout;
     summary = export_model(model, plan, options, folder / "out", Overwrite::replace);
@@ -45,7 +43,7 @@ PicoModel llama() {
   return {.query_heads = 4, .kv_heads = 4, .head_dim = 4, .hidden_size = 16, .mlp_size = 24, .vocabulary = kVocabulary};
 }
 
-const std::vector<std::vector<int>> kUniform = {{0, 1, 0, 1}, {0, 0, 1, 1}}, kUnequal = {{0, 1, 1, 1}, {0, 0, 0, 0}};
+const Labels kUniformLabels = {{0, 1, 0, 1}, {0, 0, 1, 1}}, kUnequalLabels = {{0, 1, 1, 1}, {0, 0, 0, 0}};
 
 template <typename T>
 T value(const GgufFile& file, std::string_view key) {
@@ -66,24 +64,24 @@ const TensorView& tensor(const GgufFile& file, std::string_view name) {
 using Shape = std::vector<std::int64_t>;
 
 TEST(GgufExport, AWindowIsSaidToBeTheEndOfWhatIsTheSame) {
-  const Source source(llama(), nullptr);
+  const GgufSource source(llama(), nullptr);
   edit_config(source.folder / "in", [](auto& config) {
     config["model_type"] = "mistral";
     config["max_position_embeddings"] = 64;
     config["sliding_window"] = 16;
   });
-  const GgufFile file = source.convert(kUniform);
+  const GgufFile file = source.convert(kUniformLabels);
   EXPECT_EQ(value<std::uint32_t>(file, "llama.context_length"), 16U);
   EXPECT_EQ(source.summary.same_up_to, 16);
   EXPECT_NE(same_result(source.summary).find("up to 16 tokens"), std::string::npos);
   edit_config(source.folder / "in", [](auto& config) { config["sliding_window"] = 64; });
-  (void)source.convert(kUniform);
+  (void)source.convert(kUniformLabels);
   EXPECT_EQ(same_result(source.summary), "computes the same");
 }
 
 TEST(ExportGguf, UniformPlansAreLlama) {
-  const Source source(llama());
-  const GgufFile file = source.convert(kUniform);
+  const GgufSource source(llama());
+  const GgufFile file = source.convert(kUniformLabels);
   EXPECT_EQ(value<std::string>(file, "general.architecture"), "llama");
   EXPECT_EQ(value<std::uint32_t>(file, "llama.attention.head_count"), 4U);
   EXPECT_EQ(value<std::uint32_t>(file, "llama.attention.head_count_kv"), 2U);
@@ -96,8 +94,8 @@ TEST(ExportGguf, UniformPlansAreLlama) {
 }
 
 TEST(ExportGguf, OtherPlansAreDeciWithCountsPerLayer) {
-  const Source source(llama());
-  const GgufFile file = source.convert(kUnequal);
+  const GgufSource source(llama());
+  const GgufFile file = source.convert(kUnequalLabels);
   EXPECT_EQ(value<std::string>(file, "general.architecture"), "deci");
   EXPECT_EQ(value<std::vector<std::int32_t>>(file, "deci.attention.head_count"), (std::vector<std::int32_t>{6, 4}));
   EXPECT_EQ(value<std::vector<std::int32_t>>(file, "deci.attention.head_count_kv"), (std::vector<std::int32_t>{2, 1}));
@@ -109,7 +107,7 @@ TEST(ExportGguf, OtherPlansAreDeciWithCountsPerLayer) {
 }
 
 TEST(ExportGguf, KeysTurnInNeighboursAndValuesDoNot) {
-  const Source source(llama());
+  const GgufSource source(llama());
   const GgufFile file = source.convert({{0, 1, 2, 3}, {0, 1, 2, 3}});
   const Model model = Model::open(source.folder / "in");
   const auto before = values_of(model.checkpoint().at("model.layers.1.self_attn.k_proj.weight"));
@@ -128,24 +126,24 @@ TEST(ExportGguf, QwenKeepsItsOwnArchitectureWhereItCan) {
   PicoModel pico = llama();
   pico.family = "qwen2";
   pico.biases = true;
-  const Source source(pico);
-  const GgufFile own = source.convert(kUniform);
+  const GgufSource source(pico);
+  const GgufFile own = source.convert(kUniformLabels);
   EXPECT_EQ(value<std::string>(own, "general.architecture"), "qwen2");
   const auto bias =
       values_of(Model::open(source.folder / "in").checkpoint().at("model.layers.0.self_attn.q_proj.bias"));
   const auto moved = values_of(tensor(own, "blk.0.attn_q.bias"));
   EXPECT_EQ(moved[4], bias[8]) << "the second place of group {0, 2} is query head 2, in the input's row order";
   EXPECT_EQ(moved[5], bias[9]);
-  EXPECT_EQ(value<std::string>(source.convert(kUnequal), "general.architecture"), "deci");
+  EXPECT_EQ(value<std::string>(source.convert(kUnequalLabels), "general.architecture"), "deci");
   const GgufFile padded = source.convert({{0, 1, 1, 1}, {0, 0, 1, 1}}, Layout::gqa);
   EXPECT_EQ(value<std::string>(padded, "general.architecture"), "llama");
   EXPECT_EQ(value<std::uint32_t>(padded, "llama.attention.head_count"), 6U);
 }
 
 TEST(ExportGguf, TypeIsThatOfMatricesAndVectorsAreF32) {
-  const Source source(llama());
+  const GgufSource source(llama());
   for (const Dtype dtype : {Dtype::bf16, Dtype::f16}) {
-    const GgufFile file = source.convert(kUnequal, {}, dtype);
+    const GgufFile file = source.convert(kUnequalLabels, {}, dtype);
     for (const TensorView& view : file.tensors) {
       EXPECT_EQ(view.dtype, view.shape.size() == 1 ? Dtype::f32 : dtype) << view.name;
     }
@@ -156,19 +154,19 @@ TEST(ExportGguf, TypeIsThatOfMatricesAndVectorsAreF32) {
 TEST(ExportGguf, FamiliesThatComputeOtherwiseAreRefused) {
   PicoModel pico = llama();
   pico.family = "gemma";
-  const Source source(pico);
-  expect_error(ErrorKind::unsupported, "other norms", [&] { (void)source.convert(kUniform, Layout::gqa); });
-  expect_error(ErrorKind::unsupported, "no layout of this runtime", [&] { (void)source.convert(kUniform); });
+  const GgufSource source(pico);
+  expect_error(ErrorKind::unsupported, "other norms", [&] { (void)source.convert(kUniformLabels, Layout::gqa); });
+  expect_error(ErrorKind::unsupported, "no layout of this runtime", [&] { (void)source.convert(kUniformLabels); });
 }
 
 TEST(ExportGguf, DeciIsNoSafetensorsLayout) {
-  const Source source(llama());
+  const GgufSource source(llama());
   const Model model = Model::open(source.folder / "in");
   expect_error(ErrorKind::invalid_argument, "Add --format gguf", [&] { require_layout(model, Layout::deci); });
 }
 
 TEST(ExportGguf, ByteLevelTokenizersAreCarried) {
-  const GgufFile file = Source(llama()).convert(kUniform);
+  const GgufFile file = GgufSource(llama()).convert(kUniformLabels);
   EXPECT_EQ(value<std::string>(file, "tokenizer.ggml.model"), "gpt2");
   EXPECT_EQ(value<std::string>(file, "tokenizer.ggml.pre"), "gpt-2");
   const auto tokens = value<std::vector<std::string>>(file, "tokenizer.ggml.tokens");
@@ -184,7 +182,7 @@ TEST(ExportGguf, ByteLevelTokenizersAreCarried) {
 }
 
 TEST(ExportGguf, ByteFallbackTokenizersMergeByRank) {
-  const GgufFile file = Source(llama(), fallback_json()).convert(kUniform);
+  const GgufFile file = GgufSource(llama(), fallback_json()).convert(kUniformLabels);
   EXPECT_EQ(value<std::string>(file, "tokenizer.ggml.model"), "llama");
   const auto tokens = value<std::vector<std::string>>(file, "tokenizer.ggml.tokens");
   const auto scores = value<std::vector<float>>(file, "tokenizer.ggml.scores");
@@ -198,9 +196,9 @@ TEST(ExportGguf, ByteFallbackTokenizersMergeByRank) {
 }
 
 TEST(ExportGguf, SentencePieceModelsAreCarried) {
-  const Source source(llama(), nullptr);
+  const GgufSource source(llama(), nullptr);
   (void)source.folder.write("in/tokenizer.model", sentencepiece_bytes(fallback_pieces(), 2, true));
-  const GgufFile file = source.convert(kUniform);
+  const GgufFile file = source.convert(kUniformLabels);
   const auto pieces = fallback_pieces();
   const auto tokens = value<std::vector<std::string>>(file, "tokenizer.ggml.tokens");
   const auto scores = value<std::vector<float>>(file, "tokenizer.ggml.scores");
@@ -212,14 +210,14 @@ TEST(ExportGguf, SentencePieceModelsAreCarried) {
 }
 
 TEST(ExportGguf, AddedTokensComeFromTheSameReadingAsTheEvaluations) {
-  const Source source(llama(), fallback_json());
+  const GgufSource source(llama(), fallback_json());
   (void)source.folder.write("in/tokenizer.model", sentencepiece_bytes(fallback_pieces(), 2, true));
   (void)source.folder.write("in/tokenizer_config.json",
                             R"({"eos_token": "<|im_end|>", "pad_token": "<pad>", "added_tokens_decoder": {
                               "266": {"content": "<|im_start|>", "special": false},
                               "267": {"content": "<|im_end|>", "special": true},
                               "268": {"content": "\u2581tool", "special": false}}})");
-  const GgufFile file = source.convert(kUniform);
+  const GgufFile file = source.convert(kUniformLabels);
   const auto tokens = value<std::vector<std::string>>(file, "tokenizer.ggml.tokens");
   const auto kinds = value<std::vector<std::int32_t>>(file, "tokenizer.ggml.token_type");
   EXPECT_EQ(tokens[266], "<|im_start|>");
@@ -236,19 +234,19 @@ TEST(ExportGguf, AddedTokensComeFromTheSameReadingAsTheEvaluations) {
 TEST(ExportGguf, AnotherEndOfTheTemplateMakesEosTheEndOfATurn) {
   nlohmann::json tokenizer = fallback_json();
   tokenizer["post_processor"] = {{"type", "RobertaProcessing"}, {"cls", {"<s>", 1}}, {"sep", {"</s>", 2}}};
-  const Source source(llama(), tokenizer);
+  const GgufSource source(llama(), tokenizer);
   (void)source.folder.write("in/tokenizer_config.json", R"({"bos_token": "<s>", "eos_token": "<|im_end|>"})");
-  const GgufFile file = source.convert(kUniform);
+  const GgufFile file = source.convert(kUniformLabels);
   EXPECT_EQ(value<std::uint32_t>(file, "tokenizer.ggml.eos_token_id"), 2U);
   EXPECT_EQ(value<std::uint32_t>(file, "tokenizer.ggml.eot_token_id"), 266U);
   EXPECT_EQ(value<bool>(file, "tokenizer.ggml.add_eos_token"), true);
 }
 
 TEST(ExportGguf, EveryChatTemplateIsCarried) {
-  const Source source(llama());
+  const GgufSource source(llama());
   (void)source.folder.write("in/tokenizer_config.json", R"({"chat_template": [{"name": "default", "template": "D"},
     {"name": "tool-use", "template": "T"}]})");
-  const GgufFile file = source.convert(kUniform);
+  const GgufFile file = source.convert(kUniformLabels);
   EXPECT_EQ(value<std::string>(file, "tokenizer.chat_template"), "D");
   EXPECT_EQ(value<std::string>(file, "tokenizer.chat_template.tool_use"), "T");
   EXPECT_EQ(value<std::vector<std::string>>(file, "tokenizer.chat_templates"), std::vector<std::string>{"tool_use"});
@@ -257,7 +255,7 @@ TEST(ExportGguf, EveryChatTemplateIsCarried) {
 TEST(ExportGguf, TheTokenizerIsNoReasonAgainstALayout) {
   nlohmann::json tokenizer = byte_level_json();
   tokenizer["pre_tokenizer"]["add_prefix_space"] = true;
-  const Source source(llama(), tokenizer);
+  const GgufSource source(llama(), tokenizer);
   const Model model = Model::open(source.folder / "in");
   EXPECT_NO_THROW(require_layout(model, Layout::gqa, FileFormat::gguf));
   expect_error(ErrorKind::unsupported, "tokenizer.json: --format gguf: needs a pre_tokenizer",
@@ -266,9 +264,9 @@ TEST(ExportGguf, TheTokenizerIsNoReasonAgainstALayout) {
 }
 
 TEST(ExportGguf, UnigramIsRefused) {
-  const Source source(llama(), nullptr);
+  const GgufSource source(llama(), nullptr);
   (void)source.folder.write("in/tokenizer.model", sentencepiece_bytes(fallback_pieces(), 1, true));
-  expect_error(ErrorKind::unsupported, "of the kind BPE", [&] { (void)source.convert(kUniform, Layout::gqa); });
+  expect_error(ErrorKind::unsupported, "of the kind BPE", [&] { (void)source.convert(kUniformLabels, Layout::gqa); });
   EXPECT_FALSE(std::filesystem::exists(source.folder / "out"));
 }
 
@@ -278,18 +276,16 @@ TEST(ExportGguf, UnknownPreTokenizersAreRefused) {
                                 {"pretokenizers",
                                  {{{"type", "Digits"}, {"individual_digits", false}},
                                   {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}}}}};
-  const Source source(llama(), tokenizer);
+  const GgufSource source(llama(), tokenizer);
   expect_error(ErrorKind::unsupported, "needs a pre_tokenizer that llama.cpp has",
-               [&] { (void)source.convert(kUniform, Layout::gqa); });
+               [&] { (void)source.convert(kUniformLabels, Layout::gqa); });
 }
 
 TEST(ExportGguf, StoppingLeavesNothingBehind) {
-  const Source source(llama());
+  const GgufSource source(llama());
   const auto before = folder_contents(source.folder.path());
   const Model model = Model::open(source.folder / "in");
-  Plan plan;
-  for (const auto& layer : kUnequal)
-    plan.layers.push_back({Grouping::from_labels(layer), static_cast<int>(plan.layers.size())});
+  const Plan plan = plan_of(kUnequalLabels);
   int reports = 0;
   expect_error(ErrorKind::interrupted, "nothing was written", [&] {
     (void)export_model(model, plan, {.layout = Layout::deci, .format = FileFormat::gguf}, source.folder / "out",
@@ -299,29 +295,30 @@ TEST(ExportGguf, StoppingLeavesNothingBehind) {
 }
 
 TEST(ExportGguf, WithoutTokenizerTheFileSaysSo) {
-  const GgufFile file = Source(llama(), nullptr).convert(kUniform);
+  const GgufFile file = GgufSource(llama(), nullptr).convert(kUniformLabels);
   EXPECT_EQ(value<std::string>(file, "tokenizer.ggml.model"), "no_vocab");
 }
 
 TEST(ExportGguf, WithoutTokenizerANoteSaysSo) {
-  const Source source(llama(), nullptr);
-  (void)source.convert(kUniform);
+  const GgufSource source(llama(), nullptr);
+  (void)source.convert(kUniformLabels);
   ASSERT_EQ(source.summary.notes.size(), 1U);
   EXPECT_NE(source.summary.notes[0].find("no vocabulary"), std::string::npos);
 }
 
 TEST(ExportGguf, ATokenizerThatCannotBeReadIsNotLeftOut) {
-  const Source source(llama(), nullptr);
+  const GgufSource source(llama(), nullptr);
   std::filesystem::create_symlink("nowhere", source.folder / "in/tokenizer.json");
-  expect_error(ErrorKind::not_found, "is a link to a file that is not there", [&] { (void)source.convert(kUniform); });
+  expect_error(ErrorKind::not_found, "is a link to a file that is not there",
+               [&] { (void)source.convert(kUniformLabels); });
 }
 
 TEST(ExportGguf, MoreTokensThanRowsAreRefused) {
   PicoModel pico = llama();
   pico.vocabulary = 20;
-  const Source source(pico);
+  const GgufSource source(pico);
   expect_error(ErrorKind::unsupported, "more tokens than the embedding",
-               [&] { (void)source.convert(kUniform, Layout::gqa); });
+               [&] { (void)source.convert(kUniformLabels, Layout::gqa); });
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "export/plan_of.hpp"
 #include "qcqa/export/export.hpp"
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
@@ -12,20 +13,11 @@ namespace qcqa {
 namespace {
 
 using namespace testing;
-using Labels = std::vector<std::vector<int>>;
 using Shape = std::vector<std::int64_t>;
 
 const Labels kUniform = {{0, 1, 0, 1}, {0, 0, 1, 1}}, kUnequal = {{0, 1, 1, 1}, {0, 0, 1, 1}},
              kPerLayer = {{0, 1, 1, 1}, {0, 0, 0, 0}}, kEqualPerLayer = {{0, 1, 2, 3}, {0, 1, 0, 1}},
              kThreeAndTwo = {{0, 1, 1, 2}, {0, 0, 0, 1}};
-
-Plan plan_of(const Labels& labels) {
-  Plan plan;
-  for (const auto& layer : labels)
-    plan.layers.push_back({Grouping::from_labels(layer), static_cast<int>(plan.layers.size())});
-  plan.origin = "a test";
-  return plan;
-}
 
 struct Source {
   explicit Source(std::string family = "llama", bool biases = false) {

@@ -47,7 +47,7 @@ SearchOptions with(Strategy strategy) {
   return options;
 }
 
-void expect_same(const SearchResult& a, const SearchResult& b) {
+void expect_same_proofs(const SearchResult& a, const SearchResult& b) {
   ASSERT_EQ(a.layers.size(), b.layers.size());
   for (std::size_t l = 0; l < a.layers.size(); ++l) {
     ASSERT_EQ(a.layers[l].groupings.size(), b.layers[l].groupings.size());
@@ -119,7 +119,7 @@ TEST(Strategy, SameResultForAnyThreadCountAndAfterAnyInterruption) {
     if (strategy == Strategy::exact) options.layer.min_groups = 13;
     const auto whole = ModelSearch(test::pointers(costs), options).run();
     options.threads = 3;
-    expect_same(whole, ModelSearch(test::pointers(costs), options).run());
+    expect_same_proofs(whole, ModelSearch(test::pointers(costs), options).run());
     for (const int stop_after : {1, 3, 40}) {
       ModelSearch search(test::pointers(costs), options);
       std::atomic<int> reports = 0;
@@ -128,7 +128,7 @@ TEST(Strategy, SameResultForAnyThreadCountAndAfterAnyInterruption) {
       ModelSearch resumed(test::pointers(costs), options);
       resumed.restore(nlohmann::json::parse(text));
       EXPECT_EQ(resumed.save().dump(), text);
-      expect_same(whole, resumed.run());
+      expect_same_proofs(whole, resumed.run());
     }
   }
 }

@@ -15,21 +15,21 @@ using Ids = std::vector<TokenId>;
 
 constexpr int kUnigram = 1, kBpe = 2;
 
-Tokenizer opened(const std::string& model) {
+Tokenizer open_sentencepiece(const std::string& model) {
   const TemporaryFolder folder;
   folder.write("tokenizer.model", model);
   return Tokenizer::open(folder.path(), TokenizerKind::sentencepiece);
 }
 
 TEST(SentencePiece, JoinsTheBestPairFirst) {
-  const Tokenizer tokenizer = opened(sentencepiece_bytes(fallback_pieces(), kBpe, true));
+  const Tokenizer tokenizer = open_sentencepiece(sentencepiece_bytes(fallback_pieces(), kBpe, true));
   EXPECT_EQ(tokenizer.encode("ab"), Ids{265});  // "\u2581a" scores best, then "\u2581ab"
   EXPECT_EQ(tokenizer.encode("bab"), (Ids{259, 261, 264}));
   EXPECT_EQ(tokenizer.encode(""), Ids{});
 }
 
 TEST(SentencePiece, ByteTokenDoesNotShadowTheCharacter) {
-  const Tokenizer tokenizer = opened(sentencepiece_bytes(fallback_pieces(), kBpe, true));
+  const Tokenizer tokenizer = open_sentencepiece(sentencepiece_bytes(fallback_pieces(), kBpe, true));
   EXPECT_EQ(tokenizer.encode("A"), (Ids{259, 262}));
   EXPECT_EQ(tokenizer.encode("\n"), (Ids{259, 3 + '\n'}));
   EXPECT_EQ(tokenizer.encode("<0x41>").size(), 1 + 6u);
@@ -37,7 +37,7 @@ TEST(SentencePiece, ByteTokenDoesNotShadowTheCharacter) {
 }
 
 TEST(SentencePiece, DecodesBytesSpacesAndControlTokens) {
-  const Tokenizer tokenizer = opened(sentencepiece_bytes(fallback_pieces(), kBpe, true));
+  const Tokenizer tokenizer = open_sentencepiece(sentencepiece_bytes(fallback_pieces(), kBpe, true));
   EXPECT_EQ(tokenizer.decode(Ids{1, 265, 259, 259, 260, 2}), "ab  a");
   EXPECT_EQ(tokenizer.decode(Ids{3 + 0xC3, 3 + 0xA9}), "\u00e9");
   EXPECT_EQ(tokenizer.decode(Ids{3 + 0xC3, 260, 3 + 0xA9}), "\uFFFDa\uFFFD");
@@ -45,7 +45,7 @@ TEST(SentencePiece, DecodesBytesSpacesAndControlTokens) {
 }
 
 TEST(SentencePiece, FindsTheMostProbableSegmentation) {
-  const Tokenizer tokenizer = opened(sentencepiece_bytes(fallback_pieces(), kUnigram, true));
+  const Tokenizer tokenizer = open_sentencepiece(sentencepiece_bytes(fallback_pieces(), kUnigram, true));
   EXPECT_EQ(tokenizer.encode("ab"), Ids{265});          // -3 beats -1 - 10 and -10 - 2
   EXPECT_EQ(tokenizer.encode("aab"), (Ids{263, 264}));  // -1 - 2
 }
@@ -53,7 +53,7 @@ TEST(SentencePiece, FindsTheMostProbableSegmentation) {
 TEST(SentencePiece, RunOfUnknownCharactersIsOneToken) {
   std::vector<PicoPiece> pieces = fallback_pieces();
   pieces.erase(pieces.begin() + 3, pieces.begin() + 259);
-  const Tokenizer tokenizer = opened(sentencepiece_bytes(pieces, kBpe, false));
+  const Tokenizer tokenizer = open_sentencepiece(sentencepiece_bytes(pieces, kBpe, false));
   EXPECT_EQ(tokenizer.encode("xyza"), (Ids{3, 0, 4}));
 }
 
@@ -62,7 +62,7 @@ TEST(SentencePiece, UserDefinedPieceIsNeverTakenApart) {
   pieces.push_back({"bb", 0, 4});
   const auto id = static_cast<TokenId>(pieces.size() - 1);
   for (const int algorithm : {kUnigram, kBpe}) {
-    const Tokenizer tokenizer = opened(sentencepiece_bytes(pieces, algorithm, true));
+    const Tokenizer tokenizer = open_sentencepiece(sentencepiece_bytes(pieces, algorithm, true));
     EXPECT_EQ(tokenizer.encode("abb"), (Ids{263, id})) << algorithm;
   }
 }
@@ -70,11 +70,11 @@ TEST(SentencePiece, UserDefinedPieceIsNeverTakenApart) {
 TEST(SentencePiece, UnusedPieceIsAStepOnly) {
   std::vector<PicoPiece> pieces = fallback_pieces();
   pieces[265].kind = 5;
-  EXPECT_EQ(opened(sentencepiece_bytes(pieces, kBpe, true)).encode("ab"), (Ids{263, 261}));
+  EXPECT_EQ(open_sentencepiece(sentencepiece_bytes(pieces, kBpe, true)).encode("ab"), (Ids{263, 261}));
 }
 
 TEST(SentencePiece, KnowsItsSpecialTokens) {
-  const Tokenizer tokenizer = opened(sentencepiece_bytes(fallback_pieces(), kBpe, true));
+  const Tokenizer tokenizer = open_sentencepiece(sentencepiece_bytes(fallback_pieces(), kBpe, true));
   EXPECT_EQ(tokenizer.special().bos, TokenId{1});
   EXPECT_EQ(tokenizer.special().eos, Ids{2});
   EXPECT_EQ(tokenizer.special().frame.before, Ids{1});
@@ -83,7 +83,7 @@ TEST(SentencePiece, KnowsItsSpecialTokens) {
 
 TEST(SentencePiece, RefusesBrokenModels) {
   const auto expect_refused = [](const std::string& model, ErrorKind kind, const char* part) {
-    expect_error(kind, part, [&] { static_cast<void>(opened(model)); });
+    expect_error(kind, part, [&] { static_cast<void>(open_sentencepiece(model)); });
   };
   expect_refused("", ErrorKind::corrupt, "must have pieces");
   expect_refused("version https://git-lfs.github.com/spec/v1\n", ErrorKind::corrupt, "git lfs pull");
@@ -100,7 +100,8 @@ TEST(SentencePiece, RefusesBrokenModels) {
 }
 
 TEST(SentencePiece, ATiktokenFileIsCalledSo) {
-  expect_error(ErrorKind::unsupported, "a tiktoken vocabulary", [] { static_cast<void>(opened("IQ== 0\nIg== 1\n")); });
+  expect_error(ErrorKind::unsupported, "a tiktoken vocabulary",
+               [] { static_cast<void>(open_sentencepiece("IQ== 0\nIg== 1\n")); });
 }
 
 TEST(SentencePiece, SurvivesEveryByteFlip) {

@@ -17,9 +17,9 @@ constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
 constexpr std::size_t kBytesPerToken = 64;  // more than any vocabulary needs on average
 
 /// Collects documents until the options are satisfied.
-class Builder {
+class CorpusBuilder {
  public:
-  explicit Builder(const CorpusOptions& options)
+  explicit CorpusBuilder(const CorpusOptions& options)
       : options_(options), room_(options.max_tokens != 0 ? options.max_tokens : kAll) {}
 
   /// Returns whether more documents are wanted.
@@ -116,7 +116,7 @@ TextFrame frame_of(const Tokenizer& tokenizer, BosRule rule) {
 
 Corpus read_corpus(const std::filesystem::path& text, const Tokenizer& tokenizer, const CorpusOptions& options) {
   const TextFrame frame = frame_of(tokenizer, options.bos);
-  Builder builder(options);
+  CorpusBuilder builder(options);
   DocumentLimits limits;
   limits.field = options.field;
   if (options.max_tokens != 0) {
@@ -136,7 +136,7 @@ Corpus read_corpus(const std::filesystem::path& text, const Tokenizer& tokenizer
 }
 
 Corpus read_token_ids(const std::filesystem::path& file, std::size_t vocabulary_size, const CorpusOptions& options) {
-  Builder builder(options);
+  CorpusBuilder builder(options);
   for_each_line(file, kLongestLine, [&](const std::string& line, const std::string& where) {
     return builder.add({where, IdLine(line, where, vocabulary_size).read()});
   });

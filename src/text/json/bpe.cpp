@@ -13,7 +13,7 @@ namespace qcqa {
 namespace {
 
 /// The two sides of a merge: ["a", "b"], or "a b" in older files.
-std::array<std::string, 2> read_pair(const JsonView& entry) {
+std::array<std::string, 2> read_merge(const JsonView& entry) {
   if (entry.value().is_string()) {
     const std::string text = entry.text();
     const auto space = text.find(' ');
@@ -73,7 +73,7 @@ void Bpe::read_merges(const JsonView& description) {
   std::uint32_t rank = 0;
   for (const nlohmann::json& value : merges.value()) {
     const JsonView entry = merges.part(value);
-    const auto [left, right] = read_pair(entry);
+    const auto [left, right] = read_merge(entry);
     // Inside a word the right side carries the prefix, the result carries only the left side's.
     if (right.size() < prefix_.size()) entry.corrupt("must join tokens that have the continuing_subword_prefix");
     std::string joined = left;
@@ -96,7 +96,7 @@ void Bpe::find_regions(const JsonView& merges) {
       prefix_.empty() && suffix_.empty() && !byte_tokens_.empty() && std::ranges::count(byte_tokens_, -1) == 0;
   if (!has_regions_) return;
   for (const nlohmann::json& value : merges.value()) {
-    const auto [left, right] = read_pair(merges.part(value));
+    const auto [left, right] = read_merge(merges.part(value));
     // A merge of byte tokens joins characters in a way that their spelling does not show.
     const auto is_byte = [&](const std::string& token) { return std::ranges::count(byte_tokens_, *find(token)) != 0; };
     if (left.size() == 6 || right.size() == 6) has_regions_ = has_regions_ && !is_byte(left) && !is_byte(right);

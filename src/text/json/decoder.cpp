@@ -14,8 +14,6 @@ namespace {
 
 using Strings = std::vector<std::string>;
 
-constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
-
 std::optional<int> hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;

@@ -8,17 +8,17 @@
 namespace qcqa {
 namespace {
 
-struct Symbol {
+struct TextPart {
   std::string_view text;  // empty once it is part of its left neighbour
   std::int64_t previous, next;
   bool is_user_defined;
 };
 
-struct Candidate {
+struct PartPair {
   float score;
   std::int64_t left, right;
   std::size_t size;  // bytes of both; tells whether one of them has changed since
-  bool operator<(const Candidate& other) const {
+  bool operator<(const PartPair& other) const {
     return score < other.score || (score == other.score && left > other.left);
   }
 };
@@ -29,38 +29,38 @@ class Merger {
     for (std::size_t at = 0; at < text.size();) {
       bool is_user_defined = false;
       const std::size_t length = model.symbol_length(text, at, is_user_defined);
-      const auto place = static_cast<std::int64_t>(symbols_.size());
-      symbols_.push_back({text.substr(at, length), place - 1, place + 1, is_user_defined});
+      const auto place = static_cast<std::int64_t>(parts_.size());
+      parts_.push_back({text.substr(at, length), place - 1, place + 1, is_user_defined});
       at += length;
     }
-    if (!symbols_.empty()) symbols_.back().next = -1;
+    if (!parts_.empty()) parts_.back().next = -1;
   }
 
   void run(std::vector<Segment>& segments) {
-    for (std::int64_t right = 1; right < static_cast<std::int64_t>(symbols_.size()); ++right) propose(right - 1, right);
+    for (std::int64_t right = 1; right < static_cast<std::int64_t>(parts_.size()); ++right) propose(right - 1, right);
     while (!queue_.empty()) {
-      const Candidate top = queue_.top();
+      const PartPair top = queue_.top();
       queue_.pop();
-      Symbol& left = symbol(top.left);
-      Symbol& right = symbol(top.right);
+      TextPart& left = part(top.left);
+      TextPart& right = part(top.right);
       if (left.text.empty() || right.text.empty() || left.text.size() + right.text.size() != top.size) continue;
       // The right one follows it in one text. NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage)
       left.text = {left.text.data(), top.size};
       left.next = right.next;
-      if (right.next >= 0) symbol(right.next).previous = top.left;
+      if (right.next >= 0) part(right.next).previous = top.left;
       right.text = {};
       propose(left.previous, top.left);
       propose(top.left, left.next);
     }
-    for (std::int64_t i = symbols_.empty() ? -1 : 0; i >= 0; i = symbol(i).next) put(symbol(i).text, segments);
+    for (std::int64_t i = parts_.empty() ? -1 : 0; i >= 0; i = part(i).next) put(part(i).text, segments);
   }
 
  private:
-  Symbol& symbol(std::int64_t place) { return symbols_[static_cast<std::size_t>(place)]; }
+  TextPart& part(std::int64_t place) { return parts_[static_cast<std::size_t>(place)]; }
 
   void propose(std::int64_t left, std::int64_t right) {
-    if (left < 0 || right < 0 || symbol(left).is_user_defined || symbol(right).is_user_defined) return;
-    const std::string_view a = symbol(left).text, b = symbol(right).text, both(a.data(), a.size() + b.size());
+    if (left < 0 || right < 0 || part(left).is_user_defined || part(right).is_user_defined) return;
+    const std::string_view a = part(left).text, b = part(right).text, both(a.data(), a.size() + b.size());
     const auto found = model_.texts.find(both);
     if (found == model_.texts.end()) return;
     const SentencePieceEntry& piece = model_.at(found->second);
@@ -81,8 +81,8 @@ class Merger {
   }
 
   const SentencePieceModel& model_;
-  std::vector<Symbol> symbols_;
-  std::priority_queue<Candidate> queue_;
+  std::vector<TextPart> parts_;
+  std::priority_queue<PartPair> queue_;
   std::unordered_map<std::string_view, std::pair<std::string_view, std::string_view>> parts_of_unused_;
 };
 

@@ -30,9 +30,9 @@ bool is_tiktoken(std::string_view bytes) {
   return bytes_of_base64(line.substr(0, space)) && std::ranges::all_of(line.substr(space + 1), is_digit);
 }
 
-class Reader {
+class ModelReader {
  public:
-  Reader(const std::filesystem::path& file, const std::string& bytes) {
+  ModelReader(const std::filesystem::path& file, const std::string& bytes) {
     model_.where = file.string();
     if (bytes.starts_with("version https://git-lfs")) {
       throw Error(ErrorKind::corrupt, model_.where, "must be a SentencePiece model", "a git-LFS pointer",
@@ -199,7 +199,7 @@ std::size_t SentencePieceModel::symbol_length(std::string_view text, std::size_t
 }
 
 SentencePieceModel read_sentencepiece_model(const std::filesystem::path& file) {
-  return Reader(file, read_text_file(file)).take();
+  return ModelReader(file, read_text_file(file)).take();
 }
 
 }  // namespace qcqa

@@ -8,8 +8,6 @@
 namespace qcqa {
 namespace {
 
-constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
-
 class SentencePiece final : public TextModel {
  public:
   explicit SentencePiece(SentencePieceModel model)

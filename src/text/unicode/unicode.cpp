@@ -40,8 +40,6 @@ utf8proc_category_t category(char32_t code_point) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(code_point));
 }
 
-bool in(char32_t code_point, char32_t first, char32_t last) { return code_point >= first && code_point <= last; }
-
 }  // namespace
 
 std::optional<std::size_t> invalid_utf8_at(std::string_view text) {
@@ -94,12 +92,12 @@ void append_utf8(std::string& text, char32_t code_point) {
 }
 
 bool is_white_space(char32_t c) noexcept {
-  return in(c, 0x09, 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || in(c, 0x2000, 0x200A) ||
-         in(c, 0x2028, 0x2029) || c == 0x202F || c == 0x205F || c == 0x3000;
+  return in_range(c, 0x09, 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || in_range(c, 0x2000, 0x200A) ||
+         in_range(c, 0x2028, 0x2029) || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 bool is_word(char32_t c) noexcept {
-  if (c < 0x80) return in(c, 'a', 'z') || in(c, 'A', 'Z') || in(c, '0', '9') || c == '_';
+  if (c < 0x80) return in_range(c, 'a', 'z') || in_range(c, 'A', 'Z') || in_range(c, '0', '9') || c == '_';
   switch (category(c)) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:
@@ -114,8 +112,8 @@ bool is_word(char32_t c) noexcept {
     case UTF8PROC_CATEGORY_PC:
       return true;
     default:  // joiners, and the symbols that have the property Alphabetic: circled and squared letters
-      return in(c, 0x200C, 0x200D) || in(c, 0x24B6, 0x24E9) || in(c, 0x1F130, 0x1F149) || in(c, 0x1F150, 0x1F169) ||
-             in(c, 0x1F170, 0x1F189);
+      return in_range(c, 0x200C, 0x200D) || in_range(c, 0x24B6, 0x24E9) || in_range(c, 0x1F130, 0x1F149) ||
+             in_range(c, 0x1F150, 0x1F169) || in_range(c, 0x1F170, 0x1F189);
   }
 }
 
@@ -125,7 +123,8 @@ bool is_numeric(char32_t c) noexcept {
 }
 
 bool is_punctuation(char32_t c) noexcept {
-  if (c < 0x80) return in(c, 0x21, 0x2F) || in(c, 0x3A, 0x40) || in(c, 0x5B, 0x60) || in(c, 0x7B, 0x7E);
+  if (c < 0x80)
+    return in_range(c, 0x21, 0x2F) || in_range(c, 0x3A, 0x40) || in_range(c, 0x5B, 0x60) || in_range(c, 0x7B, 0x7E);
   const auto kind = category(c);
   return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO;
 }

@@ -7,6 +7,9 @@
 
 namespace qcqa {
 
+/// What stands for bytes that are not UTF-8: U+FFFD.
+inline constexpr std::string_view kReplacementCharacter = "\xEF\xBF\xBD";
+
 /// Where `text` first is not UTF-8 (RFC 3629: no surrogates, no overlong forms), or nothing.
 [[nodiscard]] std::optional<std::size_t> invalid_utf8_at(std::string_view text);
 
@@ -25,6 +28,9 @@ void append_utf8(std::string& text, char32_t code_point);
 // than those may get other ids under a normalizer or a Punctuation step. Split expressions agree on every character of
 // planes 0 and 1.
 
+[[nodiscard]] constexpr bool in_range(char32_t code_point, char32_t first, char32_t last) noexcept {
+  return code_point >= first && code_point <= last;
+}
 [[nodiscard]] bool is_white_space(char32_t code_point) noexcept;      ///< property White_Space
 [[nodiscard]] bool is_word(char32_t code_point) noexcept;             ///< `\w` of UTS #18, annex C
 [[nodiscard]] bool is_numeric(char32_t code_point) noexcept;          ///< categories Nd, Nl, No
