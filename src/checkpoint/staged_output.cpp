@@ -95,11 +95,6 @@ void flush_tree(const fs::path& folder) {
   flush_folder(folder);
 }
 
-bool is_empty_folder(const fs::path& path) {
-  std::error_code error;
-  return fs::is_directory(path, error) && fs::is_empty(path, error);
-}
-
 [[noreturn]] void throw_rename_error(const fs::path& target, int error) {
   if (error == ENOTEMPTY || error == EEXIST || error == ENOTDIR) {
     throw Error(ErrorKind::io, target.string(), "the output must be a new or empty folder",
@@ -109,6 +104,12 @@ bool is_empty_folder(const fs::path& path) {
 }
 
 }  // namespace
+
+bool is_new_or_empty(const fs::path& target) noexcept {
+  std::error_code error;
+  const fs::file_status status = fs::symlink_status(target, error);
+  return !fs::exists(status) || (fs::is_directory(target, error) && fs::is_empty(target, error));
+}
 
 StagedFolder::StagedFolder(const fs::path& target, Overwrite overwrite)
     : target_(resolved(target)), overwrite_(overwrite) {
@@ -125,8 +126,7 @@ StagedFolder::~StagedFolder() {
 void StagedFolder::commit() {
   flush_tree(staging_);
   std::error_code error;
-  const bool replaces =
-      overwrite_ == Overwrite::replace && fs::exists(fs::symlink_status(target_, error)) && !is_empty_folder(target_);
+  const bool replaces = overwrite_ == Overwrite::replace && !is_new_or_empty(target_);
   const fs::path aside = replaces ? temporary_sibling(target_) : fs::path();
   if (replaces && std::rename(target_.c_str(), aside.c_str()) != 0) throw_rename_error(target_, errno);
   if (std::rename(staging_.c_str(), target_.c_str()) != 0) {

@@ -219,9 +219,7 @@ void require_writable_target(const Model& model, const fs::path& target, Overwri
                 "the output must not be (or contain) the folder that qcqa is run in", here.string(),
                 "Choose another folder.");
   }
-  const fs::file_status status = fs::symlink_status(target, ignored);
-  if (!fs::exists(status) || (fs::is_directory(target, ignored) && fs::is_empty(target, ignored))) return;
-  if (overwrite == Overwrite::replace) return;
+  if (overwrite == Overwrite::replace || is_new_or_empty(target)) return;
   throw Error(ErrorKind::invalid_argument, target.string(), "the output folder must be new or empty",
               fs::is_directory(target, ignored) ? "a folder with files"
               : fs::exists(target, ignored)     ? "a file"

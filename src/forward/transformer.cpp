@@ -98,16 +98,16 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
       make_batches(sequences, tables, runtime_.device.is_cpu() ? kTokensOnCpu : kTokensOnGpu);
   at::Tensor hidden = embed(tokens, positions);
   BatchProgress meter(progress);
-  for (int layer = 0; layer < static_cast<int>(model_->layers().size()); ++layer) {
+  const std::span<const AttentionLayer> layers = model_->layers();
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const int layer = static_cast<int>(i);
     const LayerWeights weights = load(layer);
-    const AttentionLayer& source = model_->layers()[static_cast<std::size_t>(layer)];
-    release_layer(*model_, source, spec_);
-    if (static_cast<std::size_t>(layer) + 1 < model_->layers().size())
-      prefetch_layer(*model_, model_->layers()[static_cast<std::size_t>(layer) + 1], spec_);
+    release_layer(*model_, layers[i], spec_);
+    if (i + 1 < layers.size()) prefetch_layer(*model_, layers[i + 1], spec_);
     const AttentionOptions options = attention_options(weights, layer);
-    for_each_batch(runtime_, batches.size(), [&](std::size_t i) {
+    for_each_batch(runtime_, batches.size(), [&](std::size_t b) {
       meter.throw_if_stopped();
-      const SequenceBatch& batch = batches[i];
+      const SequenceBatch& batch = batches[b];
       const Attend own_sequences = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
         return attend(queries, keys, values, batch.spans, options);
       };

@@ -158,16 +158,14 @@ TokenSequences collect_calibration(const Model& model, const CalibrationSettings
   return calibration;
 }
 
-std::string fingerprint_of(const CalibrationSettings& settings) {
-  static constexpr std::size_t kBytesPerToken = 256;  // at most, of any text
+void add_inputs(nlohmann::json& identity, const Model& model, const CalibrationSettings& settings) {
+  identity["model"] = model.fingerprint();
+  const DocumentLimits limits = document_limits(static_cast<std::size_t>(settings.tokens));
   Fnv1a hash;
   bool any = false;
   for (const std::string& source : settings.sources) {
     if (source == kSelf) continue;
     any = true;
-    DocumentLimits limits;
-    limits.wanted =
-        std::min(static_cast<std::size_t>(settings.tokens), limits.wanted / kBytesPerToken) * kBytesPerToken;
     std::size_t bytes = 0;
     for_each_document(source, limits, [&](Document&& document) {
       hash.add(static_cast<std::int64_t>(document.text.size()));
@@ -176,7 +174,7 @@ std::string fingerprint_of(const CalibrationSettings& settings) {
       return bytes < limits.wanted;
     });
   }
-  return any ? hash.text() : std::string();
+  if (any) identity["calibration text"] = hash.text();
 }
 
 TokenSequences hold_back(TokenSequences& calibration) {

@@ -20,9 +20,10 @@ namespace qcqa {
                                                  std::uint64_t seed, const ForwardOptions& forward,
                                                  const Session& session, RunState* state);
 
-/// Tells texts apart; what is beyond the tokens that are read of them does not count. Empty: no texts are given.
-/// @throws Error(not_found, io, corrupt, unsupported) as reading them would
-[[nodiscard]] std::string fingerprint_of(const CalibrationSettings& settings);
+/// Adds to a run's identity what tells its model and its calibration's texts from others; what is beyond the tokens
+/// that are read of a text does not count.
+/// @throws Error(not_found, io, corrupt, unsupported) as reading the texts would
+void add_inputs(nlohmann::json& identity, const Model& model, const CalibrationSettings& settings);
 
 /// Takes some sequences out of a calibration, so that merges can be judged on what they did not see.
 [[nodiscard]] TokenSequences hold_back(TokenSequences& calibration);

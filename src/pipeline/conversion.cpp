@@ -127,10 +127,8 @@ struct Conversion::State {
     if (settings.output.dry_run) return;
     if (session.state.empty()) session.state = settings.output.folder.string() + ".state";
     nlohmann::json identity = identity_of(settings);
-    identity["model"] = model.fingerprint();
+    add_inputs(identity, model, settings.calibration);
     if (text) identity["text"] = hash_of(*text);
-    if (const std::string calibrated = fingerprint_of(settings.calibration); !calibrated.empty())
-      identity["calibration text"] = calibrated;
     kept.emplace(session.state, std::move(identity), session.resume);
     say_if_nothing_is_there(*kept, session);
     if (kept->is_resumed()) remove_abandoned(settings.output.folder);
@@ -146,9 +144,7 @@ struct Conversion::State {
   /// What is replaced must be an earlier output.
   static void require_ours(const fs::path& folder) {
     std::error_code ignored;
-    if (!fs::exists(fs::symlink_status(folder, ignored))) return;
-    if (fs::is_directory(folder, ignored) && fs::is_empty(folder, ignored)) return;
-    if (fs::exists(folder / kReportFile, ignored)) return;
+    if (is_new_or_empty(folder) || fs::exists(folder / kReportFile, ignored)) return;
     throw Error(ErrorKind::invalid_argument, folder.string(), "--force replaces folders that qcqa wrote",
                 "no " + std::string(kReportFile) + " in it", "Choose another name, or remove it yourself.");
   }

@@ -101,8 +101,7 @@ Report search(const Model& model, const SearchSettings& settings, const Session&
   if (settings.target) restrict_to(model, *settings.target, options);
   require_search(model, options);
   nlohmann::json identity = identity_of(settings);
-  identity["model"] = model.fingerprint();
-  if (const std::string text = fingerprint_of(settings.calibration); !text.empty()) identity["calibration text"] = text;
+  add_inputs(identity, model, settings.calibration);
   const std::unique_ptr<RunState> kept = open_state(session, std::move(identity));
   RunState* const state = kept.get();
   const auto work = [&]() -> Report {

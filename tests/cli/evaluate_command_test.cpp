@@ -208,6 +208,18 @@ TEST_F(EvaluateCommand, RunEvaluatesTheMergedModelInEveryLayout) {
   EXPECT_NEAR(perplexities[0], perplexities[1], 1e-4 * perplexities[0]);
 }
 
+/// The room on the disk is that of the tokens that are there.
+TEST_F(EvaluateCommand, MoreTokensAreAskedForThanATextHolds) {
+  const TemporaryFolder folder;
+  const std::string text =
+      folder.write("short.txt", "Once upon a time there was a little dog that liked to run.").string();
+  const CommandResult result =
+      run_qcqa({"convert", kExampleModel, "-o", folder / "out", "--groups", "2", "--cardinality", "equal", "--merge",
+                "subspace", "--calibrate", text, "--calibration-tokens", "900000000000"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_TRUE(std::filesystem::exists(folder / "out/model.safetensors"));
+}
+
 TEST_F(EvaluateCommand, RunEvaluatesWhatOnlyAnotherRuntimeReads) {
   const TemporaryFolder folder;
   const std::string out = folder / "out";

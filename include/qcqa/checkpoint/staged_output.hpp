@@ -33,6 +33,9 @@ class StagedFolder {
   bool committed_ = false;
 };
 
+/// Whether nothing would be lost here: nothing of this name, or an empty folder.
+[[nodiscard]] bool is_new_or_empty(const std::filesystem::path& target) noexcept;
+
 /// Removes a folder that is there whole or not at all: it is renamed to a hidden sibling first, which
 /// remove_abandoned() knows.
 void remove_at_once(const std::filesystem::path& folder) noexcept;

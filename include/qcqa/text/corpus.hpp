@@ -43,8 +43,11 @@ struct Corpus {
   }
 };
 
+/// What to read where this many tokens are wanted: 64 bytes for each, more than any vocabulary needs on average.
+[[nodiscard]] DocumentLimits document_limits(std::size_t tokens);
+
 /// Reads texts (see for_each_document) and tokenizes them.
-/// With `max_tokens`, a document is cut at 64 bytes per token wanted before it is tokenized.
+/// With `max_tokens`, a document is cut at document_limits() before it is tokenized.
 /// @throws Error(invalid_argument) when there is nothing to predict or BOS is asked for and unknown; and as
 ///   for_each_document
 [[nodiscard]] Corpus read_corpus(const std::filesystem::path& text, const Tokenizer& tokenizer,

@@ -14,7 +14,6 @@ namespace qcqa {
 namespace {
 
 constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
-constexpr std::size_t kBytesPerToken = 64;  // more than any vocabulary needs on average
 
 /// Collects documents until the options are satisfied.
 class CorpusBuilder {
@@ -114,14 +113,18 @@ TextFrame frame_of(const Tokenizer& tokenizer, BosRule rule) {
   return frame;
 }
 
+DocumentLimits document_limits(std::size_t tokens) {
+  static constexpr std::size_t kBytesPerToken = 64;
+  DocumentLimits limits;
+  limits.wanted = std::min(tokens, limits.wanted / kBytesPerToken) * kBytesPerToken;
+  return limits;
+}
+
 Corpus read_corpus(const std::filesystem::path& text, const Tokenizer& tokenizer, const CorpusOptions& options) {
   const TextFrame frame = frame_of(tokenizer, options.bos);
   CorpusBuilder builder(options);
-  DocumentLimits limits;
+  DocumentLimits limits = options.max_tokens != 0 ? document_limits(options.max_tokens) : DocumentLimits();
   limits.field = options.field;
-  if (options.max_tokens != 0) {
-    limits.wanted = std::min(options.max_tokens, limits.wanted / kBytesPerToken) * kBytesPerToken;
-  }
   for_each_document(text, limits, [&](Document&& document) {
     const std::vector<TokenId> ids = tokenizer.encode(document.text);
     TokenDocument tokens{std::move(document.name), frame.before};
