@@ -1,8 +1,13 @@
+#include <fmt/format.h>
+#include <omp.h>
+#include <torch/version.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <string>
 
+#include "cli/blas_choice.hpp"
 #include "cli/commands.hpp"
 #include "cli/console.hpp"
 #include "cli/flags.hpp"
@@ -10,6 +15,8 @@
 #include "qcqa/support/current_error.hpp"
 #include "qcqa/support/error.hpp"
 #include "qcqa/support/version.hpp"
+#include "support/blas.hpp"
+#include "support/gpu.hpp"
 
 namespace qcqa::cli {
 namespace {
@@ -37,6 +44,13 @@ int print_error(const char* text, int code) {
   return code;
 }
 
+std::string version_text() { return fmt::format("qcqa {} ({})", version(), commit()); }
+
+std::string libraries_text() {
+  return fmt::format("LibTorch  {}\nBLAS      {}\nthreads   {}\nGPUs      {}", TORCH_VERSION, blas_name(),
+                     omp_get_max_threads(), gpu_count());
+}
+
 int run(int argc, char** argv) {
   remember_command_line(argc, argv);
   install_interrupt_handler();
@@ -45,7 +59,12 @@ int run(int argc, char** argv) {
       "2406.10247)\n"
       "and write a grouped-query checkpoint.",
       "qcqa");
-  app.set_version_flag("--version", "qcqa " + std::string(version()) + " (" + std::string(commit()) + ")");
+  bool verbose = false;
+  CLI::Option* flag = app.add_flag("-v,--verbose", verbose, "With --version: what runs below, too");
+  flag->needs(app.add_flag_callback(
+      "--version",
+      [&] { throw CLI::CallForVersion(verbose ? version_text() + "\n" + libraries_text() : version_text(), 0); },
+      "Display program version information and exit"));
   app.require_subcommand(1);
   app.footer(kFooter);
   Action action;
@@ -76,6 +95,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace qcqa;
   try {
+    cli::choose_blas_kernel(argv);
     return cli::run(argc, argv);
   } catch (...) {
     const Error error = current_error();

@@ -75,6 +75,14 @@ TEST_F(ShownText, VersionNamesTheCommit) {
   EXPECT_EQ(std::regex_match(std::string(commit()), known), in_git) << commit();
 }
 
+TEST_F(ShownText, VersionSaysWhatRunsBelow) {
+  const auto result = run_qcqa({"--version", "-v"});
+  EXPECT_EQ(result.exit_code, 0);
+  const std::regex lines("qcqa .*\nLibTorch  [0-9.]+.*\nBLAS      .+\nthreads   [0-9]+\nGPUs      [0-9]+\n");
+  EXPECT_TRUE(std::regex_match(result.out, lines)) << result.out;
+  expect_failure({"-v", "inspect", model_}, 2, "--version");
+}
+
 TEST_F(ShownText, InspectShowsHeadsAndCacheToTheLetter) {
   const auto text = run_qcqa({"inspect", model_});
   EXPECT_EQ(text.exit_code, 0);
