@@ -5,7 +5,6 @@
 
 #include <fstream>
 
-#include "cli/example_model.hpp"
 #include "cli/run_qcqa.hpp"
 #include "support/gpu.hpp"
 #include "support/temporary_folder.hpp"

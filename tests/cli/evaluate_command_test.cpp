@@ -4,7 +4,6 @@
 
 #include <fstream>
 
-#include "cli/example_model.hpp"
 #include "cli/run_qcqa.hpp"
 #include "support/edited_model.hpp"
 #include "support/pico_model.hpp"

@@ -56,6 +56,9 @@ CommandResult run(const std::vector<std::string>& arguments,
 
 }  // namespace
 
+const std::string kExampleModel = QCQA_EXAMPLE_MODEL;
+const std::string kExampleText = kExampleModel + "/sample.jsonl";
+
 CommandResult run_qcqa(const std::vector<std::string>& arguments, const char* device) {
   return run(arguments, {}, device);
 }

@@ -5,6 +5,9 @@
 
 namespace qcqa::testing {
 
+/// The model that comes with qcqa, and a text for it.
+extern const std::string kExampleModel, kExampleText;
+
 struct CommandResult {
   int exit_code = 0;
   std::string out, err;
