@@ -31,7 +31,7 @@ void MergeFlags::add_to(CLI::App& command, bool with_auto) {
   std::string kinds = describe_choices(std::span<const Choice<MergeKind>>(merge_choices()));
   if (with_auto) {
     merge = kAutoMerge;
-    kinds = "auto (the best within --time-limit: reconstruct with --calibrate self if it can be), " + kinds;
+    kinds = "auto (the best within --time-limit: reconstruct or refit with --calibrate self if it can be), " + kinds;
     command
         .add_option("--time-limit", time_limit, "Longest time that --merge auto may plan for, such as 90s, 30m or 2h")
         ->group(group)
@@ -41,7 +41,7 @@ void MergeFlags::add_to(CLI::App& command, bool with_auto) {
   calibration.add_to(command);
   command
       .add_option("--reconstruct", reconstruct,
-                  "What --merge reconstruct may change: " +
+                  "What --merge refit and reconstruct may change: " +
                       describe_choices(std::span<const Choice<ReconstructScope>>(kScopes)))
       ->group(group)
       ->capture_default_str();

@@ -6,8 +6,8 @@
 namespace qcqa {
 
 std::span<const MergeMethod* const> merge_methods() noexcept {
-  static constexpr std::array kMethods = {&kMeanMerge,    &kFirstMerge,    &kWeightedMerge,
-                                          &kAlignedMerge, &kSubspaceMerge, &kReconstructMerge};
+  static constexpr std::array kMethods = {&kMeanMerge,     &kFirstMerge, &kWeightedMerge,   &kAlignedMerge,
+                                          &kSubspaceMerge, &kRefitMerge, &kReconstructMerge};
   return kMethods;
 }
 

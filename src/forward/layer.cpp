@@ -87,15 +87,19 @@ at::Tensor run_attention(const LayerWeights& weights, const ForwardSpec& spec, c
                                turned(parts[1], weights.key_norm, weights, spec, rotary), parts[2]));
 }
 
-at::Tensor run_mlp(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed) {
+at::Tensor mlp_features(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed) {
   const at::Tensor gate_up = weights.gate_up(normed);
-  if (!weights.gated) return weights.down(activated(gate_up, spec.activation));
+  if (!weights.gated) return activated(gate_up, spec.activation);
   const std::vector<at::Tensor> halves = at::split(gate_up, weights.down.inputs(), 1);
-  return weights.down(activated(halves[0], spec.activation) * halves[1]);
+  return activated(halves[0], spec.activation) * halves[1];
+}
+
+at::Tensor run_mlp(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed) {
+  return weights.down(mlp_features(weights, spec, normed));
 }
 
 at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec, const RotaryTable::Rows& rotary,
-                     const Attend& attend, const at::Tensor& hidden) {
+                     const Attend& attend, const at::Tensor& hidden, at::Tensor* mlp_features) {
   const auto plus_block = [&](const at::Tensor& residual, const at::Tensor& block, const NormWeights& post_norm) {
     return at::add(residual, norm_if_any(block, post_norm, spec), spec.residual_multiplier);
   };
@@ -104,7 +108,9 @@ at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec, const
       plus_block(hidden, run_attention(weights, spec, rotary, attend, normed), weights.attention_post_norm);
   const at::Tensor& mlp_reads = spec.parallel ? (weights.mlp_norm.weight.defined() ? hidden : normed) : between;
   const at::Tensor mlp_input = norm_if_any(mlp_reads, weights.mlp_norm, spec);
-  return plus_block(between, run_mlp(weights, spec, mlp_input), weights.mlp_post_norm);
+  const at::Tensor features = qcqa::mlp_features(weights, spec, mlp_input);
+  if (mlp_features != nullptr) *mlp_features = features;
+  return plus_block(between, weights.down(features), weights.mlp_post_norm);
 }
 
 }  // namespace qcqa

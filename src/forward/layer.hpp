@@ -16,8 +16,10 @@ namespace qcqa {
 using Attend = std::function<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&)>;
 
 /// All functions here take and give (tokens, hidden_size). @param rotary  of the layer; undefined tensors: not rotated
+/// @param mlp_features  where not nullptr: becomes what the MLP's last projection reads
 [[nodiscard]] at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec,
-                                   const RotaryTable::Rows& rotary, const Attend& attend, const at::Tensor& hidden);
+                                   const RotaryTable::Rows& rotary, const Attend& attend, const at::Tensor& hidden,
+                                   at::Tensor* mlp_features = nullptr);
 
 /// What the attention block reads of a layer's input.
 [[nodiscard]] at::Tensor attention_input(const LayerWeights& weights, const ForwardSpec& spec,
@@ -29,6 +31,9 @@ using Attend = std::function<at::Tensor(const at::Tensor&, const at::Tensor&, co
 
 /// The MLP between its norm and its residual sum.
 [[nodiscard]] at::Tensor run_mlp(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed);
+
+/// What the last projection of the MLP reads, of what its norm gives.
+[[nodiscard]] at::Tensor mlp_features(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed);
 
 /// Over the last dimension, computed in float32, in x's type.
 [[nodiscard]] at::Tensor apply_norm(const at::Tensor& x, const NormWeights& norm, const ForwardSpec& spec);

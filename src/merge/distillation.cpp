@@ -77,7 +77,7 @@ std::uint64_t layer_parameters(const Model& model) {
 }
 
 bool fits_distillation(const Model& model, const MergeOptions& options) {
-  if (!merge_method(options.kind).is_fitted || options.reconstruct.distill_steps == 0) return false;
+  if (in_effect(options).reconstruct.distill_steps == 0) return false;
   static constexpr std::uint64_t kCopies = 7;
   return layer_parameters(model) * kCopies * sizeof(float) <= options.memory;
 }

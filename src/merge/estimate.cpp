@@ -16,8 +16,8 @@ namespace {
 /// Work in passes of a token through a layer: gradients cost two more, the optimizer and looking at held-back tokens a
 /// little.
 constexpr double kPassesPerStepToken = 4;
-/// Original and converted stream, second moments, refitting.
-constexpr double kPassesToReconstruct = 5;
+/// Original and converted stream, second moments, two projections refitted.
+constexpr double kPassesToRefit = 7;
 constexpr double kPassesForMoments = 2;
 /// At some of the positions: the original's logits, the merged model's and their gradient.
 constexpr double kHeadsPerDistilledToken = 1;
@@ -78,11 +78,11 @@ double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const
   double passes = static_cast<double>(tokens) * kPassesForMoments + static_cast<double>(sampled) * kPassesToSample;
   double heads = static_cast<double>(sampled) * kPassesToSample;
   if (method.is_fitted) {
-    const ReconstructOptions& reconstruct = options.reconstruct;
+    const ReconstructOptions reconstruct = in_effect(options).reconstruct;
     const auto distilled = fits_distillation(model, options)
                                ? static_cast<double>(reconstruct.distill_steps * reconstruct.step_tokens)
                                : 0.0;
-    passes += static_cast<double>(tokens) * (kPassesToReconstruct - kPassesForMoments) +
+    passes += static_cast<double>(tokens) * (kPassesToRefit - kPassesForMoments) +
               (static_cast<double>(reconstruct.steps * reconstruct.step_tokens) + distilled) * kPassesPerStepToken;
     heads += distilled * kHeadsPerDistilledToken;
   }

@@ -10,6 +10,8 @@
 #include "merge/distillation.hpp"
 #include "merge/merge_state.hpp"
 #include "merge/reconstruction.hpp"
+#include "merge/refit.hpp"
+#include "merge/sinks.hpp"
 #include "merge/surrounding_tensors.hpp"
 #include "model/attention_facts.hpp"
 #include "qcqa/merge/merge.hpp"
@@ -17,6 +19,7 @@
 #include "qcqa/support/error.hpp"
 #include "statistics/activations.hpp"
 #include "statistics/layer_statistics.hpp"
+#include "statistics/second_moment.hpp"
 
 namespace qcqa {
 namespace {
@@ -115,7 +118,7 @@ class ModelMerger {
 
   [[nodiscard]] std::int64_t units_per_layer() const {
     if (!method_.is_fitted) return 1;
-    static constexpr std::int64_t kPasses = 4;
+    static constexpr std::int64_t kPasses = 7;
     return static_cast<std::int64_t>(runner_->batches().size()) * kPasses * kUnitsPerPass +
            options_.reconstruct.steps * kUnitsPerStep;
   }
@@ -156,6 +159,21 @@ class ModelMerger {
     original_.copy_(targets_);
   }
 
+  /// Mean over the held-back tokens that are no sinks.
+  [[nodiscard]] double sink_mass(const LayerTask& task, const LayerWeights& weights, const at::Tensor& stream) const {
+    double mass = 0;
+    double tokens = 0;
+    for (const std::size_t index : task.held_back) {
+      const SequenceBatch& batch = runner_->batches()[index];
+      const at::Tensor sinks = runner_->rows(task.sinks, batch);
+      const at::Tensor others = 1 - sinks.to(at::kFloat);
+      const at::Tensor masses = runner_->attention_to(sinks, weights, task.layer, batch, runner_->rows(stream, batch));
+      mass += (masses * others).sum().item<double>();
+      tokens += others.sum().item<double>();
+    }
+    return mass / std::max(tokens, 1.0);
+  }
+
   /// By the weights and the inputs' second moment alone.
   [[nodiscard]] AttentionWeights merged_heads(int layer) {
     const AttentionWeights weights = read_attention_weights(attention(layer));
@@ -164,23 +182,36 @@ class ModelMerger {
   }
 
   void finish_reconstruction(int layer, const LayerWeights& original, std::int64_t units_before) {
-    LayerWeights compact = compact_layer(original, merged_heads(layer), grouping(layer), transformer_->runtime());
+    const AttentionWeights heads = read_attention_weights(attention(layer));
+    const at::Tensor moment = second_moment(*runner_, converted_, original, heads.inputs());
+    LayerWeights compact =
+        compact_layer(original, merge_heads(heads, grouping(layer), options_.kind, freedom(layer), moment),
+                      grouping(layer), transformer_->runtime());
+    const at::Tensor sinks = find_sinks(*runner_, targets_);
     LayerTask task{.layer = layer,
                    .original = &original,
                    .inputs = converted_,
                    .original_inputs = original_,
                    .targets = targets_,
+                   .sinks = sinks,
+                   .importance = importance_of(sinks),
                    .fitted = {},
                    .held_back = {}};
     divide_batches(task.fitted, task.held_back);
     MergedLayer summary{.layer = layer};
-    summary.subspace_error = output_error(*runner_, task, compact, task.held_back);
+    const auto error = [&] { return output_error(*runner_, task, compact, task.held_back); };
+    summary.subspace_error = error().all;
     refit_output(*runner_, task, compact);
+    if (options_.reconstruct.scope == ReconstructScope::block) refit_mlp(*runner_, task, compact);
+    summary.refit_error = error().all;
     const Fit fit = reconstruct_layer(*runner_, task, options_.reconstruct, has_biases(attention(layer)),
                                       options_.seed + static_cast<std::uint64_t>(layer), compact,
                                       [&](int step) { report(units_before + step * kUnitsPerStep); });
-    summary.refit_error = fit.before;
-    summary.error = fit.after;
+    const OutputError reached = error();
+    summary.error = reached.all;
+    summary.sink_error = reached.sinks;
+    summary.sink_mass_before = sink_mass(task, original, original_);
+    summary.sink_mass = sink_mass(task, compact, converted_);
     summary.steps = fit.steps;
     state_.finish(layer, fitted_tensors(layer, compact), summary);
   }
@@ -246,10 +277,17 @@ class ModelMerger {
 
 }  // namespace
 
+MergeOptions in_effect(const MergeOptions& options) {
+  MergeOptions used = options;
+  if (!merge_method(options.kind).takes_steps) used.reconstruct.steps = used.reconstruct.distill_steps = 0;
+  return used;
+}
+
 MergeResult merge_model(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
                         const MergeOptions& options, const std::filesystem::path& scratch, const ProgressFn& progress,
                         InputStatistics* statistics) {
   const MergeMethod& method = merge_method(options.kind);
+  const MergeOptions used = in_effect(options);
   if (calibration.empty() && method.text == TextUse::needed) {
     throw Error(ErrorKind::invalid_argument, "--merge " + std::string(method.name), "needs calibration tokens", "none",
                 "Add --calibrate self, or --calibrate with a text.");
@@ -259,7 +297,7 @@ MergeResult merge_model(const Model& model, const Plan& plan, std::span<const To
   InputStatistics own = statistics_of(model, calibration, options, scratch, progress);
   const bool uses_given = statistics != nullptr && method.text != TextUse::none;
   MergeResult result =
-      ModelMerger(model, plan, calibration, uses_given ? *statistics : own, options, scratch, progress).run();
+      ModelMerger(model, plan, calibration, uses_given ? *statistics : own, used, scratch, progress).run();
   result.summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;
 }

@@ -128,6 +128,9 @@ void MergeState::finish(int layer, const std::vector<TensorBytes>& tensors, cons
                    {{"subspace_error", summary.subspace_error},
                     {"refit_error", summary.refit_error},
                     {"error", summary.error},
+                    {"sink_error", summary.sink_error},
+                    {"sink_mass_before", summary.sink_mass_before},
+                    {"sink_mass", summary.sink_mass},
                     {"steps", summary.steps}});
 }
 
@@ -202,6 +205,9 @@ std::vector<MergedLayer> MergeState::layers() const {
                          .subspace_error = summary.at("subspace_error").number(0),
                          .refit_error = summary.at("refit_error").number(0),
                          .error = summary.at("error").number(0),
+                         .sink_error = summary.at("sink_error").number(0),
+                         .sink_mass_before = summary.at("sink_mass_before").number(0),
+                         .sink_mass = summary.at("sink_mass").number(0),
                          .steps = steps_of(summary, "steps")};
     }));
   }

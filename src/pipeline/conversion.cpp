@@ -55,18 +55,22 @@ MergeChoice choice_from_json(const JsonView& kept, MergeChoice choice) {
 }
 
 std::string merge_summary(const MergeSummary& result) {
-  std::string text = "merge " + std::string(merge_kind_name(result.kind)) + ": ";
+  const MergeMethod& method = merge_method(result.kind);
+  std::string text = fmt::format("merge {}: ", method.name);
   if (result.calibration_tokens > 0) text += std::to_string(result.calibration_tokens) + " calibration tokens, ";
   text += fmt::format("{:.1f} s", result.seconds);
   if (result.keys_pooled) text += "; keys are normalised in this family, so they were pooled by direction";
   for (const MergedLayer& layer : result.layers) {
-    text += fmt::format("\n  layer {}: output error {:.4f} (subspace) -> {:.4f} (refit) -> {:.4f} ({} steps)",
-                        layer.layer, layer.subspace_error, layer.refit_error, layer.error, layer.steps);
+    text += fmt::format("\n  layer {}: output error {:.4f} (subspace) -> {:.4f} (refit)", layer.layer,
+                        layer.subspace_error, layer.refit_error);
+    if (method.takes_steps) text += fmt::format(" -> {:.4f} ({} steps)", layer.error, layer.steps);
+    text += fmt::format("; of sinks {:.4f}, attention to them {:.3f} -> {:.3f}", layer.sink_error,
+                        layer.sink_mass_before, layer.sink_mass);
   }
   if (const auto& distillation = result.distillation) {
     text += fmt::format("\n  all layers: divergence of the predictions {:.4f} -> {:.4f} nats (distilled, {} steps)",
                         distillation->before, distillation->after, distillation->steps);
-  } else if (merge_method(result.kind).is_fitted) {
+  } else if (method.takes_steps) {
     text += "\n  not distilled: --distill-steps 0, or the layers need more than --memory";
   }
   return text;

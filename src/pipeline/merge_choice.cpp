@@ -18,9 +18,11 @@ struct Candidate {
   MergeKind kind;
   double share;
 };
-constexpr std::array<Candidate, 5> kCandidates = {{{MergeKind::reconstruct, 1},
+constexpr std::array<Candidate, 7> kCandidates = {{{MergeKind::reconstruct, 1},
                                                    {MergeKind::reconstruct, 0.5},
                                                    {MergeKind::reconstruct, 0.25},
+                                                   {MergeKind::refit, 0.25},
+                                                   {MergeKind::refit, 0.0625},
                                                    {MergeKind::subspace, 0.5},
                                                    {MergeKind::subspace, 0.125}}};
 

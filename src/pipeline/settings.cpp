@@ -123,11 +123,12 @@ void require_use_of(const CalibrationSettings& calibration, std::optional<MergeK
   if (!calibration.given() || fitness != FitnessKind::wse || (merge && merge_method(*merge).text != TextUse::none))
     return;
   const std::string found = merge ? "--merge " + std::string(merge_kind_name(*merge)) + " and " : "";
-  throw Error(ErrorKind::invalid_argument, "--calibrate",
-              merge
-                  ? "is for --merge aligned, subspace and reconstruct, and for --fitness aligned, subspace and measured"
-                  : "is for --fitness aligned, subspace and measured",
-              found + "--fitness " + std::string(fitness_name(fitness)));
+  throw Error(
+      ErrorKind::invalid_argument, "--calibrate",
+      merge
+          ? "is for --merge aligned, subspace, refit and reconstruct, and for --fitness aligned, subspace and measured"
+          : "is for --fitness aligned, subspace and measured",
+      found + "--fitness " + std::string(fitness_name(fitness)));
 }
 
 ordered_json identity_of(const SearchSettings& settings) {

@@ -160,6 +160,12 @@ void fields(V& v, T& layer) {
   v.field("subspace_error", layer.subspace_error, Numbers{});
   v.field("refit_error", layer.refit_error, Numbers{});
   v.field("error", layer.error, Numbers{});
+  v.added(
+      "sink_error", layer.sink_error, Numbers{},
+      "The error of sinks alone: first tokens of sequences, and tokens whose stream is far longer than all others'");
+  v.added("sink_mass_before", layer.sink_mass_before, Numbers{0, 1},
+          "Share of the other tokens' attention that goes to sinks, in the original");
+  v.added("sink_mass", layer.sink_mass, Numbers{0, 1}, "The same, merged");
   v.field("steps", layer.steps, Integers{0, 1 << 30});
 }
 

@@ -61,9 +61,9 @@ at::Tensor LayerRunner::rows(const at::Tensor& hidden, const SequenceBatch& batc
 }
 
 at::Tensor LayerRunner::run(const LayerWeights& weights, int layer, const SequenceBatch& batch,
-                            const at::Tensor& hidden) const {
+                            const at::Tensor& hidden, at::Tensor* mlp_features) const {
   return run_layer(weights, transformer_->spec(), transformer_->rotary_of(batch.rotary, layer),
-                   attend_within(weights, layer, batch), hidden);
+                   attend_within(weights, layer, batch), hidden, mlp_features);
 }
 
 at::Tensor LayerRunner::run_attention_block(const LayerWeights& weights, int layer, const SequenceBatch& batch,
@@ -71,6 +71,21 @@ at::Tensor LayerRunner::run_attention_block(const LayerWeights& weights, int lay
   const ForwardSpec& spec = transformer_->spec();
   return run_attention(weights, spec, transformer_->rotary_of(batch.rotary, layer),
                        attend_within(weights, layer, batch), attention_input(weights, spec, hidden));
+}
+
+at::Tensor LayerRunner::attention_to(const at::Tensor& marked, const LayerWeights& weights, int layer,
+                                     const SequenceBatch& batch, const at::Tensor& hidden) const {
+  const ForwardSpec& spec = transformer_->spec();
+  at::Tensor shares;
+  // Values of 1 where a token is marked and 0 elsewhere: what the heads then give is the share.
+  const Attend attend_to_marks = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
+    const at::Tensor marks = marked.to(values.scalar_type()).unsqueeze(1).expand_as(values).contiguous();
+    shares = attend_within(weights, layer, batch)(queries, keys, marks);
+    return shares;
+  };
+  (void)run_attention(weights, spec, transformer_->rotary_of(batch.rotary, layer), attend_to_marks,
+                      attention_input(weights, spec, hidden));
+  return shares.to(at::kFloat).mean(1);
 }
 
 void LayerRunner::advance(const LayerWeights& weights, int layer, at::Tensor hidden, BatchProgress& progress) const {

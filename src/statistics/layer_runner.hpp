@@ -30,11 +30,17 @@ class LayerRunner {
   void embed(at::Tensor hidden) const;
 
   /// One layer over one batch. @param hidden  (batch.rows, hidden_size)  @returns the same shape
+  /// @param mlp_features  where not nullptr: becomes what the MLP's last projection reads
   [[nodiscard]] at::Tensor run(const LayerWeights& weights, int layer, const SequenceBatch& batch,
-                               const at::Tensor& hidden) const;
+                               const at::Tensor& hidden, at::Tensor* mlp_features = nullptr) const;
   /// The attention block alone: what it adds to the residual stream before any norm of its own.
   [[nodiscard]] at::Tensor run_attention_block(const LayerWeights& weights, int layer, const SequenceBatch& batch,
                                                const at::Tensor& hidden) const;
+
+  /// Share of each token's attention, mean over heads, that goes to marked tokens of its sequence.
+  /// @param marked  (batch.rows), bool  @returns (batch.rows), float
+  [[nodiscard]] at::Tensor attention_to(const at::Tensor& marked, const LayerWeights& weights, int layer,
+                                        const SequenceBatch& batch, const at::Tensor& hidden) const;
 
   /// run() over all batches, in place.
   void advance(const LayerWeights& weights, int layer, at::Tensor hidden, BatchProgress& progress) const;

@@ -93,7 +93,7 @@ TEST_F(BadInput, NonsenseMergeOptions) {
   };
   refused({"--merge", "average"}, "must be one of mean, first");
   refused({"--merge", "reconstruct"}, "needs --calibrate");
-  refused({"--calibrate", "self"}, "is for --merge aligned, subspace and reconstruct");
+  refused({"--calibrate", "self"}, "is for --merge aligned, subspace, refit and reconstruct");
   refused({"--merge", "subspace", "--calibrate", at("none.txt")}, "");
   refused({"--merge", "subspace", "--calibrate", "self", "--calibration-tokens", "1"}, "must be at least 2");
   refused({"--merge", "reconstruct", "--calibrate", "self", "--reconstruct-steps", "-1"}, "must be at least 0");

@@ -94,8 +94,8 @@ class MergeModel : public ::testing::Test {
 };
 
 TEST_F(MergeModel, EveryKindMakesTheMembersOfAGroupEqual) {
-  for (const MergeKind kind : {MergeKind::mean, MergeKind::first, MergeKind::weighted, MergeKind::aligned,
-                               MergeKind::subspace, MergeKind::reconstruct}) {
+  for (const MergeMethod* method : merge_methods()) {
+    const MergeKind kind = method->kind;
     const MergeResult result = merged(options(kind));
     for (const AttentionLayer& layer : result.model.layers()) {
       for (const auto* heads : {&layer.key, &layer.value}) {
@@ -119,8 +119,9 @@ TEST_F(MergeModel, EveryKindRefusesWeightsThatAreNotNumbers) {
                                              return tensor == name && i == 5 ? std::nan("") : own;
                                            }});
     const Model spoiled = Model::open(folder_ / "spoiled");
-    for (const MergeKind kind :
-         {MergeKind::first, MergeKind::weighted, MergeKind::aligned, MergeKind::subspace, MergeKind::reconstruct}) {
+    for (const MergeMethod* method : merge_methods()) {
+      const MergeKind kind = method->kind;
+      if (kind == MergeKind::mean) continue;
       for (const bool calibrated : {false, true}) {
         if (!calibrated && merge_method(kind).text == TextUse::needed) continue;
         const auto sequences = calibrated ? calibration() : std::vector<TokenSequence>();
@@ -137,9 +138,11 @@ TEST_F(MergeModel, EveryKindRefusesWeightsThatAreNotNumbers) {
 TEST_F(MergeModel, EachStepOfTheLadderIsBetter) {
   const double mean = divergence(merged(options(MergeKind::mean)).model);
   const double subspace = divergence(merged(options(MergeKind::subspace)).model);
+  const double refitted = divergence(merged(options(MergeKind::refit)).model);
   const double reconstructed = divergence(merged(options(MergeKind::reconstruct)).model);
   EXPECT_LT(subspace, 0.9 * mean);
-  EXPECT_LT(reconstructed, 0.9 * subspace);
+  EXPECT_LT(refitted, 0.9 * subspace);
+  EXPECT_LT(reconstructed, 0.9 * refitted);
 }
 
 TEST_F(MergeModel, ReconstructionTellsItsErrors) {
@@ -151,6 +154,20 @@ TEST_F(MergeModel, ReconstructionTellsItsErrors) {
     EXPECT_GT(layer.refit_error, layer.error);
     EXPECT_GT(layer.error, 0);
     EXPECT_GT(layer.steps, 0);
+  }
+}
+
+TEST_F(MergeModel, RefittingTakesNoSteps) {
+  const MergeSummary summary = merged(options(MergeKind::refit)).summary;
+  EXPECT_FALSE(summary.distillation);
+  ASSERT_EQ(summary.layers.size(), 2U);
+  for (const MergedLayer& layer : summary.layers) {
+    EXPECT_GT(layer.subspace_error, layer.error);
+    EXPECT_EQ(layer.refit_error, layer.error);
+    EXPECT_EQ(layer.steps, 0);
+    EXPECT_GT(layer.sink_error, 0);
+    EXPECT_GT(layer.sink_mass_before, 0);
+    EXPECT_NEAR(layer.sink_mass, layer.sink_mass_before, 0.5 * layer.sink_mass_before);
   }
 }
 

@@ -82,6 +82,9 @@ Report full_report() {
                                             .subspace_error = number(70),
                                             .refit_error = number(71),
                                             .error = number(72),
+                                            .sink_error = number(100),
+                                            .sink_mass_before = 0.25,
+                                            .sink_mass = 0.375,
                                             .steps = 73}},
                                 .distillation = Distillation{.before = number(74), .after = number(75), .steps = 76},
                                 .seconds = number(77),
@@ -198,11 +201,14 @@ struct Expect {
   }
 
   static void equal(const MergedLayer& a, const MergedLayer& b) {
-    const auto& [layer, subspace_error, refit_error, error, steps] = a;
+    const auto& [layer, subspace_error, refit_error, error, sink_error, sink_mass_before, sink_mass, steps] = a;
     EXPECT_EQ(layer, b.layer);
     EXPECT_EQ(subspace_error, b.subspace_error);
     EXPECT_EQ(refit_error, b.refit_error);
     EXPECT_EQ(error, b.error);
+    EXPECT_EQ(sink_error, b.sink_error);
+    EXPECT_EQ(sink_mass_before, b.sink_mass_before);
+    EXPECT_EQ(sink_mass, b.sink_mass);
     EXPECT_EQ(steps, b.steps);
   }
 

@@ -13,7 +13,7 @@ struct HeadBlocks;
 struct GroupSharing;
 
 /// How the heads of a group become one.
-enum class MergeKind { mean, first, weighted, aligned, subspace, reconstruct };
+enum class MergeKind { mean, first, weighted, aligned, subspace, refit, reconstruct };
 
 /// What a merge makes of a calibration text, which has to go through the model: that takes the family's forward pass.
 enum class TextUse { none, helps, needed };
@@ -32,14 +32,16 @@ struct MergeMethod {
   /// Layer by layer, what the merge changed is then fitted to the original's activations, and whatever else
   /// ReconstructScope allows.
   bool is_fitted = false;
-  FitnessKind fitness{};  ///< what a search minimises for it
+  bool takes_steps = false;  ///< the fit goes on by gradients: ReconstructOptions' steps
+  FitnessKind fitness{};     ///< what a search minimises for it
   /// @param members  KV heads, ascending, not empty
   GroupSharing (*share)(const HeadBlocks& blocks, std::span<const std::uint8_t> members) = nullptr;
   /// What share() loses, where that is known without it; or nullptr.
   CostParts (*loss)(const HeadBlocks& blocks, std::span<const std::uint8_t> members) = nullptr;
 };
 
-extern const MergeMethod kMeanMerge, kFirstMerge, kWeightedMerge, kAlignedMerge, kSubspaceMerge, kReconstructMerge;
+extern const MergeMethod kMeanMerge, kFirstMerge, kWeightedMerge, kAlignedMerge, kSubspaceMerge, kRefitMerge,
+    kReconstructMerge;
 
 /// From the simplest to the best.
 [[nodiscard]] std::span<const MergeMethod* const> merge_methods() noexcept;

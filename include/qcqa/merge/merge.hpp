@@ -32,6 +32,7 @@ struct ReconstructOptions {
   double distill_rate = 3e-4;      ///< as learning_rate
 };
 
+/// How a merge is made. ReconstructOptions' steps are those of methods that take steps (MergeMethod::takes_steps).
 struct MergeOptions {
   MergeKind kind = MergeKind::mean;
   ReconstructOptions reconstruct{};
@@ -49,7 +50,9 @@ struct MergedLayer {
   double subspace_error = 0;  ///< after merging alone
   double refit_error = 0;     ///< and refitting the output projection
   double error = 0;           ///< in the end
-  int steps = 0;              ///< whose result was kept
+  double sink_error = 0;      ///< in the end, mean over sinks alone: first tokens and massive activations
+  double sink_mass_before = 0, sink_mass = 0;  ///< share of the others' attention that goes to sinks; in the end
+  int steps = 0;                               ///< whose result was kept
 };
 
 /// How far the predictions are from the original's on calibration tokens that no fitting saw: mean KL divergence, in
@@ -59,6 +62,9 @@ struct Distillation {
   double after = 0;
   int steps = 0;  ///< whose result was kept; 0: none was better
 };
+
+/// The options with no steps where the method takes none.
+[[nodiscard]] MergeOptions in_effect(const MergeOptions& options);
 
 /// One of several ways to merge the same plan.
 struct ComparedMerge {

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "statistics/layer_runner.hpp"
+
+namespace qcqa {
+
+/// Tokens that a model stands or falls with, though they are few: the first of every sequence, to which heads attend
+/// that have nothing to say (attention sinks, arXiv 2309.17453), and those whose stream is far longer than all others'
+/// (massive activations, arXiv 2402.17762).
+/// @param stream  (tokens, hidden_size): the original's
+/// @returns (tokens), bool
+[[nodiscard]] at::Tensor find_sinks(const LayerRunner& runner, const at::Tensor& stream);
+
+/// How much each token counts in a fit, so that sinks have their share of it; the mean is 1.
+/// @returns (tokens), float
+[[nodiscard]] at::Tensor importance_of(const at::Tensor& sinks);
+
+}  // namespace qcqa
