@@ -38,6 +38,16 @@ bool has_biases(const AttentionLayer& layer) {
                               [](const std::vector<HeadRows>* heads) { return heads->front().bias.empty(); });
 }
 
+/// What a fit left in float32, in the type that is computed in.
+LayerWeights in_type(LayerWeights layer, const Runtime& runtime) {
+  for (Linear* linear : {&layer.query_key_value, &layer.output, &layer.gate_up, &layer.down}) {
+    for (at::Tensor* tensor : {&linear->weight, &linear->bias}) {
+      if (tensor->defined()) *tensor = tensor->to(runtime.options());
+    }
+  }
+  return layer;
+}
+
 InputStatistics statistics_of(const Model& model, std::span<const TokenSequence> calibration,
                               const MergeOptions& options, const std::filesystem::path& scratch,
                               const ProgressFn& progress) {
@@ -199,19 +209,22 @@ class ModelMerger {
                    .held_back = {}};
     divide_batches(task.fitted, task.held_back);
     MergedLayer summary{.layer = layer};
-    const auto error = [&] { return output_error(*runner_, task, compact, task.held_back); };
-    summary.subspace_error = error().all;
+    const auto error = [&](const LayerWeights& weights) {
+      return output_error(*runner_, task, weights, task.held_back);
+    };
+    summary.subspace_error = error(compact).all;
     refit_output(*runner_, task, compact);
     if (options_.reconstruct.scope == ReconstructScope::block) refit_mlp(*runner_, task, compact);
-    summary.refit_error = error().all;
+    summary.refit_error = error(compact).all;
     const Fit fit = reconstruct_layer(*runner_, task, options_.reconstruct, has_biases(attention(layer)),
                                       options_.seed + static_cast<std::uint64_t>(layer), compact,
                                       [&](int step) { report(units_before + step * kUnitsPerStep); });
-    const OutputError reached = error();
+    const LayerWeights computed = in_type(compact, transformer_->runtime());
+    const OutputError reached = error(computed);
     summary.error = reached.all;
     summary.sink_error = reached.sinks;
     summary.sink_mass_before = sink_mass(task, original, original_);
-    summary.sink_mass = sink_mass(task, compact, converted_);
+    summary.sink_mass = sink_mass(task, computed, converted_);
     summary.steps = fit.steps;
     state_.finish(layer, fitted_tensors(layer, compact), summary);
   }
