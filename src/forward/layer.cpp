@@ -94,10 +94,6 @@ at::Tensor mlp_features(const LayerWeights& weights, const ForwardSpec& spec, co
   return activated(halves[0], spec.activation) * halves[1];
 }
 
-at::Tensor run_mlp(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed) {
-  return weights.down(mlp_features(weights, spec, normed));
-}
-
 at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec, const RotaryTable::Rows& rotary,
                      const Attend& attend, const at::Tensor& hidden, at::Tensor* mlp_features) {
   const auto plus_block = [&](const at::Tensor& residual, const at::Tensor& block, const NormWeights& post_norm) {

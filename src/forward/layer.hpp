@@ -29,10 +29,7 @@ using Attend = std::function<at::Tensor(const at::Tensor&, const at::Tensor&, co
 [[nodiscard]] at::Tensor run_attention(const LayerWeights& weights, const ForwardSpec& spec,
                                        const RotaryTable::Rows& rotary, const Attend& attend, const at::Tensor& normed);
 
-/// The MLP between its norm and its residual sum.
-[[nodiscard]] at::Tensor run_mlp(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed);
-
-/// What the last projection of the MLP reads, of what its norm gives.
+/// The MLP between its norm and its last projection.
 [[nodiscard]] at::Tensor mlp_features(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed);
 
 /// Over the last dimension, computed in float32, in x's type.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "merge/distillation.hpp"
+#include "merge/refit.hpp"
 #include "statistics/layer_runner.hpp"
 
 namespace qcqa {
@@ -16,8 +17,6 @@ namespace {
 /// Work in passes of a token through a layer: gradients cost two more, the optimizer and looking at held-back tokens a
 /// little.
 constexpr double kPassesPerStepToken = 4;
-/// Original and converted stream, second moments, two projections refitted.
-constexpr double kPassesToRefit = 7;
 constexpr double kPassesForMoments = 2;
 /// At some of the positions: the original's logits, the merged model's and their gradient.
 constexpr double kHeadsPerDistilledToken = 1;

@@ -101,7 +101,13 @@ class ModelMerger {
       if (method_.is_fitted) {
         fit_layer(layer);
       } else if (!state_.is_finished(layer)) {
-        state_.finish(layer, attention_tensors(model_, attention(layer), merged_heads(layer)), {.layer = layer});
+        state_.finish(layer,
+                      attention_tensors(model_, attention(layer),
+                                        merged_heads(layer,
+                                                     [&](std::int64_t inputs) {
+                                                       return statistics_.layers().second_moment(layer, inputs);
+                                                     })),
+                      {.layer = layer});
       }
       report((layer + 1) * units_per_layer());
     }
@@ -128,8 +134,7 @@ class ModelMerger {
 
   [[nodiscard]] std::int64_t units_per_layer() const {
     if (!method_.is_fitted) return 1;
-    static constexpr std::int64_t kPasses = 7;
-    return static_cast<std::int64_t>(runner_->batches().size()) * kPasses * kUnitsPerPass +
+    return static_cast<std::int64_t>(runner_->batches().size()) * kPassesToRefit * kUnitsPerPass +
            options_.reconstruct.steps * kUnitsPerStep;
   }
 
@@ -169,34 +174,18 @@ class ModelMerger {
     original_.copy_(targets_);
   }
 
-  /// Mean over the held-back tokens that are no sinks.
-  [[nodiscard]] double sink_mass(const LayerTask& task, const LayerWeights& weights, const at::Tensor& stream) const {
-    double mass = 0;
-    double tokens = 0;
-    for (const std::size_t index : task.held_back) {
-      const SequenceBatch& batch = runner_->batches()[index];
-      const at::Tensor sinks = runner_->rows(task.sinks, batch);
-      const at::Tensor others = 1 - sinks.to(at::kFloat);
-      const at::Tensor masses = runner_->attention_to(sinks, weights, task.layer, batch, runner_->rows(stream, batch));
-      mass += (masses * others).sum().item<double>();
-      tokens += others.sum().item<double>();
-    }
-    return mass / std::max(tokens, 1.0);
-  }
-
-  /// By the weights and the inputs' second moment alone.
-  [[nodiscard]] AttentionWeights merged_heads(int layer) {
+  /// By the weights and their inputs' second moment alone.
+  /// @param moment_of  how many inputs there are -> their second moment
+  template <typename MomentOf>
+  [[nodiscard]] AttentionWeights merged_heads(int layer, const MomentOf& moment_of) const {
     const AttentionWeights weights = read_attention_weights(attention(layer));
-    return merge_heads(weights, grouping(layer), options_.kind, freedom(layer),
-                       statistics_.layers().second_moment(layer, weights.inputs()));
+    return merge_heads(weights, grouping(layer), options_.kind, freedom(layer), moment_of(weights.inputs()));
   }
 
   void finish_reconstruction(int layer, const LayerWeights& original, std::int64_t units_before) {
-    const AttentionWeights heads = read_attention_weights(attention(layer));
-    const at::Tensor moment = second_moment(*runner_, converted_, original, heads.inputs());
-    LayerWeights compact =
-        compact_layer(original, merge_heads(heads, grouping(layer), options_.kind, freedom(layer), moment),
-                      grouping(layer), transformer_->runtime());
+    const AttentionWeights merged =
+        merged_heads(layer, [&](std::int64_t inputs) { return second_moment(*runner_, converted_, original, inputs); });
+    LayerWeights compact = compact_layer(original, merged, grouping(layer), transformer_->runtime());
     const at::Tensor sinks = find_sinks(*runner_, targets_);
     LayerTask task{.layer = layer,
                    .original = &original,
@@ -215,17 +204,21 @@ class ModelMerger {
     summary.subspace_error = error(compact).all;
     refit_output(*runner_, task, compact);
     if (options_.reconstruct.scope == ReconstructScope::block) refit_mlp(*runner_, task, compact);
-    summary.refit_error = error(compact).all;
-    const Fit fit = reconstruct_layer(*runner_, task, options_.reconstruct, has_biases(attention(layer)),
-                                      options_.seed + static_cast<std::uint64_t>(layer), compact,
-                                      [&](int step) { report(units_before + step * kUnitsPerStep); });
-    const LayerWeights computed = in_type(compact, transformer_->runtime());
-    const OutputError reached = error(computed);
+    OutputError reached = error(compact);
+    summary.refit_error = reached.all;
+    LayerWeights computed = compact;
+    if (options_.reconstruct.steps > 0) {
+      const Fit fit = reconstruct_layer(*runner_, task, options_.reconstruct, has_biases(attention(layer)),
+                                        options_.seed + static_cast<std::uint64_t>(layer), compact,
+                                        [&](int step) { report(units_before + step * kUnitsPerStep); });
+      summary.steps = fit.steps;
+      computed = in_type(compact, transformer_->runtime());
+      reached = error(computed);
+    }
     summary.error = reached.all;
     summary.sink_error = reached.sinks;
-    summary.sink_mass_before = sink_mass(task, original, original_);
-    summary.sink_mass = sink_mass(task, computed, converted_);
-    summary.steps = fit.steps;
+    summary.sink_mass_before = sink_mass(*runner_, sinks, original, layer, original_, task.held_back);
+    summary.sink_mass = sink_mass(*runner_, sinks, computed, layer, converted_, task.held_back);
     state_.finish(layer, fitted_tensors(layer, compact), summary);
   }
 

@@ -4,8 +4,8 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
-#include <numeric>
 
 #include "forward/for_each_batch.hpp"
 #include "merge/fitting.hpp"
@@ -18,53 +18,50 @@ constexpr int kJudgements = 8;  ///< times that the held-back batches are looked
 
 double number(const at::Tensor& scalar) { return scalar.item<double>(); }
 
-/// Every token's square error as a share of the target's square: what the norms to come make of it. The streams of a
-/// few tokens are far longer than all others, and would decide alone.
+/// Every token's square error as a share of the target's square.
 at::Tensor relative_errors(const LayerRunner& runner, const LayerTask& task, const LayerWeights& weights,
                            const SequenceBatch& batch) {
   const at::Tensor out = runner.run(weights, task.layer, batch, runner.rows(task.inputs, batch)).to(at::kFloat);
   const at::Tensor target = runner.rows(task.targets, batch).to(at::kFloat);
-  const at::Tensor size = target.square().sum(-1).clamp_min(std::numeric_limits<float>::min());
-  return (out - target).square().sum(-1) / size;
+  return (out - target).square().sum(-1) / squares_of(target);
+}
+
+}  // namespace
+
+at::Tensor squares_of(const at::Tensor& stream) {
+  return stream.square().sum(-1).clamp_min(std::numeric_limits<float>::min());
 }
 
 at::Tensor importance_in(const LayerRunner& runner, const LayerTask& task, const SequenceBatch& batch) {
   return runner.rows(task.importance, batch).to(at::kFloat);
 }
 
-}  // namespace
-
 OutputError output_error(const LayerRunner& runner, const LayerTask& task, const LayerWeights& weights,
                          std::span<const std::size_t> batches) {
-  struct Sums {
-    double all = 0, sinks = 0, judged = 0, importance = 0, sink_count = 0;
-    std::int64_t tokens = 0;
+  /// Sums over tokens, of errors and of what they are weighed by.
+  struct Sum {
+    double error = 0, weight = 0;
   };
+  using Sums = std::array<Sum, 3>;  // all alike, sinks alone, by importance
   std::vector<Sums> sums(batches.size());
   for_each_batch(runner.transformer().runtime(), batches.size(), [&](std::size_t i) {
     const SequenceBatch& batch = runner.batches()[batches[i]];
     const at::Tensor errors = relative_errors(runner, task, weights, batch);
-    const at::Tensor importance = importance_in(runner, task, batch);
-    const at::Tensor sinks = runner.rows(task.sinks, batch).to(at::kFloat);
-    sums[i] = {.all = number(errors.sum()),
-               .sinks = number((errors * sinks).sum()),
-               .judged = number((errors * importance).sum()),
-               .importance = number(importance.sum()),
-               .sink_count = number(sinks.sum()),
-               .tokens = batch.rows};
+    const auto weighed_by = [&](const at::Tensor& weight) {
+      return Sum{number((errors * weight).sum()), number(weight.sum())};
+    };
+    sums[i] = {weighed_by(at::ones_like(errors)), weighed_by(runner.rows(task.sinks, batch).to(at::kFloat)),
+               weighed_by(importance_in(runner, task, batch))};
   });
-  Sums sum;
-  for (const Sums& one : sums) {
-    sum.all += one.all;
-    sum.sinks += one.sinks;
-    sum.judged += one.judged;
-    sum.importance += one.importance;
-    sum.sink_count += one.sink_count;
-    sum.tokens += one.tokens;
-  }
-  return {.all = sum.all / static_cast<double>(sum.tokens),
-          .sinks = sum.sinks / sum.sink_count,
-          .judged = sum.judged / sum.importance};
+  const auto mean = [&](std::size_t kind) {
+    Sum all;
+    for (const Sums& of_batch : sums) {
+      all.error += of_batch[kind].error;
+      all.weight += of_batch[kind].weight;
+    }
+    return all.error / all.weight;
+  };
+  return {.all = mean(0), .sinks = mean(1), .judged = mean(2)};
 }
 
 Fit reconstruct_layer(const LayerRunner& runner, const LayerTask& task, const ReconstructOptions& options, bool biases,

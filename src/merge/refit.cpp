@@ -7,15 +7,13 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <limits>
 
 #include "forward/for_each_batch.hpp"
+#include "statistics/second_moment.hpp"
 
 namespace qcqa {
 namespace {
 
-/// Tokens per column of the normal equations that are enough to set them up.
-constexpr std::int64_t kTokensPerColumn = 64;
 /// Strengths of the ridge, as shares of the features' mean square: where the search begins, its steps and its ends.
 constexpr double kRidge = 1e-2, kRidgeStep = 10, kLeastRidge = 1e-5, kMostRidge = 10;
 
@@ -66,7 +64,7 @@ NormalEquations sum_over(const LayerRunner& runner, std::span<const std::size_t>
 
 void refit(const LayerRunner& runner, const LayerTask& task, Linear& map, const RowsOf& rows_of) {
   std::size_t count = 0;
-  for (std::int64_t tokens = 0; count < task.fitted.size() && tokens < kTokensPerColumn * map.inputs(); ++count) {
+  for (std::int64_t tokens = 0; count < task.fitted.size() && tokens < kMomentTokensPerColumn * map.inputs(); ++count) {
     tokens += runner.batches()[task.fitted[count]].rows;
   }
   const NormalEquations fitted = sum_over(runner, std::span(task.fitted).first(count), map, rows_of);
@@ -101,8 +99,7 @@ void refit(const LayerRunner& runner, const LayerTask& task, Linear& map, const 
 /// @param stream  the original's
 at::Tensor weight_of(const LayerRunner& runner, const LayerTask& task, const SequenceBatch& batch,
                      const at::Tensor& stream) {
-  const at::Tensor size = stream.square().sum(-1, true).clamp_min(std::numeric_limits<float>::min());
-  return runner.rows(task.importance, batch).to(at::kFloat).unsqueeze(-1) / size;
+  return (importance_in(runner, task, batch) / squares_of(stream)).unsqueeze(-1);
 }
 
 }  // namespace

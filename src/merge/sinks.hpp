@@ -15,4 +15,9 @@ namespace qcqa {
 /// @returns (tokens), float
 [[nodiscard]] at::Tensor importance_of(const at::Tensor& sinks);
 
+/// Share of attention that goes to sinks: mean over heads and over those tokens of some batches that are none.
+/// @param stream  (tokens, hidden_size): what goes into the layer
+[[nodiscard]] double sink_mass(const LayerRunner& runner, const at::Tensor& sinks, const LayerWeights& weights,
+                               int layer, const at::Tensor& stream, std::span<const std::size_t> batches);
+
 }  // namespace qcqa

@@ -17,40 +17,32 @@ std::string openblas_says(const char* function) {
   return says != nullptr ? says() : "";
 }
 
-/// An operand of a product: `rows` x `columns` of whole numbers from -2 to 2; sums of a few hundred of their products
-/// are exact in any order.
-struct Operand {
-  std::int64_t rows, columns;
-  bool transposed;  // stored column by column
-
-  [[nodiscard]] int at(std::int64_t row, std::int64_t column) const {
-    return static_cast<int>((7 * row * row + 3 * row * column + 11 * column + rows) % 5) - 2;
-  }
-  [[nodiscard]] at::Tensor tensor(at::ScalarType type) const {
-    at::Tensor values = transposed ? at::empty({columns, rows}, at::kInt).t() : at::empty({rows, columns}, at::kInt);
-    auto view = values.accessor<int, 2>();
-    for (std::int64_t row = 0; row < rows; ++row) {
-      for (std::int64_t column = 0; column < columns; ++column) view[row][column] = at(row, column);
-    }
-    return values.to(type);
-  }
-};
-
-bool multiplies_right(const Operand& a, const Operand& b, at::ScalarType type) {
-  const at::Tensor product = at::mm(a.tensor(type), b.tensor(type)).to(at::kInt);
-  const auto values = product.accessor<int, 2>();
-  std::vector<int> row(static_cast<std::size_t>(b.columns));
-  for (std::int64_t i = 0; i < a.rows; ++i) {
-    row.assign(row.size(), 0);
-    for (std::int64_t k = 0; k < a.columns; ++k) {
-      for (std::int64_t j = 0; j < b.columns; ++j) row[static_cast<std::size_t>(j)] += a.at(i, k) * b.at(k, j);
-    }
-    for (std::int64_t j = 0; j < b.columns; ++j) {
-      if (values[i][j] != row[static_cast<std::size_t>(j)]) return false;
+/// A matrix of whole numbers from -2 to 2; sums of a few hundred of their products are exact in any order.
+at::Tensor whole_numbers(std::int64_t rows, std::int64_t columns) {
+  at::Tensor matrix = at::empty({rows, columns}, at::kInt);
+  auto values = matrix.accessor<int, 2>();
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t k = 0; k < columns; ++k) {
+      values[i][k] = static_cast<int>((7 * i * i + 3 * i * k + 11 * k + rows) % 5) - 2;
     }
   }
-  return true;
+  return matrix;
 }
+
+at::Tensor product_by_loop(const at::Tensor& a, const at::Tensor& b) {
+  at::Tensor product = at::zeros({a.size(0), b.size(1)}, at::kInt);
+  const auto left = a.accessor<int, 2>(), right = b.accessor<int, 2>();
+  auto sum = product.accessor<int, 2>();
+  for (std::int64_t i = 0; i < a.size(0); ++i) {
+    for (std::int64_t k = 0; k < a.size(1); ++k) {
+      for (std::int64_t j = 0; j < b.size(1); ++j) sum[i][j] += left[i][k] * right[k][j];
+    }
+  }
+  return product;
+}
+
+/// The same values, stored column by column.
+at::Tensor by_columns(const at::Tensor& matrix) { return matrix.t().contiguous().t(); }
 
 }  // namespace
 
@@ -85,17 +77,19 @@ std::vector<std::string> faster_blas_kernels(std::string_view kernel, VectorInst
 }
 
 bool multiplies_right() {
-  struct Product {
+  struct Shape {
     std::int64_t rows, inner, columns;
   };
-  for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
-    for (const bool first : {false, true}) {
-      for (const bool second : {false, true}) {
-        // One number, a row, sizes that are no multiple of a kernel's, and one that some kernels take as small; the
-        // last is large for all.
-        for (const auto& [rows, inner, columns] :
-             std::initializer_list<Product>{{1, 1, 1}, {1, 70, 33}, {5, 3, 7}, {33, 70, 47}, {131, 129, 67}}) {
-          if (!multiplies_right({rows, inner, first}, {inner, columns, second}, type)) return false;
+  // One number, a row, sizes that are no multiple of a kernel's, and one that some kernels take as small; the last is
+  // large for all.
+  for (const auto& [rows, inner, columns] :
+       std::initializer_list<Shape>{{1, 1, 1}, {1, 70, 33}, {5, 3, 7}, {33, 70, 47}, {131, 129, 67}}) {
+    const at::Tensor a = whole_numbers(rows, inner), b = whole_numbers(inner, columns);
+    const at::Tensor expected = product_by_loop(a, b);
+    for (const at::Tensor& first : {a, by_columns(a)}) {
+      for (const at::Tensor& second : {b, by_columns(b)}) {
+        for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+          if (!at::equal(at::mm(first.to(type), second.to(type)), expected.to(type))) return false;
         }
       }
     }

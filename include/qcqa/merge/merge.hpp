@@ -43,16 +43,20 @@ struct MergeOptions {
   ForwardOptions forward{};
 };
 
+/// The options with no steps where the method takes none.
+[[nodiscard]] MergeOptions in_effect(const MergeOptions& options);
+
 /// How far a layer's output is from the original's on calibration tokens that its fitting never saw: square error as a
 /// share of the output's square, mean over tokens.
 struct MergedLayer {
   int layer = 0;
-  double subspace_error = 0;  ///< after merging alone
-  double refit_error = 0;     ///< and refitting the output projection
-  double error = 0;           ///< in the end
-  double sink_error = 0;      ///< in the end, mean over sinks alone: first tokens and massive activations
-  double sink_mass_before = 0, sink_mass = 0;  ///< share of the others' attention that goes to sinks; in the end
-  int steps = 0;                               ///< whose result was kept
+  double subspace_error = 0;    ///< after merging alone
+  double refit_error = 0;       ///< and refitting what follows the heads
+  double error = 0;             ///< in the end
+  double sink_error = 0;        ///< in the end, mean over sinks alone: first tokens and massive activations
+  double sink_mass_before = 0;  ///< share of the others' attention that goes to sinks, in the original
+  double sink_mass = 0;         ///< and in the end
+  int steps = 0;                ///< whose result was kept
 };
 
 /// How far the predictions are from the original's on calibration tokens that no fitting saw: mean KL divergence, in
@@ -62,9 +66,6 @@ struct Distillation {
   double after = 0;
   int steps = 0;  ///< whose result was kept; 0: none was better
 };
-
-/// The options with no steps where the method takes none.
-[[nodiscard]] MergeOptions in_effect(const MergeOptions& options);
 
 /// One of several ways to merge the same plan.
 struct ComparedMerge {
