@@ -43,7 +43,6 @@ ConversionSettings settings_of(const RunCommand& command, int threads) {
   settings.calibration.tokenizer = settings.text.tokenizer;
   settings.output = command.output.resolve();
   settings.forward = command.compute.resolve(command.common.device);
-  settings.compare_merges = true;
   return settings;
 }
 

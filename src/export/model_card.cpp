@@ -37,8 +37,9 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
   card += "# " + name + (compact ? ", with fewer key/value heads\n\n" : ", with merged key/value heads (expanded)\n\n");
   card += "Made from `" + name + "` (" + model.architecture().family + ") by qcqa " + std::string(version()) +
           " (commit " + std::string(commit()) + "): the key and value heads of each group became one. " +
-          std::string(merge_method(options.merge).sentence) +
-          "\nExpect a loss of quality, and measure it before use.\n\n";
+          std::string(merge_method(options.merge).sentence) + "\n\n";
+  card += options.measured.empty() ? "Expect a loss of quality, and measure it before use.\n\n"
+                                   : options.measured + "\nOn other texts it may be more: measure before use.\n\n";
   card += "| | before | after |\n|---|---|---|\n";
   card += "| KV heads, all layers | " + std::to_string(summary.heads_before) + " | " +
           std::to_string(summary.heads_after) + " |\n";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "fitness/merge_heads.hpp"
@@ -282,6 +283,15 @@ class ModelMerger {
 };
 
 }  // namespace
+
+const ComparedMerge& MergeLadder::best() const {
+  const std::span<const ComparedMerge> all = merges();
+  return *std::ranges::min_element(all, {}, &ComparedMerge::perplexity);
+}
+
+double MergeLadder::nats_above(const ComparedMerge& merge) const {
+  return std::log(merge.perplexity / rungs.front().perplexity);
+}
 
 MergeOptions in_effect(const MergeOptions& options) {
   MergeOptions used = options;

@@ -13,6 +13,7 @@
 #include "qcqa/merge/estimate.hpp"
 #include "qcqa/merge/pooled_model.hpp"
 #include "qcqa/pipeline/merge_choice.hpp"
+#include "qcqa/report/sections.hpp"
 #include "qcqa/search/plan_choice.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/fnv1a.hpp"
@@ -38,6 +39,10 @@ nlohmann::json to_json(const MergeChoice& choice) {
           {"reason", choice.reason}};
 }
 
+MergeKind merge_kind(std::string_view name) {
+  return (*std::ranges::find(merge_methods(), name, &MergeMethod::name))->kind;
+}
+
 /// @param choice  gives what a choice does not change
 MergeChoice choice_from_json(const JsonView& kept, MergeChoice choice) {
   static constexpr std::int64_t kMost = 1 << 30;
@@ -52,28 +57,6 @@ MergeChoice choice_from_json(const JsonView& kept, MergeChoice choice) {
   choice.calibration.tokens = kept.at("tokens").integer(0, std::int64_t{1} << 62);
   choice.reason = kept.at("reason").text();
   return choice;
-}
-
-std::string merge_summary(const MergeSummary& result) {
-  const MergeMethod& method = merge_method(result.kind);
-  std::string text = fmt::format("merge {}: ", method.name);
-  if (result.calibration_tokens > 0) text += std::to_string(result.calibration_tokens) + " calibration tokens, ";
-  text += fmt::format("{:.1f} s", result.seconds);
-  if (result.keys_pooled) text += "; keys are normalised in this family, so they were pooled by direction";
-  for (const MergedLayer& layer : result.layers) {
-    text += fmt::format("\n  layer {}: output error {:.4f} (subspace) -> {:.4f} (refit)", layer.layer,
-                        layer.subspace_error, layer.refit_error);
-    if (method.takes_steps) text += fmt::format(" -> {:.4f} ({} steps)", layer.error, layer.steps);
-    text += fmt::format("; of sinks {:.4f}, attention to them {:.3f} -> {:.3f}", layer.sink_error,
-                        layer.sink_mass_before, layer.sink_mass);
-  }
-  if (const auto& distillation = result.distillation) {
-    text += fmt::format("\n  all layers: divergence of the predictions {:.4f} -> {:.4f} nats (distilled, {} steps)",
-                        distillation->before, distillation->after, distillation->steps);
-  } else if (method.takes_steps) {
-    text += "\n  not distilled: --distill-steps 0, or the layers need more than --memory";
-  }
-  return text;
 }
 
 std::string hash_of(const EvaluationText& text) {
@@ -246,6 +229,34 @@ struct Conversion::State {
     require_free_space(settings.output.folder, bytes);
   }
 
+  [[nodiscard]] MergeResult merged_by(MergeKind kind) {
+    MergeOptions used = options;
+    used.kind = kind;
+    const std::string folder = kind == options.kind ? kMerged : kMerged + ("-" + std::string(merge_kind_name(kind)));
+    return merge_model(model, *report.plan, calibration.all(), used, kept->path(folder), session.progress,
+                       &*statistics);
+  }
+
+  /// Looks at simpler merges of the plan too. One that measures better is taken, or told of where the user chose.
+  void climb_down(std::span<const TokenSequence> windows) {
+    const auto model_by = [&](MergeKind kind) { return kind == options.kind ? merged->model : merged_by(kind).model; };
+    const MergeLadder ladder = compare_merges(model, options.kind, model_by, windows, settings.forward, session, *kept);
+    const ComparedMerge& best = ladder.best();
+    if (best.perplexity < ladder.rungs.back().perplexity) {
+      const std::string worse =
+          fmt::format("measures worse than {} on {} tokens that it did not see: perplexity {:.4g} against {:.4g}",
+                      best.name, ladder.tokens, ladder.rungs.back().perplexity, best.perplexity);
+      if (settings.merge.kind) {
+        session.decide(fmt::format("--merge {} {}.", ladder.rungs.back().name, worse));
+      } else {
+        session.decide(fmt::format("merge {} is taken: {} {}.", best.name, ladder.rungs.back().name, worse));
+        merged = merged_by(merge_kind(best.name));
+        written.merge = merged->summary.kind;
+      }
+    }
+    merged->summary.ladder = ladder;
+  }
+
   void evaluate_output() {
     const Stopwatch watch;
     // What only another runtime reads holds the heads of the merged model, rounded.
@@ -284,7 +295,7 @@ const Report& Conversion::plan() {
           collect_calibration(s.model, s.settings.calibration, s.options.seed, s.settings.forward, s.session, &*s.kept);
     }
     // Without a text, merges are judged on some of the calibration that they do not see.
-    if (s.settings.compare_merges && !s.text) s.held_back = hold_back(s.calibration);
+    if (!s.text) s.held_back = hold_back(s.calibration);
     s.statistics.emplace(calibration_statistics(s.model, s.calibration, s.settings.forward, s.options.memory, s.session,
                                                 s.kept ? &*s.kept : nullptr));
     if (s.settings.plan.report.empty()) {
@@ -309,16 +320,12 @@ const Report& Conversion::merge() {
   State& s = *state_;
   return s.preparation([&]() -> const Report& {
     const MergeMethod& method = merge_method(s.options.kind);
-    s.merged = merge_model(s.model, *s.report.plan, s.calibration.all(), s.options, s.kept->path(kMerged),
-                           s.session.progress, &*s.statistics);
-    s.report.merge = s.merged->summary;
-    if (method.pooled == Pooled::no) s.session.say(merge_summary(*s.report.merge));
+    s.merged = s.merged_by(s.options.kind);
     const std::vector<TokenSequence>& compared_on = s.text ? s.text->windows : s.held_back.all();
     const bool is_simplest = &method == merge_methods().front();
-    if (s.settings.compare_merges && !compared_on.empty() && !is_simplest) {
-      s.report.merge->compared = compare_merges(s.model, *s.report.plan, *s.statistics, compared_on, s.merged->model,
-                                                s.options, s.session, *s.kept);
-    }
+    if (!compared_on.empty() && !is_simplest) s.climb_down(compared_on);
+    s.report.merge = s.merged->summary;
+    if (method.pooled == Pooled::no) s.session.say(text_of(report_sections(s.report, {"merge"})));
     return s.report;
   });
 }
@@ -328,6 +335,7 @@ ExportSummary Conversion::write() {
   return s.step([&]() -> ExportSummary {
     ExportOptions options = s.written;
     options.report = to_json(s.report).dump(1) + "\n";
+    options.measured = measured_text(s.report.merge->ladder, options.merge);
     if (s.is_kept(kWritten)) return preview_export(s.merged->model, *s.report.plan, options);
     const Overwrite overwrite = s.overwrite();
     if (s.kept->holds_steps()) s.kept->keep(kWriting, true);

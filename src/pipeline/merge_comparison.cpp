@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 #include <string>
 
 #include "qcqa/evaluate/evaluate.hpp"
@@ -15,6 +17,8 @@ namespace {
 
 constexpr std::size_t kComparedTokens = 8192;
 constexpr const char* kStep = "comparison";
+/// What merges are compared with: each a step up from the one before, and cheap.
+constexpr std::array kRungs = {MergeKind::mean, MergeKind::aligned, MergeKind::subspace};
 
 std::vector<TokenSequence> first_of(std::span<const TokenSequence> windows) {
   std::vector<TokenSequence> some;
@@ -62,32 +66,46 @@ class KeptPerplexities {
 
 }  // namespace
 
-std::vector<ComparedMerge> compare_merges(const Model& model, const Plan& plan, InputStatistics& statistics,
-                                          std::span<const TokenSequence> windows, const Model& merged,
-                                          const MergeOptions& options, const Session& session, RunState& state) {
+MergeLadder compare_merges(const Model& model, MergeKind chosen, const std::function<Model(MergeKind)>& merged_by,
+                           std::span<const TokenSequence> windows, const ForwardOptions& forward,
+                           const Session& session, RunState& state) {
   const std::vector<TokenSequence> some = first_of(windows);
   KeptPerplexities kept(state);
-  std::vector<ComparedMerge> merges;
-  const auto perplexity_of = [&](const Model& candidate) {
-    return evaluate(rounded_model(candidate, {}), nullptr, some, options.forward, session.progress).perplexity;
-  };
-  merges.push_back({"original", kept.of("original", [&] { return perplexity_of(model); })});
-  for (const MergeKind kind : {MergeKind::mean, MergeKind::aligned, MergeKind::subspace}) {
-    if (kind == options.kind) break;
-    const std::string name(merge_kind_name(kind));
+  MergeLadder ladder;
+  for (const TokenSequence& window : some) ladder.tokens += static_cast<std::int64_t>(window.targets());
+  const auto add = [&](const std::string& name, const auto& candidate) {
     const auto measure = [&] {
-      MergeOptions lower = options;
-      lower.kind = kind;
-      InputStatistics* const of_text = kind == MergeKind::subspace ? &statistics : nullptr;
-      return perplexity_of(
-          merge_model(model, plan, {}, lower, state.path("merged-" + name), session.progress, of_text).model);
+      return evaluate(rounded_model(candidate(), {}), nullptr, some, forward, session.progress).perplexity;
     };
-    merges.push_back({name, kept.of(name, measure)});
+    ladder.rungs.push_back({name, kept.of(name, measure)});
+  };
+  add("original", [&] { return model; });
+  for (const MergeMethod* method : merge_methods()) {
+    const MergeKind kind = method->kind;
+    if (kind != chosen && std::ranges::find(kRungs, kind) == kRungs.end()) continue;
+    add(std::string(method->name), [&] { return merged_by(kind); });
+    if (kind == chosen) break;
   }
-  const std::string chosen(merge_kind_name(options.kind));
-  merges.push_back({chosen, kept.of(chosen, [&] { return perplexity_of(merged); })});
-  session.say(comparison_text(merges));
-  return merges;
+  session.say(comparison_text(ladder.rungs));
+  return ladder;
+}
+
+std::string measured_text(const MergeLadder& ladder, MergeKind kind) {
+  if (ladder.rungs.empty()) return {};
+  std::string own, others;
+  for (const ComparedMerge& merge : ladder.merges()) {
+    const std::string nats = fmt::format("{:+.3f}", ladder.nats_above(merge));
+    if (merge.name == merge_kind_name(kind)) {
+      own = nats;
+    } else {
+      others += (others.empty() ? "" : ", ") + merge.name + " " + nats;
+    }
+  }
+  std::string text =
+      fmt::format("Measured on {} tokens that it was not fitted to: cross-entropy {} nats from the original's {:.4f}.",
+                  ladder.tokens, own, std::log(ladder.rungs.front().perplexity));
+  if (!others.empty()) text += " The same groups merged otherwise: " + others + ".";
+  return text;
 }
 
 }  // namespace qcqa

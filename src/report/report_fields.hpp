@@ -190,7 +190,9 @@ void fields(V& v, T& merge) {
   v.field("seconds", merge.seconds, Numbers{});
   v.list("layers", "merged_layer", merge.layers);
   v.optional("distillation", merge.distillation);
-  v.optional_list("ladder", "compared_merge", merge.compared);
+  v.optional_list("ladder", "compared_merge", merge.ladder.rungs);
+  v.added("ladder_tokens", merge.ladder.tokens, Integers{},
+          "Predicted tokens that the ladder was measured on; no merge saw them");
 }
 
 template <typename V, Describes<ReferenceComparison> T>

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "qcqa/support/error.hpp"
 #include "qcqa/support/human_bytes.hpp"
@@ -171,6 +172,42 @@ Section plan_section(const Report& report) {
   return section;
 }
 
+Section merge_section(const Report& report) {
+  if (!report.merge) return {.title = "Merge", .lines = {"none: `qcqa run` and `qcqa convert` make one"}};
+  const MergeSummary& merge = *report.merge;
+  const std::string kind(merge_kind_name(merge.kind));
+  Section section{.title = merge.calibration_tokens > 0 ? fmt::format("Merge: {}, {} calibration tokens, {:.1f} s",
+                                                                      kind, merge.calibration_tokens, merge.seconds)
+                                                        : fmt::format("Merge: {}, {:.1f} s", kind, merge.seconds)};
+  if (merge.keys_pooled) section.lines.push_back("keys are normalised in this family: pooled by direction");
+  if (const auto& distillation = merge.distillation) {
+    section.lines.push_back(fmt::format("distilled: divergence of the predictions {:.4f} -> {:.4f} nats, {} steps",
+                                        distillation->before, distillation->after, distillation->steps));
+  } else if (merge_method(merge.kind).takes_steps) {
+    section.lines.emplace_back("not distilled: --distill-steps 0, or the layers need more than --memory");
+  }
+  if (!merge.ladder.rungs.empty()) {
+    std::string rungs;
+    for (const ComparedMerge& rung : merge.ladder.merges()) {
+      rungs += fmt::format("{} {} {:+.4f}", rungs.empty() ? "" : ",", rung.name, merge.ladder.nats_above(rung));
+    }
+    section.lines.push_back(fmt::format("nats above the original's {:.4f} on {} tokens:{}",
+                                        std::log(merge.ladder.rungs.front().perplexity), merge.ladder.tokens, rungs));
+  }
+  if (merge.layers.empty()) return section;
+  section.lines.emplace_back("error of each layer's output, as a share of its square:");
+  section.table.columns = {{"layer"}, {"heads merged"}, {"refitted"},           {"in the end"},
+                           {"steps"}, {"of sinks"},     {"attention to sinks"}, {"before"}};
+  for (const MergedLayer& layer : merge.layers) {
+    section.table.rows.push_back({std::to_string(layer.layer), fmt::format("{:.4f}", layer.subspace_error),
+                                  fmt::format("{:.4f}", layer.refit_error), fmt::format("{:.4f}", layer.error),
+                                  std::to_string(layer.steps), fmt::format("{:.2g}", layer.sink_error),
+                                  fmt::format("{:.3f}", layer.sink_mass),
+                                  fmt::format("{:.3f}", layer.sink_mass_before)});
+  }
+  return section;
+}
+
 Section evaluation_section(const Report& report) {
   if (!report.evaluation) {
     return {.title = "Evaluation", .lines = {"none: `qcqa run --text FILE` makes one"}};
@@ -221,6 +258,7 @@ constexpr std::array kSections = {
     SectionRow{"layers", layers_section, kAlways},
     SectionRow{"bounds", bounds_section, kAlways},
     SectionRow{"plan", plan_section, [](const Report& report) { return report.plan.has_value(); }},
+    SectionRow{"merge", merge_section, [](const Report& report) { return report.merge.has_value(); }},
     SectionRow{"evaluation", evaluation_section, [](const Report& report) { return report.evaluation.has_value(); }},
     SectionRow{"timings", timings_section, kAlways},
 };

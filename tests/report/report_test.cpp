@@ -49,13 +49,14 @@ void expect_refused(const nlohmann::json& changed, std::string_view part) {
 TEST(Report, ComesBackFromJsonUnchanged) {
   Report report = small_report();
   report.plan = plan_for_groups(report.search, 2, Cardinality::equal);
-  report.merge = MergeSummary{.kind = MergeKind::reconstruct,
-                              .calibration_tokens = 512,
-                              .keys_pooled = true,
-                              .layers = {{0, 0.5, 0.25, 0.125, 40}, {1, 0.75, 0.5, 0.25, 0}},
-                              .distillation = Distillation{.before = 0.5, .after = 0.25, .steps = 20},
-                              .seconds = 1.5,
-                              .compared = {{"original", 3}, {"mean", 72}, {"reconstruct", 3.25}}};
+  report.merge =
+      MergeSummary{.kind = MergeKind::reconstruct,
+                   .calibration_tokens = 512,
+                   .keys_pooled = true,
+                   .layers = {{0, 0.5, 0.25, 0.125, 40}, {1, 0.75, 0.5, 0.25, 0}},
+                   .distillation = Distillation{.before = 0.5, .after = 0.25, .steps = 20},
+                   .seconds = 1.5,
+                   .ladder = {.rungs = {{"original", 3}, {"mean", 72}, {"reconstruct", 3.25}}, .tokens = 99}};
   const auto json = to_json(report);
   EXPECT_EQ(to_json(report_from_json(json, "r.json")), json);
 }

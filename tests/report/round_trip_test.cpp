@@ -88,8 +88,9 @@ Report full_report() {
                                             .steps = 73}},
                                 .distillation = Distillation{.before = number(74), .after = number(75), .steps = 76},
                                 .seconds = number(77),
-                                .compared = {{.name = "original", .perplexity = number(78)},
-                                             {.name = "reconstruct", .perplexity = number(79)}}},
+                                .ladder = {.rungs = {{.name = "original", .perplexity = number(78)},
+                                                     {.name = "reconstruct", .perplexity = number(79)}},
+                                           .tokens = 101}},
           .evaluation = Evaluation{.perplexity = number(80),
                                    .cross_entropy = number(81),
                                    .standard_error = number(82),
@@ -233,7 +234,13 @@ struct Expect {
     lists(layers, b.layers);
     optionals(distillation, b.distillation);
     EXPECT_EQ(seconds, b.seconds);
-    lists(ladder, b.compared);
+    equal(ladder, b.ladder);
+  }
+
+  static void equal(const MergeLadder& a, const MergeLadder& b) {
+    const auto& [rungs, tokens] = a;
+    lists(rungs, b.rungs);
+    EXPECT_EQ(tokens, b.tokens);
   }
 
   static void equal(const ReferenceComparison& a, const ReferenceComparison& b) {
@@ -289,7 +296,7 @@ TEST(ReportRoundTrip, WhatIsNotThereStaysAway) {
   Report report = full_report();
   report.plan.reset();
   report.merge->distillation.reset();
-  report.merge->compared.clear();
+  report.merge->ladder.rungs.clear();
   report.merge->keys_pooled = false;
   report.evaluation->reference.reset();
   report.search.layers[0].kdgqa.clear();

@@ -151,5 +151,36 @@ Evaluation on 640 tokens of 3 document(s)
 )");
 }
 
+TEST(ReportTables, MergesShowTheirErrorsAndWhatOthersCameTo) {
+  Report report = report_of(1, 3);
+  report.merge = {.kind = MergeKind::reconstruct,
+                  .calibration_tokens = 8192,
+                  .layers = {{.layer = 0,
+                              .subspace_error = 0.5,
+                              .refit_error = 0.25,
+                              .error = 0.125,
+                              .sink_error = 0.000034,
+                              .sink_mass_before = 0.75,
+                              .sink_mass = 0.7,
+                              .steps = 40}},
+                  .seconds = 2.5,
+                  .ladder = {.rungs = {{"original", 10}, {"mean", 40}, {"reconstruct", 12.5}}, .tokens = 640}};
+  EXPECT_EQ("\n" + text_of(report_sections(report, {"merge"})), R"(
+Merge: reconstruct, 8192 calibration tokens, 2.5 s
+  not distilled: --distill-steps 0, or the layers need more than --memory
+  nats above the original's 2.3026 on 640 tokens: mean +1.3863, reconstruct +0.2231
+  error of each layer's output, as a share of its square:
+  layer  heads merged  refitted  in the end  steps  of sinks  attention to sinks  before
+      0        0.5000    0.2500      0.1250     40   3.4e-05               0.700   0.750
+)");
+  report.merge->distillation = Distillation{.before = 0.5, .after = 0.25, .steps = 20};
+  report.merge->layers.clear();
+  report.merge->ladder.rungs.clear();
+  EXPECT_EQ("\n" + text_of(report_sections(report, {"merge"})), R"(
+Merge: reconstruct, 8192 calibration tokens, 2.5 s
+  distilled: divergence of the predictions 0.5000 -> 0.2500 nats, 20 steps
+)");
+}
+
 }  // namespace
 }  // namespace qcqa

@@ -71,6 +71,7 @@ struct ExportOptions {
   WriterOptions writer{};
   MergeKind merge = MergeKind::mean;  ///< how the model's heads were merged, for the model card
   std::string command{};              ///< for the model card
+  std::string measured{};             ///< what the result came to, sentences for the model card; empty: not looked at
   std::string report{};               ///< JSON text to write as qcqa-report.json
 };
 

@@ -73,6 +73,19 @@ struct ComparedMerge {
   double perplexity = 0;
 };
 
+/// What the original and ever better merges of a plan come to, on the same tokens that none of them saw. Nothing but
+/// its emptiness may be asked of an empty one.
+struct MergeLadder {
+  std::vector<ComparedMerge> rungs{};  ///< the original first, the chosen merge last; empty when not looked at
+  std::int64_t tokens = 0;             ///< predicted
+
+  [[nodiscard]] std::span<const ComparedMerge> merges() const { return std::span(rungs).subspan(1); }
+  /// The merge of the least perplexity; of equals the simplest.
+  [[nodiscard]] const ComparedMerge& best() const;
+  /// How much more cross-entropy than the original, in nats.
+  [[nodiscard]] double nats_above(const ComparedMerge& merge) const;
+};
+
 /// What a merge did, for the report.
 struct MergeSummary {
   MergeKind kind{};
@@ -81,8 +94,7 @@ struct MergeSummary {
   std::vector<MergedLayer> layers{};  ///< of reconstruct
   std::optional<Distillation> distillation{};
   double seconds = 0;
-  std::vector<ComparedMerge>
-      compared{};  ///< what other ways would have given, the chosen one last; empty when not looked at
+  MergeLadder ladder{};  ///< what other ways would have given
 };
 
 struct MergeResult {

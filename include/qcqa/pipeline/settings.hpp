@@ -95,7 +95,6 @@ struct ConversionSettings {
   TextSettings text{};  ///< the result is evaluated on it, if given
   OutputSettings output{};
   ForwardOptions forward{};
-  bool compare_merges = false;  ///< look what simpler merges of the plan would have come to
 };
 
 /// @throws Error(invalid_argument) for fewer tokens than one can learn from

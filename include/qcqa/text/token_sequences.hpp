@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -14,6 +15,8 @@ struct TokenSequence {
   std::span<const TokenId> ids;
   std::size_t first_target = 1;  ///< at least 1: the first token has nothing before it
   std::size_t document = 0;      ///< tokens of one document are not independent: errors are estimated over documents
+
+  [[nodiscard]] std::size_t targets() const noexcept { return ids.size() - std::min(ids.size(), first_target); }
 };
 
 /// Sequences and the ids that they point to, each a document of its own.
