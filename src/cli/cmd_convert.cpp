@@ -89,8 +89,9 @@ int run(const ConvertCommand& command) {
   (void)conversion.merge();
   print_output(model, conversion.write(), *report.plan, conversion.export_options(), command.output.output, console);
   conversion.finish();
-  if (settings.merge.kind != MergeKind::reconstruct && !command.common.quiet) {
-    const std::string hint = reconstruct_hint(model, settings.merge, settings.calibration, settings.forward);
+  if (!command.common.quiet) {
+    const std::string hint =
+        better_merge(model, conversion.export_options().merge, settings.merge, settings.calibration, settings.forward);
     if (!hint.empty()) std::printf("%s\n", hint.c_str());
   }
   return kOk;

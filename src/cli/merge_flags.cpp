@@ -45,7 +45,9 @@ void MergeFlags::add_to(CLI::App& command, bool with_auto) {
                       describe_choices(std::span<const Choice<ReconstructScope>>(kScopes)))
       ->group(group)
       ->capture_default_str();
-  command.add_option("--reconstruct-steps", steps, "Steps of reconstruction per layer")
+  command
+      .add_option("--reconstruct-steps", steps,
+                  "Steps of reconstruction per layer; 0: deep models gain more from those of all together")
       ->group(group)
       ->capture_default_str();
   command

@@ -13,9 +13,7 @@
 namespace qcqa {
 namespace {
 
-/// Logits cost more than all layers of a small model: they are taken at one position in this many.
-constexpr std::int64_t kPositionStride = 4;
-constexpr int kDistillJudgements = 3;  ///< times that the held-back batches are looked at
+constexpr int kDistillJudgements = 8;  ///< times that the held-back batches are looked at
 constexpr int kCheckpoints = 8;        ///< parts after which what is done is kept
 
 class Distiller {
@@ -37,15 +35,13 @@ class Distiller {
     return at::kl_div(log_probabilities(hidden, first), wanted, at::Reduction::Sum, true);
   }
 
-  [[nodiscard]] static std::int64_t positions(std::int64_t rows, std::int64_t first) {
-    return (rows - first + kPositionStride - 1) / kPositionStride;
-  }
+  [[nodiscard]] std::int64_t positions(std::int64_t rows) const { return (rows + task_.stride - 1) / task_.stride; }
 
   /// Mean over the held-back positions.
   [[nodiscard]] double held_back_divergence() const {
     std::vector<double> sums(task_.held_back.size());
     std::int64_t count = 0;
-    for (const std::size_t index : task_.held_back) count += positions(runner_.batches()[index].rows, 0);
+    for (const std::size_t index : task_.held_back) count += positions(runner_.batches()[index].rows);
     for_each_batch(runner_.transformer().runtime(), sums.size(), [&](std::size_t i) {
       sums[i] = divergence(runner_.batches()[task_.held_back[i]], 0).item<double>();
     });
@@ -55,7 +51,7 @@ class Distiller {
  private:
   [[nodiscard]] at::Tensor log_probabilities(const at::Tensor& hidden, std::int64_t first) const {
     const Transformer& transformer = runner_.transformer();
-    const at::Tensor some = hidden.slice(0, first, hidden.size(0), kPositionStride);
+    const at::Tensor some = hidden.slice(0, first, hidden.size(0), task_.stride);
     return at::log_softmax(transformer.logits(transformer.final_norm(some)), -1);
   }
 
@@ -66,22 +62,6 @@ class Distiller {
 
 }  // namespace
 
-std::uint64_t layer_parameters(const Model& model) {
-  std::uint64_t entries = 0;
-  for (const TensorView& tensor : model.checkpoint().tensors()) {
-    const bool outside = tensor.name.starts_with(model.architecture().embedding) ||
-                         tensor.name.starts_with(model.architecture().head.tensor);
-    if (!outside) entries += static_cast<std::uint64_t>(tensor.element_count());
-  }
-  return entries;
-}
-
-bool fits_distillation(const Model& model, const MergeOptions& options) {
-  if (in_effect(options).reconstruct.distill_steps == 0) return false;
-  static constexpr std::uint64_t kCopies = 7;
-  return layer_parameters(model) * kCopies * sizeof(float) <= options.memory;
-}
-
 Distillation distill(const LayerRunner& runner, const DistillationData& task, const ReconstructOptions& options,
                      const std::vector<bool>& biases, std::uint64_t seed, std::vector<LayerWeights>& layers,
                      const DistillCheckpoints& checkpoints, const std::function<void(int)>& progress) {
@@ -89,7 +69,7 @@ Distillation distill(const LayerRunner& runner, const DistillationData& task, co
   optimizers.reserve(layers.size());
   std::vector<at::Tensor> weights;
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-    optimizers.emplace_back(layers[layer], options.scope, biases[layer], options.distill_rate);
+    optimizers.emplace_back(layers[layer], options.scope, biases[layer], options.rate_to_distill());
     weights.insert(weights.end(), optimizers.back().weights().begin(), optimizers.back().weights().end());
   }
   const Distiller distiller(runner, task, layers);
@@ -99,12 +79,12 @@ Distillation distill(const LayerRunner& runner, const DistillationData& task, co
   BatchOrder order(runner, task.fitted, options.step_tokens, seed);
   const auto take_step = [&](int step) {
     const auto& batches = order.next();
-    const std::int64_t first = step % kPositionStride;
+    const std::int64_t first = step % task.stride;
     std::vector<std::vector<at::Tensor>> gradients(batches.size());
     for_each_batch(runner.transformer().runtime(), batches.size(), [&](std::size_t i) {
       const at::AutoGradMode with_gradients(true);
       const at::Tensor loss = distiller.divergence(*batches[i], first) *
-                              (static_cast<double>(kPositionStride) / static_cast<double>(row_count(batches)));
+                              (static_cast<double>(task.stride) / static_cast<double>(row_count(batches)));
       gradients[i] = torch::autograd::grad({loss}, weights, {}, false, false, true);
     });
     std::size_t begin = 0;

@@ -11,17 +11,11 @@
 
 namespace qcqa {
 
-/// Entries of all tensors but the embedding and the output matrix.
-[[nodiscard]] std::uint64_t layer_parameters(const Model& model);
-
-/// Whether distillation is asked for and all layers fit into the memory allowed: weights, those kept, two moments,
-/// gradients of two batches and their sum.
-[[nodiscard]] bool fits_distillation(const Model& model, const MergeOptions& options);
-
 /// What the layers are distilled from.
 struct DistillationData {
   at::Tensor embedded;                         ///< (tokens, hidden_size)
   at::Tensor targets;                          ///< (tokens, hidden_size): the original's stream after its last layer
+  std::int64_t stride = 1;                     ///< one position in this many is looked at
   std::vector<std::size_t> fitted, held_back;  ///< batches of the streams
 };
 

@@ -7,21 +7,15 @@
 #include <chrono>
 #include <vector>
 
-#include "merge/distillation.hpp"
-#include "merge/refit.hpp"
+#include "merge/work.hpp"
 #include "statistics/layer_runner.hpp"
+#include "statistics/second_moment.hpp"
 
 namespace qcqa {
 namespace {
 
-/// Work in passes of a token through a layer: gradients cost two more, the optimizer and looking at held-back tokens a
-/// little.
-constexpr double kPassesPerStepToken = 4;
-constexpr double kPassesForMoments = 2;
-/// At some of the positions: the original's logits, the merged model's and their gradient.
-constexpr double kHeadsPerDistilledToken = 1;
 /// Tokens that are sampled go through a layer in small numbers.
-constexpr double kPassesToSample = 2;
+constexpr double kPassesToSample = 3;
 /// What is run: a batch for each thread.
 constexpr std::int64_t kTokens = 256;
 
@@ -74,18 +68,10 @@ double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const
                               std::int64_t tokens, std::int64_t sampled) {
   const MergeMethod& method = merge_method(options.kind);
   if (method.text == TextUse::none) return 0;
-  double passes = static_cast<double>(tokens) * kPassesForMoments + static_cast<double>(sampled) * kPassesToSample;
-  double heads = static_cast<double>(sampled) * kPassesToSample;
-  if (method.is_fitted) {
-    const ReconstructOptions reconstruct = in_effect(options).reconstruct;
-    const auto distilled = fits_distillation(model, options)
-                               ? static_cast<double>(reconstruct.distill_steps * reconstruct.step_tokens)
-                               : 0.0;
-    passes += static_cast<double>(tokens) * (kPassesToRefit - kPassesForMoments) +
-              (static_cast<double>(reconstruct.steps * reconstruct.step_tokens) + distilled) * kPassesPerStepToken;
-    heads += distilled * kHeadsPerDistilledToken;
-  }
-  return speed.layers * passes + speed.head * heads;
+  const double passes =
+      static_cast<double>(tokens) * kPassesForMoments + static_cast<double>(sampled) * kPassesToSample +
+      static_cast<double>(merge_work(model, options, tokens)) / static_cast<double>(model.layers().size());
+  return speed.layers * passes + speed.head * static_cast<double>(sampled) * kPassesToSample;
 }
 
 std::uint64_t merge_disk_bytes(const Model& model, const MergeOptions& options, std::int64_t tokens) {

@@ -14,6 +14,7 @@
 #include "merge/refit.hpp"
 #include "merge/sinks.hpp"
 #include "merge/surrounding_tensors.hpp"
+#include "merge/work.hpp"
 #include "model/attention_facts.hpp"
 #include "qcqa/merge/merge.hpp"
 #include "qcqa/merge/pooled_model.hpp"
@@ -28,10 +29,6 @@ namespace {
 /// One batch in this many is held back, but at most kMostHeldBack.
 constexpr std::size_t kHoldBackEvery = 24;
 constexpr std::size_t kMostHeldBack = 32;
-
-/// Units of progress: a step of reconstruction counts as this many passes of one batch.
-constexpr std::int64_t kUnitsPerPass = 1;
-constexpr std::int64_t kUnitsPerStep = 12;
 
 /// A bias that the checkpoint has no tensor for could not be stored.
 bool has_biases(const AttentionLayer& layer) {
@@ -76,8 +73,10 @@ class ModelMerger {
     }
     if (method_.is_fitted) {
       transformer_.emplace(model, Runtime::of(options.forward));
-      runner_.emplace(*transformer_, calibration);
+      if (distills_) distill_runner_.emplace(*transformer_, calibration);
+      runner_.emplace(*transformer_, evenly_spread(calibration, fitted_tokens(model, options, tokens_)));
     }
+    work_ = layers() * work_of_layer() + distillation_work(model, options, tokens_);
   }
 
   MergeResult run() {
@@ -85,7 +84,8 @@ class ModelMerger {
     summary.kind = options_.kind;
     summary.keys_pooled = has_head_norm(model_.settings()) && method_.text != TextUse::none;
     summary.calibration_tokens = tokens_;
-    if (!state_.is_complete(distills_)) merge_layers();
+    if (!state_.has_layers()) merge_layers();
+    if (distills_ && !state_.distillation()) distill_layers();
     if (distills_) summary.distillation = state_.distillation();
     if (method_.is_fitted) summary.layers = state_.layers();
     return {state_.merged_model(), std::move(summary)};
@@ -94,7 +94,7 @@ class ModelMerger {
  private:
   void merge_layers() {
     if (method_.is_fitted) {
-      make_room();
+      make_room(*runner_, {&original_, &converted_, &targets_});
       runner_->embed(original_);
       converted_.copy_(original_);
     }
@@ -110,9 +110,9 @@ class ModelMerger {
                                                      })),
                       {.layer = layer});
       }
-      report((layer + 1) * units_per_layer());
+      report((layer + 1) * work_of_layer());
     }
-    if (distills_) finish_distillation();
+    for (at::Tensor* stream : {&original_, &converted_, &targets_}) stream->reset();
   }
 
   [[nodiscard]] int layers() const { return static_cast<int>(model_.layers().size()); }
@@ -122,57 +122,41 @@ class ModelMerger {
   [[nodiscard]] const Grouping& grouping(int layer) const { return plan_.grouping(layer); }
   [[nodiscard]] const KeyFreedom& freedom(int layer) const { return freedoms_[static_cast<std::size_t>(layer)]; }
 
-  void make_room() {
+  void make_room(const LayerRunner& runner, std::initializer_list<at::Tensor*> streams) const {
     const std::int64_t width = transformer_->hidden_size();
-    static constexpr std::int64_t kStreams = 3;
-    const bool in_file =
-        static_cast<std::uint64_t>(runner_->tokens() * width * kStreams) * sizeof(float) > options_.memory;
-    const auto room = [&] { return make_activations(runner_->tokens(), width, in_file, scratch_); };
-    original_ = room();
-    converted_ = room();
-    targets_ = room();
+    const auto bytes = static_cast<std::uint64_t>(runner.tokens() * width) * streams.size() * sizeof(float);
+    for (at::Tensor* stream : streams) {
+      *stream = make_activations(runner.tokens(), width, bytes > options_.memory, scratch_);
+    }
   }
 
-  [[nodiscard]] std::int64_t units_per_layer() const {
-    if (!method_.is_fitted) return 1;
-    return static_cast<std::int64_t>(runner_->batches().size()) * kPassesToRefit * kUnitsPerPass +
-           options_.reconstruct.steps * kUnitsPerStep;
-  }
-
-  [[nodiscard]] std::int64_t units_per_distill_step() const { return 2 * kUnitsPerStep * layers(); }
-
-  [[nodiscard]] std::int64_t units() const {
-    return layers() * units_per_layer() +
-           (distills_ ? options_.reconstruct.distill_steps * units_per_distill_step() : 0);
+  [[nodiscard]] std::int64_t work_of_layer() const {
+    return method_.is_fitted ? work_per_layer(options_, runner_->tokens()) : 1;
   }
 
   void report(std::int64_t done) const {
-    if (progress_ && !progress_({"merge", done, units()})) {
+    if (progress_ && !progress_({"merge", done, work_})) {
       throw Error(ErrorKind::interrupted, "merge", "interrupted; the layers that are done are kept");
     }
   }
 
   void fit_layer(int layer) {
     const LayerWeights original = transformer_->load(layer);
-    const std::int64_t begin = layer * units_per_layer();
-    std::int64_t passed = 0;
-    const auto pass = [&](const LayerWeights& weights, const at::Tensor& hidden) {
-      BatchProgress meter([&](std::int64_t rows) {
-        const auto batches = static_cast<std::int64_t>(runner_->batches().size());
-        return !progress_ ||
-               progress_({"merge", begin + passed + rows * batches / runner_->tokens() * kUnitsPerPass, units()});
-      });
-      runner_->advance(weights, layer, hidden, meter);
-      passed += static_cast<std::int64_t>(runner_->batches().size()) * kUnitsPerPass;
-      report(begin + passed);
-    };
+    const std::int64_t begin = layer * work_of_layer();
     targets_.copy_(original_);
-    pass(original, targets_);
-    if (!state_.is_finished(layer)) finish_reconstruction(layer, original, begin + passed);
+    pass(*runner_, original, layer, targets_, begin);
+    if (!state_.is_finished(layer)) finish_reconstruction(layer, original, begin + runner_->tokens());
     // The weights as they were rounded: later layers make up for that too.
     const Transformer written(state_.model_with(layer), transformer_->runtime());
-    pass(written.load(layer), converted_);
+    pass(*runner_, written.load(layer), layer, converted_, begin + work_of_layer() - runner_->tokens());
     original_.copy_(targets_);
+  }
+
+  /// All tokens through a layer, in place. @param done  before it
+  void pass(const LayerRunner& runner, const LayerWeights& weights, int layer, const at::Tensor& hidden,
+            std::int64_t done) const {
+    BatchProgress meter([&](std::int64_t rows) { return !progress_ || progress_({"merge", done + rows, work_}); });
+    runner.advance(weights, layer, hidden, meter);
   }
 
   /// By the weights and their inputs' second moment alone.
@@ -183,7 +167,7 @@ class ModelMerger {
     return merge_heads(weights, grouping(layer), options_.kind, freedom(layer), moment_of(weights.inputs()));
   }
 
-  void finish_reconstruction(int layer, const LayerWeights& original, std::int64_t units_before) {
+  void finish_reconstruction(int layer, const LayerWeights& original, std::int64_t done) {
     const AttentionWeights merged =
         merged_heads(layer, [&](std::int64_t inputs) { return second_moment(*runner_, converted_, original, inputs); });
     LayerWeights compact = compact_layer(original, merged, grouping(layer), transformer_->runtime());
@@ -197,7 +181,7 @@ class ModelMerger {
                    .importance = importance_of(sinks),
                    .fitted = {},
                    .held_back = {}};
-    divide_batches(task.fitted, task.held_back);
+    divide_batches(*runner_, task.fitted, task.held_back);
     MergedLayer summary{.layer = layer};
     const auto error = [&](const LayerWeights& weights) {
       return output_error(*runner_, task, weights, task.held_back);
@@ -207,11 +191,13 @@ class ModelMerger {
     if (options_.reconstruct.scope == ReconstructScope::block) refit_mlp(*runner_, task, compact);
     OutputError reached = error(compact);
     summary.refit_error = reached.all;
+    done += (kPassesToRefit - 2) * runner_->tokens();
+    report(done);
     LayerWeights computed = compact;
     if (options_.reconstruct.steps > 0) {
       const Fit fit = reconstruct_layer(*runner_, task, options_.reconstruct, has_biases(attention(layer)),
                                         options_.seed + static_cast<std::uint64_t>(layer), compact,
-                                        [&](int step) { report(units_before + step * kUnitsPerStep); });
+                                        [&](int step) { report(done + step * work_per_step(options_)); });
       summary.steps = fit.steps;
       computed = in_type(compact, transformer_->runtime());
       reached = error(computed);
@@ -223,7 +209,7 @@ class ModelMerger {
     state_.finish(layer, fitted_tensors(layer, compact), summary);
   }
 
-  void finish_distillation() {
+  void distill_layers() {
     const Model reconstructed = state_.merged_model();
     const Transformer written(reconstructed, transformer_->runtime());
     std::vector<LayerWeights> compact;
@@ -233,14 +219,21 @@ class ModelMerger {
       compact.push_back(compact_layer(written.load(layer), heads, grouping(layer), transformer_->runtime()));
       biases.push_back(has_biases(attention(layer)));
     }
-    runner_->embed(converted_);
+    const LayerRunner& runner = *distill_runner_;
+    std::int64_t done = layers() * work_of_layer();
+    DistillationData task{
+        .embedded = {}, .targets = {}, .stride = distill_stride(model_), .fitted = {}, .held_back = {}};
+    make_room(runner, {&task.embedded, &task.targets});
+    runner.embed(task.embedded);
+    task.targets.copy_(task.embedded);
+    for (int layer = 0; layer < layers(); ++layer, done += runner.tokens()) {
+      pass(runner, transformer_->load(layer), layer, task.targets, done);
+    }
+    divide_batches(runner, task.fitted, task.held_back);
     transformer_->load_head();
-    DistillationData task{.embedded = converted_, .targets = original_, .fitted = {}, .held_back = {}};
-    divide_batches(task.fitted, task.held_back);
-    const std::int64_t begin = layers() * units_per_layer();
     const Distillation distillation =
-        distill(*runner_, task, options_.reconstruct, biases, options_.seed, compact, state_.distill_checkpoints(),
-                [&](int step) { report(begin + step * units_per_distill_step()); });
+        distill(runner, task, options_.reconstruct, biases, options_.seed, compact, state_.distill_checkpoints(),
+                [&](int step) { report(done + step * work_per_distill_step(model_, options_)); });
     std::vector<TensorBytes> tensors;
     for (int layer = 0; layer < layers(); ++layer) {
       std::ranges::move(fitted_tensors(layer, compact[static_cast<std::size_t>(layer)]), std::back_inserter(tensors));
@@ -258,8 +251,9 @@ class ModelMerger {
     return tensors;
   }
 
-  void divide_batches(std::vector<std::size_t>& fitted, std::vector<std::size_t>& held_back) const {
-    const std::size_t count = runner_->batches().size();
+  static void divide_batches(const LayerRunner& runner, std::vector<std::size_t>& fitted,
+                             std::vector<std::size_t>& held_back) {
+    const std::size_t count = runner.batches().size();
     const std::size_t every = std::max(kHoldBackEvery, (count + kMostHeldBack - 1) / kMostHeldBack);
     for (std::size_t i = 0; i < count; ++i) (i % every == every / 2 || count == 1 ? held_back : fitted).push_back(i);
     if (held_back.empty()) held_back = fitted;
@@ -272,13 +266,15 @@ class ModelMerger {
   const MergeMethod& method_;
   InputStatistics& statistics_;
   std::int64_t tokens_ = 0;  ///< of calibration
+  std::int64_t work_ = 0;    ///< what progress counts to
   const ProgressFn& progress_;
   std::vector<KeyFreedom> freedoms_;
   bool distills_;
   std::filesystem::path scratch_;
   MergeState state_;
   std::optional<Transformer> transformer_;
-  std::optional<LayerRunner> runner_;
+  std::optional<LayerRunner> runner_;          ///< of the tokens that layers are fitted on
+  std::optional<LayerRunner> distill_runner_;  ///< of all
   at::Tensor original_, converted_, targets_;
 };
 

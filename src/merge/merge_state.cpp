@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/json_file.hpp"
@@ -61,7 +62,7 @@ nlohmann::json identity_of(const Model& model, const Plan& plan, std::span<const
           {"step_tokens", options.reconstruct.step_tokens},
           {"learning_rate", options.reconstruct.learning_rate},
           {"distill_steps", options.reconstruct.distill_steps},
-          {"distill_rate", options.reconstruct.distill_rate},
+          {"distill_rate", options.reconstruct.rate_to_distill()},
           {"seed", options.seed}};
 }
 
@@ -112,11 +113,8 @@ MergeState::MergeState(const Model& model, const Plan& plan, std::span<const Tok
   write_file_atomically(folder_ / kIdentityFile, identity.dump());
 }
 
-bool MergeState::is_complete(bool distills) const {
-  for (const AttentionLayer& layer : model_->layers()) {
-    if (!is_finished(layer.layer)) return false;
-  }
-  return !distills || fs::exists(distilled_folder());
+bool MergeState::has_layers() const {
+  return std::ranges::all_of(model_->layers(), [&](const AttentionLayer& layer) { return is_finished(layer.layer); });
 }
 
 fs::path MergeState::layer_folder(int layer) const { return folder_ / ("layer-" + std::to_string(layer)); }

@@ -19,8 +19,7 @@ class MergeState {
   MergeState(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
              const MergeOptions& options, std::filesystem::path folder);
 
-  /// Whether every layer is finished and, where that is asked for, distilled.
-  [[nodiscard]] bool is_complete(bool distills) const;
+  [[nodiscard]] bool has_layers() const;  ///< all of them
 
   /// What distillation came to; none before finish() of all layers.
   [[nodiscard]] std::optional<Distillation> distillation() const;

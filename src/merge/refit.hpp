@@ -4,10 +4,6 @@
 
 namespace qcqa {
 
-/// What fitting a layer without steps takes, in passes of the calibration through it: both streams, second moments,
-/// both projections.
-inline constexpr int kPassesToRefit = 7;
-
 /// Least squares in closed form for a linear map of a layer, on the converted model's stream: every token counts by
 /// LayerTask::importance and by its error relative to the original's stream. Ridge towards the weights there are, of
 /// the strength that does best on the held-back batches; weights that nothing does better than stay.

@@ -7,7 +7,6 @@
 
 #include "pipeline/calibration.hpp"
 #include "qcqa/forward/runnable.hpp"
-#include "qcqa/merge/estimate.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
@@ -17,21 +16,29 @@ namespace {
 struct Candidate {
   MergeKind kind;
   double share;
+  bool only_distils = false;  ///< no steps layer by layer, as many of all together as the time allows
 };
-constexpr std::array<Candidate, 7> kCandidates = {{{MergeKind::reconstruct, 1},
-                                                   {MergeKind::reconstruct, 0.5},
-                                                   {MergeKind::reconstruct, 0.25},
-                                                   {MergeKind::refit, 0.25},
-                                                   {MergeKind::refit, 0.0625},
-                                                   {MergeKind::subspace, 0.5},
-                                                   {MergeKind::subspace, 0.125}}};
+constexpr std::array<Candidate, 11> kCandidates = {{{MergeKind::reconstruct, 1},
+                                                    {MergeKind::reconstruct, 0.5},
+                                                    {MergeKind::reconstruct, 1, true},
+                                                    {MergeKind::reconstruct, 0.5, true},
+                                                    {MergeKind::reconstruct, 0.25, true},
+                                                    {MergeKind::reconstruct, 0.125, true},
+                                                    {MergeKind::reconstruct, 0.0625, true},
+                                                    {MergeKind::refit, 0.25},
+                                                    {MergeKind::refit, 0.0625},
+                                                    {MergeKind::subspace, 0.5},
+                                                    {MergeKind::subspace, 0.125}}};
+
+/// How often distillation sees a token: less is not worth its making up, more is learnt by heart.
+constexpr double kLeastEpochs = 2, kMostEpochs = 16;
 
 MergeChoice share_of(const MergeSettings& merge, const CalibrationSettings& calibration, const Candidate& candidate) {
   MergeChoice choice{
       .kind = candidate.kind, .reconstruct = merge.reconstruct, .calibration = calibration, .reason = {}};
   choice.calibration.tokens =
       std::max<std::int64_t>(2, static_cast<std::int64_t>(static_cast<double>(calibration.tokens) * candidate.share));
-  choice.reconstruct.steps = static_cast<int>(merge.reconstruct.steps * candidate.share);
+  choice.reconstruct.steps = candidate.only_distils ? 0 : static_cast<int>(merge.reconstruct.steps * candidate.share);
   choice.reconstruct.distill_steps = static_cast<int>(merge.reconstruct.distill_steps * candidate.share);
   return choice;
 }
@@ -45,10 +52,40 @@ double estimate(const Model& model, const ModelSpeed& speed, const MergeChoice& 
   return estimate_merge_seconds(model, speed, options, sources * choice.calibration.tokens, sampled);
 }
 
+/// As many steps of distillation as fit into the time; false where those are too few to be worth it.
+bool fill_with_distillation(const Model& model, const ModelSpeed& speed, const MergeSettings& merge,
+                            const ForwardOptions& forward, MergeChoice& choice) {
+  if (merge.reconstruct.distill_steps == 0) return false;
+  int& steps = choice.reconstruct.distill_steps;
+  const auto seconds_with = [&](int some) {
+    steps = some;
+    return estimate(model, speed, choice, merge.memory, forward);
+  };
+  const double first = seconds_with(1);
+  const double each = seconds_with(2) - first;
+  if (!(each > 0)) return false;  // the layers do not fit into memory
+  const double tokens = static_cast<double>(choice.calibration.sources.size()) *
+                        static_cast<double>(choice.calibration.tokens) /
+                        static_cast<double>(choice.reconstruct.step_tokens);
+  steps = static_cast<int>(std::clamp(1 + (merge.time_limit - first) / each, 0.0, kMostEpochs * tokens));
+  return steps >= kLeastEpochs * tokens;
+}
+
 std::string duration(double seconds) {
   return seconds < 90     ? fmt::format("{:.0f} s", std::max(1.0, seconds))
          : seconds < 5400 ? fmt::format("{:.0f} min", seconds / 60)
                           : fmt::format("{:.1f} h", seconds / 3600);
+}
+
+std::string words_for(const MergeChoice& choice) {
+  std::string text;
+  if (merge_method(choice.kind).takes_steps) {
+    const ReconstructOptions& steps = choice.reconstruct;
+    if (steps.steps > 0) text += fmt::format("{} steps per layer, ", steps.steps);
+    if (steps.distill_steps > 0) text += fmt::format("{} steps of all layers together, ", steps.distill_steps);
+  }
+  const auto sources = static_cast<std::int64_t>(choice.calibration.sources.size());
+  return text + fmt::format("{} tokens: ", sources * choice.calibration.tokens);
 }
 
 /// Adds `self` where the model can make up text; why it cannot, else.
@@ -65,6 +102,27 @@ std::string add_self(const Model& model, CalibrationSettings& calibration) {
 
 }  // namespace
 
+MergeChoice choose_merge(const Model& model, const ModelSpeed& speed, const MergeSettings& merge,
+                         const CalibrationSettings& calibration, const ForwardOptions& forward) {
+  double least = 0;
+  for (const Candidate& candidate : kCandidates) {
+    MergeChoice choice = share_of(merge, calibration, candidate);
+    if (candidate.only_distils && !fill_with_distillation(model, speed, merge, forward, choice)) continue;
+    least = estimate(model, speed, choice, merge.memory, forward);
+    if (least > merge.time_limit) continue;
+    choice.seconds = least;
+    choice.reason =
+        words_for(choice) + "about " + duration(least) + " here, within --time-limit " + duration(merge.time_limit);
+    return choice;
+  }
+  MergeChoice simple{
+      .kind = MergeKind::aligned, .reconstruct = merge.reconstruct, .calibration = calibration, .reason = {}};
+  simple.calibration.sources = {};
+  simple.reason =
+      "all else would take " + duration(least) + " or more, beyond --time-limit " + duration(merge.time_limit);
+  return simple;
+}
+
 MergeChoice choose_merge(const Model& model, const MergeSettings& merge, const CalibrationSettings& calibration,
                          const ForwardOptions& forward) {
   MergeChoice simple{
@@ -75,40 +133,30 @@ MergeChoice choose_merge(const Model& model, const MergeSettings& merge, const C
     simple.reason = std::string("it cannot be run here: ") + error.what();
     return simple;
   }
-  simple.kind = MergeKind::aligned;
   CalibrationSettings wanted = calibration;
   const std::string no_self = add_self(model, wanted);
-  if (!wanted.given()) {
-    simple.reason = "there is nothing to calibrate on: " + no_self;
-    return simple;
-  }
-  const ModelSpeed speed = measure_speed(model, forward);
-  double least = 0;
-  for (const Candidate& candidate : kCandidates) {
-    MergeChoice choice = share_of(merge, wanted, candidate);
-    least = estimate(model, speed, choice, merge.memory, forward);
-    if (least > merge.time_limit) continue;
-    choice.reason = "about " + duration(least) + " here, within --time-limit " + duration(merge.time_limit);
-    return choice;
-  }
-  simple.calibration.sources = {};
-  simple.reason =
-      "all else would take " + duration(least) + " or more, beyond --time-limit " + duration(merge.time_limit);
+  if (wanted.given()) return choose_merge(model, measure_speed(model, forward), merge, wanted, forward);
+  simple.kind = MergeKind::aligned;
+  simple.reason = "there is nothing to calibrate on: " + no_self;
   return simple;
 }
 
-std::string reconstruct_hint(const Model& model, const MergeSettings& merge, const CalibrationSettings& calibration,
-                             const ForwardOptions& forward) {
-  MergeChoice wanted{
-      .kind = MergeKind::reconstruct, .reconstruct = merge.reconstruct, .calibration = calibration, .reason = {}};
+std::string better_merge(const Model& model, MergeKind used, const MergeSettings& merge,
+                         const CalibrationSettings& calibration, const ForwardOptions& forward) {
   try {
-    (void)require_runnable(model);
-    (void)add_self(model, wanted.calibration);
-    if (!wanted.calibration.given()) return {};
-    std::string sources;
-    for (const std::string& source : wanted.calibration.sources) sources += " --calibrate " + source;
-    return "--merge reconstruct" + sources + " would keep far more of the model's quality; it takes about " +
-           duration(estimate(model, measure_speed(model, forward), wanted, merge.memory, forward)) + " here.";
+    const MergeChoice best = choose_merge(model, merge, calibration, forward);
+    if (best.kind <= used || !best.calibration.given()) return {};
+    std::string options = "--merge " + std::string(merge_kind_name(best.kind));
+    for (const std::string& source : best.calibration.sources) options += " --calibrate " + source;
+    const auto add = [&](const char* name, std::int64_t value, std::int64_t usual) {
+      if (value != usual) options += fmt::format(" {} {}", name, value);
+    };
+    add("--calibration-tokens", best.calibration.tokens, CalibrationSettings().tokens);
+    if (merge_method(best.kind).takes_steps) {
+      add("--reconstruct-steps", best.reconstruct.steps, ReconstructOptions().steps);
+      add("--distill-steps", best.reconstruct.distill_steps, ReconstructOptions().distill_steps);
+    }
+    return options + " would keep far more of the model's quality; it takes about " + duration(best.seconds) + " here.";
   } catch (const Error&) {  // the conversion is done: a hint must not fail it
     return {};
   }

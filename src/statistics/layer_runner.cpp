@@ -20,9 +20,17 @@ constexpr std::int64_t kBatchTokens = 256;
 std::vector<TokenSequence> evenly_spread(std::span<const TokenSequence> calibration, std::int64_t tokens) {
   std::int64_t all = 0;
   for (const TokenSequence& sequence : calibration) all += static_cast<std::int64_t>(sequence.ids.size());
-  const auto every = static_cast<std::size_t>(std::max<std::int64_t>(1, all / tokens));
   std::vector<TokenSequence> some;
-  for (std::size_t i = 0; i < calibration.size(); i += every) some.push_back(calibration[i]);
+  std::int64_t seen = 0;
+  std::int64_t taken = 0;
+  for (const TokenSequence& sequence : calibration) {
+    const bool is_behind = static_cast<double>(taken) * static_cast<double>(all) <=
+                           static_cast<double>(seen) * static_cast<double>(tokens);
+    seen += static_cast<std::int64_t>(sequence.ids.size());
+    if (!is_behind) continue;
+    taken += static_cast<std::int64_t>(sequence.ids.size());
+    some.push_back(sequence);
+  }
   return some;
 }
 

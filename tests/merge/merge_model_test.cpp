@@ -7,6 +7,7 @@
 #include <optional>
 #include <random>
 
+#include "merge/work.hpp"
 #include "model/attention_weights.hpp"
 #include "qcqa/evaluate/evaluate.hpp"
 #include "qcqa/fitness/measured_costs.hpp"
@@ -197,24 +198,26 @@ TEST_F(MergeModel, InterruptedMergeGoesOnWithItsFinishedLayers) {
   const MergeOptions reconstruct = options(MergeKind::reconstruct);
   const Model whole = merge_model(*model_, pairs(), calibration(), reconstruct, folder_ / "whole").model;
   int calls = 0;
-  std::int64_t total = 0;
   (void)merge_model(*model_, pairs(), calibration(), reconstruct, folder_ / "count",
                     [&](const ProgressEvent& progress) {
-                      ++calls;
-                      if (progress.phase == "merge") total = progress.total;
-                      return true;
+                      EXPECT_LE(progress.done, progress.total);
+                      return ++calls > 0;
                     });
-  // Layers take half of the work, distillation the rest.
-  for (const auto& [eighths, in_second_layer] : {std::pair(3, true), std::pair(6, false), std::pair(7, false)}) {
-    SCOPED_TRACE(eighths);
-    const auto stop = [&, share = eighths](const ProgressEvent& progress) {
-      return progress.phase != "merge" || progress.done < total * share / 8;
+  constexpr std::int64_t kTokens = 96 * 32;
+  const std::int64_t layer = work_per_layer(reconstruct, kTokens);
+  const std::int64_t steps = 2 * layer + work_to_distill(*model_, kTokens);
+  const std::int64_t rest = merge_work(*model_, reconstruct, kTokens) - steps;
+  for (const std::int64_t reached : {layer * 3 / 2, steps + rest / 2, steps + rest * 3 / 4}) {
+    SCOPED_TRACE(reached);
+    const auto stop = [&](const ProgressEvent& progress) {
+      return progress.phase != "merge" || progress.done < reached;
     };
+    const bool in_second_layer = reached < 2 * layer;
     std::filesystem::remove_all(folder_ / "scratch");
     expect_error(ErrorKind::interrupted, "", [&] { (void)merged_in_scratch(reconstruct, stop); });
     EXPECT_TRUE(std::filesystem::exists(folder_ / "scratch" / "layer-0"));
     EXPECT_EQ(std::filesystem::exists(folder_ / "scratch" / "layer-1"), !in_second_layer);
-    EXPECT_EQ(std::filesystem::exists(folder_ / "scratch" / "distilling"), eighths > 5);
+    EXPECT_EQ(std::filesystem::exists(folder_ / "scratch" / "distilling"), !in_second_layer);
     int calls_again = 0;
     const MergeResult result = merged_in_scratch(reconstruct, [&](const ProgressEvent&) { return ++calls_again > 0; });
     EXPECT_LT(calls_again, calls);
@@ -236,6 +239,25 @@ TEST_F(MergeModel, DistillationBringsThePredictionsNearer) {
   EXPECT_LT(distilled.summary.distillation->after, distilled.summary.distillation->before);
   EXPECT_GT(distilled.summary.distillation->steps, 0);
   EXPECT_LT(divergence(distilled.model), divergence(reconstructed.model));
+}
+
+TEST_F(MergeModel, DistillationFollowsTheClosedFormToo) {
+  const Model refitted = merged(options(MergeKind::refit)).model;
+  MergeOptions alone = options(MergeKind::reconstruct);
+  alone.reconstruct.steps = 0;
+  alone.reconstruct.distill_steps = 200;
+  alone.reconstruct.distill_rate = 3e-3;
+  const MergeResult distilled = merged(alone);
+  EXPECT_EQ(distilled.summary.layers.front().steps, 0);
+  EXPECT_LT(divergence(distilled.model), 0.9 * divergence(refitted));
+
+  static constexpr std::int64_t kMany = 1'000'000;
+  EXPECT_EQ(fitted_tokens(*model_, alone, kMany), 16384);
+  EXPECT_EQ(fitted_tokens(*model_, alone, 100), 100);
+  EXPECT_EQ(fitted_tokens(*model_, options(MergeKind::reconstruct), kMany), kMany);
+  EXPECT_EQ(fitted_tokens(*model_, options(MergeKind::refit), kMany), kMany);
+  alone.memory = 1;
+  EXPECT_EQ(fitted_tokens(*model_, alone, kMany), kMany);
 }
 
 TEST_F(MergeModel, NothingIsDistilledWhereTheLayersDoNotFitIntoMemory) {

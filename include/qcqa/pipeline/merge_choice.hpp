@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "qcqa/merge/estimate.hpp"
 #include "qcqa/pipeline/settings.hpp"
 
 namespace qcqa {
@@ -12,16 +13,22 @@ struct MergeChoice {
   ReconstructOptions reconstruct{};
   CalibrationSettings calibration{};
   std::string reason;
+  double seconds = 0;  ///< estimated
 };
 
 /// The best merge whose estimated time on this device is within MergeSettings::time_limit: reconstruct on text that the
-/// model makes up (and on any calibration given), with fewer tokens and steps where need be; then subspace; then
-/// aligned, which needs no tokens. Measures how fast the model runs: two calls may choose otherwise.
+/// model makes up (and on any calibration given), with fewer tokens and steps where need be, then with steps of all
+/// layers together alone, as many as there is time for; then refit; then subspace; then aligned, which needs no tokens.
+/// Measures how fast the model runs: two calls may choose otherwise.
 [[nodiscard]] MergeChoice choose_merge(const Model& model, const MergeSettings& merge,
                                        const CalibrationSettings& calibration, const ForwardOptions& forward);
+/// The same of a model that can be run, on a device of this speed. @param calibration  given
+[[nodiscard]] MergeChoice choose_merge(const Model& model, const ModelSpeed& speed, const MergeSettings& merge,
+                                       const CalibrationSettings& calibration, const ForwardOptions& forward);
 
-/// What --merge reconstruct would be and take here, for people who chose less; empty where it cannot be done.
-[[nodiscard]] std::string reconstruct_hint(const Model& model, const MergeSettings& merge,
-                                           const CalibrationSettings& calibration, const ForwardOptions& forward);
+/// The options of a better merge that MergeSettings::time_limit has room for and what it takes, in a sentence for
+/// people who chose less; empty where there is none.
+[[nodiscard]] std::string better_merge(const Model& model, MergeKind used, const MergeSettings& merge,
+                                       const CalibrationSettings& calibration, const ForwardOptions& forward);
 
 }  // namespace qcqa

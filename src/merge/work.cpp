@@ -1,0 +1,82 @@
+#include "merge/work.hpp"
+
+#include <algorithm>
+
+namespace qcqa {
+namespace {
+
+/// Enough for the closed form where steps follow.
+constexpr std::int64_t kTokensBeforeDistillation = 16384;
+
+/// Products with the output matrix per position that is looked at: the original's, the merged model's, their gradient.
+constexpr double kHeadsPerPosition = 3;
+/// The share of a step that they may be.
+constexpr double kHeadShare = 0.25;
+constexpr std::int64_t kMostStride = 4;
+
+std::int64_t layer_count(const Model& model) { return static_cast<std::int64_t>(model.layers().size()); }
+
+/// The output matrix's entries, in those of all layers.
+double head_size(const Model& model) {
+  const TensorView* embedding = model.checkpoint().find(model.architecture().embedding + ".weight");
+  return embedding == nullptr ? 0
+                              : static_cast<double>(embedding->element_count()) /
+                                    static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model)));
+}
+
+}  // namespace
+
+std::uint64_t layer_parameters(const Model& model) {
+  std::uint64_t entries = 0;
+  for (const TensorView& tensor : model.checkpoint().tensors()) {
+    const bool outside = tensor.name.starts_with(model.architecture().embedding) ||
+                         tensor.name.starts_with(model.architecture().head.tensor);
+    if (!outside) entries += static_cast<std::uint64_t>(tensor.element_count());
+  }
+  return entries;
+}
+
+bool fits_distillation(const Model& model, const MergeOptions& options) {
+  if (in_effect(options).reconstruct.distill_steps == 0) return false;
+  static constexpr std::uint64_t kCopies = 7;
+  return layer_parameters(model) * kCopies * sizeof(float) <= options.memory;
+}
+
+std::int64_t fitted_tokens(const Model& model, const MergeOptions& options, std::int64_t tokens) {
+  const bool only_distilled = options.reconstruct.steps == 0 && fits_distillation(model, options);
+  return only_distilled ? std::min(tokens, kTokensBeforeDistillation) : tokens;
+}
+
+std::int64_t distill_stride(const Model& model) {
+  const double stride = kHeadsPerPosition * head_size(model) / (kHeadShare * static_cast<double>(kPassesPerStepToken));
+  return std::clamp(static_cast<std::int64_t>(stride), std::int64_t{1}, kMostStride);
+}
+
+std::int64_t work_per_step(const MergeOptions& options) {
+  return options.reconstruct.step_tokens * kPassesPerStepToken;
+}
+
+std::int64_t work_per_layer(const MergeOptions& options, std::int64_t tokens) {
+  return tokens * kPassesToRefit + in_effect(options).reconstruct.steps * work_per_step(options);
+}
+
+std::int64_t work_to_distill(const Model& model, std::int64_t tokens) { return tokens * layer_count(model); }
+
+std::int64_t work_per_distill_step(const Model& model, const MergeOptions& options) {
+  const double heads = kHeadsPerPosition * head_size(model) / static_cast<double>(distill_stride(model));
+  const double passes = (static_cast<double>(kPassesPerStepToken) + heads) * static_cast<double>(layer_count(model));
+  return static_cast<std::int64_t>(static_cast<double>(options.reconstruct.step_tokens) * passes);
+}
+
+std::int64_t distillation_work(const Model& model, const MergeOptions& options, std::int64_t tokens) {
+  if (!fits_distillation(model, options)) return 0;
+  return work_to_distill(model, tokens) + options.reconstruct.distill_steps * work_per_distill_step(model, options);
+}
+
+std::int64_t merge_work(const Model& model, const MergeOptions& options, std::int64_t tokens) {
+  if (!merge_method(options.kind).is_fitted) return 0;
+  return layer_count(model) * work_per_layer(options, fitted_tokens(model, options, tokens)) +
+         distillation_work(model, options, tokens);
+}
+
+}  // namespace qcqa

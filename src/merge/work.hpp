@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+
+#include "qcqa/merge/merge.hpp"
+
+namespace qcqa {
+
+// The work of a merge by parts. Its unit is one pass of one token through one layer; nearly all of the time goes into
+// such passes, so that estimates and progress count by them.
+
+/// Second moments of a calibration text, per token.
+inline constexpr std::int64_t kPassesForMoments = 2;
+/// Fitting a layer in closed form, per token: both streams, second moments, both projections, errors.
+inline constexpr std::int64_t kPassesToRefit = 7;
+/// Gradients cost two passes, the optimizer and looking at held-back tokens the rest.
+inline constexpr std::int64_t kPassesPerStepToken = 4;
+
+/// Entries of all tensors but the embedding and the output matrix.
+[[nodiscard]] std::uint64_t layer_parameters(const Model& model);
+
+/// Whether distillation is asked for and all layers fit into the memory allowed: weights, those kept, two moments,
+/// gradients of two batches and their sum.
+[[nodiscard]] bool fits_distillation(const Model& model, const MergeOptions& options);
+
+/// Of so many calibration tokens, how many each layer is fitted on: a part of them where nothing but the closed form
+/// comes before distillation, which makes up for the rest.
+[[nodiscard]] std::int64_t fitted_tokens(const Model& model, const MergeOptions& options, std::int64_t tokens);
+
+/// Distillation looks at one position in this many: logits cost more than all layers of a small model.
+[[nodiscard]] std::int64_t distill_stride(const Model& model);
+
+[[nodiscard]] std::int64_t work_per_step(const MergeOptions& options);
+/// Fitting one layer on so many tokens, steps included.
+[[nodiscard]] std::int64_t work_per_layer(const MergeOptions& options, std::int64_t tokens);
+/// What distillation needs of the original first, for all layers.
+[[nodiscard]] std::int64_t work_to_distill(const Model& model, std::int64_t tokens);
+[[nodiscard]] std::int64_t work_per_distill_step(const Model& model, const MergeOptions& options);
+/// Both; 0 where nothing is distilled.
+[[nodiscard]] std::int64_t distillation_work(const Model& model, const MergeOptions& options, std::int64_t tokens);
+/// All of a merge's.
+[[nodiscard]] std::int64_t merge_work(const Model& model, const MergeOptions& options, std::int64_t tokens);
+
+}  // namespace qcqa

@@ -1,0 +1,99 @@
+#include "qcqa/pipeline/merge_choice.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "support/pico_model.hpp"
+#include "support/temporary_folder.hpp"
+
+namespace qcqa {
+namespace {
+
+using namespace testing;
+
+/// Time limits from far too short to more than enough.
+class MergeChoiceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    write_pico_model(folder_ / "model", {.layers = 2, .query_heads = 4, .kv_heads = 4, .head_dim = 8, .mlp_size = 48});
+    model_.emplace(Model::open(folder_ / "model"));
+  }
+
+  [[nodiscard]] MergeChoice within(double seconds) {
+    merge_.time_limit = seconds;
+    return choose_merge(*model_, kSpeed, merge_, calibration_, {});
+  }
+
+  [[nodiscard]] double seconds_of(const MergeChoice& choice) const {
+    const MergeOptions options{.kind = choice.kind, .reconstruct = choice.reconstruct, .memory = merge_.memory};
+    return estimate_merge_seconds(*model_, kSpeed, options, choice.calibration.tokens, choice.calibration.tokens);
+  }
+
+  static constexpr ModelSpeed kSpeed = {.layers = 1e-4, .head = 1e-5};
+  TemporaryFolder folder_;
+  std::optional<Model> model_;
+  MergeSettings merge_;
+  CalibrationSettings calibration_{.sources = {kSelf}};
+};
+
+TEST_F(MergeChoiceTest, MoreTimeNeverGivesLess) {
+  int rank = 0;
+  std::set<std::string> kinds;
+  for (double seconds = 1; seconds < 1e5; seconds *= 1.25) {
+    SCOPED_TRACE(seconds);
+    const MergeChoice choice = within(seconds);
+    EXPECT_GE(static_cast<int>(choice.kind), rank);
+    rank = static_cast<int>(choice.kind);
+    kinds.insert(std::string(merge_kind_name(choice.kind)));
+    if (choice.kind == MergeKind::aligned) {
+      EXPECT_FALSE(choice.calibration.given());
+    } else {
+      EXPECT_LE(seconds_of(choice), seconds);
+    }
+  }
+  EXPECT_EQ(kinds, (std::set<std::string>{"aligned", "subspace", "refit", "reconstruct"}));
+  EXPECT_EQ(within(1e5).reconstruct.steps, merge_.reconstruct.steps);
+  EXPECT_EQ(within(1e5).calibration.tokens, calibration_.tokens);
+}
+
+TEST_F(MergeChoiceTest, DistillationFillsTheTime) {
+  int seen = 0;
+  for (double seconds = 1; seconds < 1e5; seconds *= 1.25) {
+    const MergeChoice choice = within(seconds);
+    if (choice.kind != MergeKind::reconstruct || choice.reconstruct.steps > 0) continue;
+    SCOPED_TRACE(seconds);
+    ++seen;
+    const auto epochs = static_cast<double>(choice.reconstruct.distill_steps * choice.reconstruct.step_tokens) /
+                        static_cast<double>(choice.calibration.tokens);
+    EXPECT_GE(epochs, 2);
+    EXPECT_LE(epochs, 16);
+    EXPECT_NE(choice.reason.find(std::to_string(choice.reconstruct.distill_steps) + " steps of all layers together"),
+              std::string::npos)
+        << choice.reason;
+    MergeChoice more = choice;
+    ++more.reconstruct.distill_steps;
+    EXPECT_TRUE(epochs > 15.9 || seconds_of(more) > seconds);
+  }
+  EXPECT_GT(seen, 3);
+}
+
+TEST_F(MergeChoiceTest, NothingIsDistilledThatTheUserDoesNotWantOrThatDoesNotFit) {
+  const auto distils = [&] {
+    for (double seconds = 1; seconds < 1e5; seconds *= 1.25) {
+      const MergeChoice choice = within(seconds);
+      if (choice.kind == MergeKind::reconstruct && choice.reconstruct.steps == 0) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(distils());
+  merge_.memory = 1000;
+  EXPECT_FALSE(distils());
+  merge_.memory = MergeSettings().memory;
+  merge_.reconstruct.distill_steps = 0;
+  EXPECT_FALSE(distils());
+}
+
+}  // namespace
+}  // namespace qcqa
