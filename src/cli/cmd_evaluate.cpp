@@ -24,6 +24,7 @@ struct EvaluateCommand {
   TextFlags text;
   SampleFlags sample;
   ComputeFlags compute;
+  KvCacheFlag kv_cache;
   CommonFlags common;
 };
 
@@ -84,29 +85,32 @@ void print_result(const EvaluateCommand& command, const Result& result) {
 int run(const EvaluateCommand& command) {
   check(command);
   prepare_forward(command.common.apply_threads());
-  const ForwardOptions forward = command.compute.resolve(command.common.device);
+  const EvaluateOptions options = {.forward = command.compute.resolve(command.common.device),
+                                   .kv_cache = command.kv_cache.resolve()};
   Console console = command.common.console();
   const Model model = open_model(command.model, console);
   (void)require_runnable(model);
+  require_kv_cache(model, options.kv_cache);
   std::optional<Model> reference;
   if (!command.reference.empty()) {
     reference = open_model(command.reference, console);
     (void)require_runnable(*reference);
   }
   console.note("qcqa evaluate: " + command.model + ", " + model.architecture().family + ", " + command.compute.compute +
-               " on " + forward.device.name());
+               " on " + options.forward.device.name());
   Result result;
   const Session session = console.session();
   if (command.text.given()) {
     result.text = read_text(model, command.text.resolve(), session);
-    if (!command.dump_logits.empty()) dump_logits(model, result.text->windows, forward, command.dump_logits);
+    if (!command.dump_logits.empty()) dump_logits(model, result.text->windows, options, command.dump_logits);
     result.evaluation =
-        evaluate(model, reference ? &*reference : nullptr, result.text->windows, forward, console.progress());
+        evaluate(model, reference ? &*reference : nullptr, result.text->windows, options, console.progress());
   }
   if (command.sample.given()) {
-    const SampleSettings settings = sample_settings(command);
-    result.sample = sample(model, settings, session);
+    SampleSettings settings = sample_settings(command);
     if (reference) result.reference_sample = sample(*reference, settings, session);
+    settings.options.kv_cache = options.kv_cache;
+    result.sample = sample(model, settings, session);
   }
   print_result(command, result);
   return result.evaluation ? check_increase(*result.evaluation, command.limit, console) : int{kOk};
@@ -127,6 +131,7 @@ void add_evaluate(CLI::App& app, Action& action) {
   sub->add_option("--dump-logits", command->dump_logits,
                   "For testing: write the logits after every token to this folder (model.safetensors, tensor logits)");
   command->compute.add_to(*sub);
+  command->kv_cache.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action] { action = [command] { return run(*command); }; });
 }

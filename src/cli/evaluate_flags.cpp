@@ -20,8 +20,27 @@ constexpr std::array<Choice<Compute>, 2> kComputes = {{
     {"bf16", Compute::bf16, "on a GPU"},
 }};
 
+std::vector<Choice<KvCacheType>> kv_cache_choices() {
+  std::vector<Choice<KvCacheType>> choices;
+  for (const KvCacheFormat& format : kv_cache_formats()) choices.push_back({format.name, format.type, format.help});
+  return choices;
+}
+
 std::string cross_entropy_text(double value, double error) {
   return error > 0 ? fmt::format("{:.4f} +/- {:.4f}", value, error) : fmt::format("{:.4f}", value);
+}
+
+/// "6.8 KiB per token, 1.8 KiB as q8_0; the reference's 13.5 KiB, 3.6 KiB as q8_0"
+std::string kv_cache_text(const Evaluation& evaluation) {
+  const auto& cache = evaluation.kv_cache;
+  const auto rounded = [&](std::int64_t bytes) {
+    return fmt::format(", {} as {}", human_bytes(bytes), kv_cache_format(cache->type).name);
+  };
+  std::string text = human_bytes(evaluation.kv_bytes_per_token) + " per token";
+  if (cache) text += rounded(cache->bytes_per_token);
+  if (!evaluation.reference) return text;
+  text += "; the reference's " + human_bytes(evaluation.reference->kv_bytes_per_token);
+  return cache ? text + rounded(*cache->reference_bytes_per_token) : text;
 }
 
 }  // namespace
@@ -35,6 +54,19 @@ void ComputeFlags::add_to(CLI::App& command) {
 
 ForwardOptions ComputeFlags::resolve(const std::string& device) const {
   return {parse_device(device), parse_choice(std::span<const Choice<Compute>>(kComputes), compute, "--compute")};
+}
+
+void KvCacheFlag::add_to(CLI::App& command) {
+  command
+      .add_option("--kv-cache", type,
+                  "Round MODEL's keys and values to what a KV cache of this type holds (the reference's stay as they "
+                  "are): " +
+                      describe_choices(std::span<const Choice<KvCacheType>>(kv_cache_choices())))
+      ->capture_default_str();
+}
+
+KvCacheType KvCacheFlag::resolve() const {
+  return parse_choice(std::span<const Choice<KvCacheType>>(kv_cache_choices()), type, "--kv-cache");
 }
 
 void IncreaseLimit::add_to(CLI::App& command) {
@@ -77,10 +109,8 @@ std::string evaluation_summary(const Evaluation& evaluation, const std::string& 
         reference->perplexity, 100 * evaluation.perplexity_increase(), reference->difference,
         reference->difference_error, reference->kl_mean, reference->kl_p99, 100 * reference->top1_agreement);
   }
-  return out + fmt::format(
-                   "KV cache {} per token; {:.0f} tokens/s. Perplexities of other tools or tokenizers do not "
-                   "compare.\n",
-                   human_bytes(evaluation.kv_bytes_per_token), evaluation.tokens_per_second);
+  return out + fmt::format("KV cache {}. {:.0f} tokens/s. Perplexities of other tools or tokenizers do not compare.\n",
+                           kv_cache_text(evaluation), evaluation.tokens_per_second);
 }
 
 }  // namespace qcqa::cli

@@ -18,6 +18,14 @@ struct ComputeFlags {
   [[nodiscard]] ForwardOptions resolve(const std::string& device) const;
 };
 
+/// --kv-cache.
+struct KvCacheFlag {
+  std::string type = "f32";
+
+  void add_to(CLI::App& command);
+  [[nodiscard]] KvCacheType resolve() const;
+};
+
 /// --max-perplexity-increase.
 struct IncreaseLimit {
   std::string text;

@@ -194,33 +194,43 @@ void require_same_vocabulary(const Transformer& model, const Transformer& refere
               std::to_string(reference.vocabulary()));
 }
 
+/// Before anything is computed: heads of the reference may not fit.
+std::optional<RoundedCache> rounded_cache(const Model& model, const Model* reference, KvCacheType type) {
+  if (type == KvCacheType::f32) return std::nullopt;
+  RoundedCache cache{.type = type, .bytes_per_token = kv_bytes_per_token(model, type)};
+  if (reference) cache.reference_bytes_per_token = kv_bytes_per_token(*reference, type);
+  return cache;
+}
+
 }  // namespace
 
 Evaluation evaluate(const Model& model, const Model* reference, std::span<const TokenSequence> windows,
-                    const ForwardOptions& forward, const ProgressFn& progress) {
+                    const EvaluateOptions& options, const ProgressFn& progress) {
   const std::vector<std::size_t> order = order_of(windows);
   if (order.empty()) {
     throw Error(ErrorKind::invalid_argument, "evaluation text", "must have at least one document of two tokens or more",
                 "none");
   }
+  const std::optional<RoundedCache> cache = rounded_cache(model, reference, options.kv_cache);
   const c10::InferenceMode no_gradients;
   const auto begin = std::chrono::steady_clock::now();
-  const Runtime runtime = Runtime::of(forward);
-  Transformer transformer(model, runtime);
+  Transformer transformer(model, Runtime::of(options.forward, options.kv_cache));
   std::optional<Transformer> other;
   if (reference) {
-    other.emplace(*reference, runtime);
+    other.emplace(*reference, Runtime::of(options.forward));
     require_same_vocabulary(transformer, *other);
   }
   const auto scores = Evaluator(transformer, other ? &*other : nullptr, windows).run(order, progress);
   Evaluation evaluation = summarise(windows, scores, reference != nullptr);
   evaluation.kv_bytes_per_token = model.kv_bytes_per_token();
+  if (reference) evaluation.reference->kv_bytes_per_token = reference->kv_bytes_per_token();
+  evaluation.kv_cache = cache;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   evaluation.tokens_per_second = static_cast<double>(evaluation.tokens) / seconds;
   return evaluation;
 }
 
-void dump_logits(const Model& model, std::span<const TokenSequence> windows, const ForwardOptions& forward,
+void dump_logits(const Model& model, std::span<const TokenSequence> windows, const EvaluateOptions& options,
                  const std::filesystem::path& folder) {
   std::vector<TokenSpan> sequences;
   std::int64_t tokens = 0;
@@ -229,7 +239,7 @@ void dump_logits(const Model& model, std::span<const TokenSequence> windows, con
     tokens += static_cast<std::int64_t>(window.ids.size());
   }
   const c10::InferenceMode no_gradients;
-  Transformer transformer(model, Runtime::of(forward));
+  Transformer transformer(model, Runtime::of(options.forward, options.kv_cache));
   transformer.load_head();
   const at::Tensor hidden = transformer.run(sequences);
   const std::int64_t vocabulary = transformer.vocabulary();

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <random>
 
+#include "forward/cached_values.hpp"
 #include "forward/for_each_batch.hpp"
 #include "forward/transformer.hpp"
 #include "qcqa/support/error.hpp"
@@ -26,7 +27,7 @@ struct LayerCache {
 class Decoder {
  public:
   Decoder(const Model& model, const GenerateOptions& options, std::int64_t sequences, std::int64_t capacity)
-      : transformer_(model, Runtime::of(options.forward)),
+      : transformer_(model, Runtime::of(options.forward, options.kv_cache)),
         tables_(transformer_.spec().rotary, capacity, transformer_.runtime()),
         capacity_(capacity) {
     transformer_.load_head();
@@ -76,8 +77,8 @@ class Decoder {
       LayerCache& cache = caches_[layer];
       const AttentionOptions options = transformer_.attention_options(weights_[layer], static_cast<int>(layer));
       const Attend from_cache = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
-        cache.keys.index_copy_(0, rows, keys);
-        cache.values.index_copy_(0, rows, values);
+        cache.keys.index_copy_(0, rows, as_cached(keys, runtime.kv_cache));
+        cache.values.index_copy_(0, rows, as_cached(values, runtime.kv_cache));
         return attend(queries, cache.keys, cache.values, spans, options);
       };
       hidden = run_layer(weights_[layer], transformer_.spec(), transformer_.rotary_of(rotary, static_cast<int>(layer)),

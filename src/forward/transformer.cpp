@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "forward/batch.hpp"
+#include "forward/cached_values.hpp"
 #include "forward/for_each_batch.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/forward/runnable.hpp"
@@ -30,6 +31,7 @@ Transformer::Transformer(const Model& model, const Runtime& runtime)
       embedding_(&model.checkpoint().at(model.architecture().embedding + ".weight")),
       final_norm_(load_norm(model, spec_.names->final_norm, runtime_)) {
   (void)require_runnable(model);
+  require_kv_cache(model, runtime_.kv_cache);
   if (const std::string& positions = spec_.names->positions.tensor; !positions.empty())
     positions_ = &model.checkpoint().at(positions + ".weight");
 }
@@ -109,7 +111,8 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
       meter.throw_if_stopped();
       const SequenceBatch& batch = batches[b];
       const Attend own_sequences = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
-        return attend(queries, keys, values, batch.spans, options);
+        return attend(queries, as_cached(keys, runtime_.kv_cache), as_cached(values, runtime_.kv_cache), batch.spans,
+                      options);
       };
       at::Tensor rows = hidden.narrow(0, batch.first_row, batch.rows);
       rows.copy_(run_layer(weights, spec_, rotary_of(batch.rotary, layer), own_sequences, rows));
@@ -125,8 +128,9 @@ void Transformer::require_finite_hidden(const at::Tensor& hidden, int layer) con
   if (std::isfinite(hidden.sum(at::kFloat).item<float>()) || at::isfinite(hidden).all().item<bool>()) return;
   throw Error(ErrorKind::unsupported, model_->path().string() + ": layer " + std::to_string(layer),
               "what a layer computes must be finite", "not a number, from weights that all are",
-              runtime_.type == at::kFloat ? "Its weights are too large for float32: take another checkpoint."
-                                          : "Use --compute f32.");
+              runtime_.kv_cache == KvCacheType::f16 ? "Keys or values may be too large for f16: try --kv-cache bf16."
+              : runtime_.type == at::kFloat         ? "Its weights are too large for float32: take another checkpoint."
+                                                    : "Use --compute f32.");
 }
 
 at::Tensor Transformer::final_norm(const at::Tensor& hidden) const { return apply_norm(hidden, final_norm_, spec_); }

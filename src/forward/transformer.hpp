@@ -17,7 +17,8 @@ using ForwardProgress = std::function<bool(std::int64_t)>;
 /// output matrix and the hidden states. `model` must outlive it.
 class Transformer {
  public:
-  /// @throws Error(unsupported) when the family, or a detail in config.json, cannot be run
+  /// @throws Error(unsupported) when the family, or a detail in config.json, cannot be run, or the heads do not fit
+  ///         runtime.kv_cache
   Transformer(const Model& model, const Runtime& runtime);
 
   [[nodiscard]] const ForwardSpec& spec() const noexcept { return spec_; }

@@ -262,7 +262,8 @@ struct Conversion::State {
     // What only another runtime reads holds the heads of the merged model, rounded.
     const Model converted = can_be_read(written.layout, written.format) ? Model::open(settings.output.folder)
                                                                         : rounded_model(merged->model, written.dtype);
-    report.evaluation = qcqa::evaluate(converted, &model, text->windows, settings.forward, session.progress);
+    report.evaluation =
+        qcqa::evaluate(converted, &model, text->windows, {.forward = settings.forward}, session.progress);
     report.evaluation->kv_bytes_per_token = preview_export(model, *report.plan, written).kv_bytes_per_token_after;
     report.timings["evaluate"] = watch.seconds();
     write_file_atomically(settings.output.folder / kReportFile, to_json(report).dump(1) + "\n");

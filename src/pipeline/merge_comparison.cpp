@@ -75,7 +75,7 @@ MergeLadder compare_merges(const Model& model, MergeKind chosen, const std::func
   for (const TokenSequence& window : some) ladder.tokens += static_cast<std::int64_t>(window.targets());
   const auto add = [&](const std::string& name, const auto& candidate) {
     const auto measure = [&] {
-      return evaluate(rounded_model(candidate(), {}), nullptr, some, forward, session.progress).perplexity;
+      return evaluate(rounded_model(candidate(), {}), nullptr, some, {.forward = forward}, session.progress).perplexity;
     };
     ladder.rungs.push_back({name, kept.of(name, measure)});
   };

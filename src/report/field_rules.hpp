@@ -20,7 +20,8 @@ namespace qcqa {
 ///   object(name, body)                       body(visitor) describes an object one level down
 ///   list(name, kind, vector [, body])        `kind` names an element; body(visitor, element) if it is not fields();
 ///                                            list_per_layer() has as many elements as the model layers
-///   optional(name, std::optional), optional_list(...)     may be absent, then there is none
+///   optional(name, std::optional), optional_list(...), optional_number(name, std::optional, rule [, about])
+///                                            may be absent, then there is none
 ///   added(name, number, rule), added_object(name, body)   absent in documents of earlier versions
 ///   derived(name, value [, rule] [, about])  what follows from other fields: read by check() alone
 ///   json(name, value), seconds(name, map)    anything; numbers by name

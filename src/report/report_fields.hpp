@@ -204,6 +204,21 @@ void fields(V& v, T& reference) {
   v.field("top1_agreement", reference.top1_agreement, Numbers{0, 1});
   v.field("difference", reference.difference, kAnyNumber);
   v.field("difference_error", reference.difference_error, Numbers{});
+  v.added("kv_bytes_per_token", reference.kv_bytes_per_token, Integers{});
+}
+
+[[nodiscard]] inline Names<KvCacheType> kv_cache_names() {
+  Names<KvCacheType> names;
+  for (const KvCacheFormat& format : kv_cache_formats()) names.emplace_back(format.name, format.type);
+  return names;
+}
+
+template <typename V, Describes<RoundedCache> T>
+void fields(V& v, T& cache) {
+  v.choice("type", cache.type, kv_cache_names());
+  v.field("bytes_per_token", cache.bytes_per_token, Integers{1});
+  v.optional_number("reference_bytes_per_token", cache.reference_bytes_per_token, Integers{1},
+                    "Of the reference, were its cache kept so as well");
 }
 
 template <typename V, Describes<Evaluation> T>
@@ -214,6 +229,7 @@ void fields(V& v, T& evaluation) {
   v.field("tokens", evaluation.tokens, Integers{1});
   v.field("documents", evaluation.documents, Integers{1});
   v.field("kv_bytes_per_token", evaluation.kv_bytes_per_token, Integers{1});
+  v.optional("kv_cache", evaluation.kv_cache);
   v.field("tokens_per_second", evaluation.tokens_per_second, Numbers{});
   v.optional("reference", evaluation.reference);
 }

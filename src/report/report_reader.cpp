@@ -83,6 +83,9 @@ class FieldReader {
     thing.emplace();
     object(name, [&](auto& inner) { fields(inner, *thing); });
   }
+  void optional_number(const char* name, auto& value, auto rule, const char* about = "") {
+    if (view_.has(name)) field(name, value.emplace(), rule, about);
+  }
 
   void list(const char* name, const char* /*kind*/, auto& things, const auto& body, const char* /*about*/ = "") {
     append(view_.at(name).items(), things, body);

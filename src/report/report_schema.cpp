@@ -76,6 +76,10 @@ class FieldSchema {
     const T thing{};
     added_object(name, [&](auto& inner) { fields(inner, thing); });
   }
+  template <typename T>
+  void optional_number(const char* name, const std::optional<T>&, const auto&... rest) {
+    added(name, T{}, rest...);
+  }
 
   void list(const char* name, const char* kind, const auto& things, const auto&... rest) {
     required_.push_back(name);

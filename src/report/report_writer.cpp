@@ -46,6 +46,10 @@ class FieldWriter {
     if (thing) object(name, [&](auto& inner) { fields(inner, *thing); });
   }
 
+  void optional_number(const char* name, const auto& value, const auto&...) {
+    if (value) json_[name] = *value;
+  }
+
   void list(const char* name, const char* /*kind*/, const auto& things, const auto& body, const auto&...) {
     json_[name] = ordered_json::array();
     for (std::size_t i = 0; i < things.size(); ++i) {

@@ -50,7 +50,7 @@ TEST_F(EvaluateCommand, JsonHasTheDocumentedFields) {
                                       "standard_error", "tokens", "tokens_per_second"}));
   EXPECT_EQ(names_of(result["reference"]),
             (std::vector<std::string>{"cross_entropy", "difference", "difference_error", "kl_mean", "kl_p99",
-                                      "perplexity", "top1_agreement"}));
+                                      "kv_bytes_per_token", "perplexity", "top1_agreement"}));
   EXPECT_EQ(result["documents"], 5);
   EXPECT_EQ(result["kv_bytes_per_token"], 4 * 2 * 2 * 12 * 4);  // layers, keys and values, heads, head_dim, bytes
   EXPECT_GT(result["perplexity"], result["reference"]["perplexity"]);
@@ -95,6 +95,28 @@ TEST_F(EvaluateCommand, MissedLimitIsExitCodeOne) {
   auto generous = command;
   generous.emplace_back("1e9");
   EXPECT_EQ(run_qcqa(generous).exit_code, 0);
+}
+
+TEST_F(EvaluateCommand, RoundedCacheIsShownBesideThatOfTheReference) {
+  const std::vector<std::string> command = {"evaluate",   converted_,        "--reference", kExampleModel, "--text",
+                                            kExampleText, "--max-documents", "5",           "--kv-cache"};
+  auto rounded = command;
+  rounded.emplace_back("fp8_e4m3");
+  const auto result = json_of(rounded);
+  EXPECT_EQ(result["kv_cache"], (nlohmann::json{{"type", "fp8_e4m3"},
+                                                {"bytes_per_token", 4 * 2 * 2 * 12},
+                                                {"reference_bytes_per_token", 4 * 2 * 8 * 12}}));
+  const CommandResult shown = run_qcqa(rounded);
+  EXPECT_NE(shown.out.find("KV cache 768 B per token, 192 B as fp8_e4m3; the reference's 3 KiB, 768 B as fp8_e4m3. "),
+            std::string::npos)
+      << shown.out;
+  auto plain = command;
+  plain.emplace_back("f32");
+  const auto as_computed = json_of(plain);
+  EXPECT_EQ(as_computed["perplexity"],
+            json_of({"evaluate", converted_, "--text", kExampleText, "--max-documents", "5"})["perplexity"]);
+  EXPECT_NE(as_computed["perplexity"], result["perplexity"]);
+  EXPECT_FALSE(as_computed.contains("kv_cache"));
 }
 
 TEST_F(EvaluateCommand, SampleShowsBothCaches) {
@@ -173,6 +195,9 @@ TEST_F(EvaluateCommand, MistakesAreOneLine) {
        "such as 0.1 or 10%"},
       {{kExampleModel, "--text", kExampleText, "--compute", "f16"}, "--compute"},
       {{kExampleModel, "--text", kExampleText, "--compute", "bf16", "--device", "cpu"}, "bf16 needs a GPU"},
+      {{kExampleModel, "--text", kExampleText, "--kv-cache", "q5_0"}, "--kv-cache: must be one of f32, bf16, f16"},
+      {{kExampleModel, "--text", kExampleText, "--kv-cache", "q8_0"},
+       "a KV cache in q8_0 needs a head dimension that is a multiple of 32; found 12. Use --kv-cache fp8_e4m3 or f16."},
       {{kExampleModel, "--sample", "x", "--sample-tokens", "0"}, "--sample-tokens"},
       {{kExampleModel, "--sample", "x", "--temperature", "-1"}, "--temperature"},
       {{*folder_ / "mute", "--text", kExampleText}, "--token-ids"},

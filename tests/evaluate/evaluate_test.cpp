@@ -59,6 +59,27 @@ TEST_F(Evaluate, ModelDoesNotDifferFromItself) {
   EXPECT_EQ(evaluation.kv_bytes_per_token, model_->kv_bytes_per_token());
 }
 
+TEST_F(Evaluate, CacheOfTheModelIsRoundedAndThatOfTheReferenceIsNot) {
+  write_pico_model(folder_ / "wide",
+                   {.query_heads = 2, .kv_heads = 1, .head_dim = 32, .mlp_size = 10, .vocabulary = 20});
+  const Model wide = Model::open(folder_ / "wide");
+  const std::vector<TokenSequence> windows = {{a_, 1, 0}, {b_, 1, 1}};
+  const Evaluation plain = evaluate(wide, &wide, windows, {});
+  EXPECT_FALSE(plain.kv_cache);
+  double last = 0;
+  for (const KvCacheType type : {KvCacheType::f16, KvCacheType::q8_0, KvCacheType::q4_0}) {  // ever fewer bits
+    const Evaluation rounded = evaluate(wide, &wide, windows, {.kv_cache = type});
+    EXPECT_EQ(rounded.reference->cross_entropy, plain.cross_entropy);
+    EXPECT_GT(rounded.reference->kl_mean, last);
+    last = rounded.reference->kl_mean;
+    ASSERT_TRUE(rounded.kv_cache);
+    EXPECT_EQ(rounded.kv_cache->type, type);
+    EXPECT_EQ(rounded.kv_cache->bytes_per_token, kv_bytes_per_token(wide, type));
+    EXPECT_EQ(rounded.kv_cache->reference_bytes_per_token, kv_bytes_per_token(wide, type));
+    EXPECT_EQ(rounded.reference->kv_bytes_per_token, wide.kv_bytes_per_token());
+  }
+}
+
 /// The model with other values in the tensors whose names end like this.
 Model spoiled(const TemporaryFolder& folder, std::string_view end, double value) {
   std::filesystem::remove_all(folder / "spoiled");

@@ -389,7 +389,7 @@ TEST_F(MergeModel, CudaAgreesWithCpu) {
     EXPECT_NEAR(divergence(model), on_cpu, (kind == MergeKind::subspace ? 0.001 : 0.05) * on_cpu);
     std::vector<TokenSequence> windows;
     for (const auto& sequence : sequences_) windows.push_back({sequence, 1, windows.size()});
-    EXPECT_NEAR(evaluate(model, nullptr, windows, gpu).cross_entropy,
+    EXPECT_NEAR(evaluate(model, nullptr, windows, {.forward = gpu}).cross_entropy,
                 evaluate(model, nullptr, windows, {}).cross_entropy, 1e-3);
   }
 }

@@ -44,6 +44,25 @@ ModelPoint model_point(int n, Cardinality cardinality, Grouping first, Grouping 
           .proven = true};
 }
 
+Evaluation full_evaluation() {
+  return {.perplexity = number(80),
+          .cross_entropy = number(81),
+          .standard_error = number(82),
+          .tokens = 83,
+          .documents = 84,
+          .kv_bytes_per_token = 85,
+          .kv_cache = RoundedCache{.type = KvCacheType::q8_0, .bytes_per_token = 102, .reference_bytes_per_token = 103},
+          .tokens_per_second = number(86),
+          .reference = ReferenceComparison{.perplexity = number(87),
+                                           .cross_entropy = number(88),
+                                           .kl_mean = number(89),
+                                           .kl_p99 = number(90),
+                                           .top1_agreement = 1.0 / 7,
+                                           .difference = -number(91),
+                                           .difference_error = number(92),
+                                           .kv_bytes_per_token = 104}};
+}
+
 Report full_report() {
   return {.tool_version = "9.8.7",
           .tool_commit = "0123abc",
@@ -91,20 +110,7 @@ Report full_report() {
                                 .ladder = {.rungs = {{.name = "original", .perplexity = number(78)},
                                                      {.name = "reconstruct", .perplexity = number(79)}},
                                            .tokens = 101}},
-          .evaluation = Evaluation{.perplexity = number(80),
-                                   .cross_entropy = number(81),
-                                   .standard_error = number(82),
-                                   .tokens = 83,
-                                   .documents = 84,
-                                   .kv_bytes_per_token = 85,
-                                   .tokens_per_second = number(86),
-                                   .reference = ReferenceComparison{.perplexity = number(87),
-                                                                    .cross_entropy = number(88),
-                                                                    .kl_mean = number(89),
-                                                                    .kl_p99 = number(90),
-                                                                    .top1_agreement = 1.0 / 7,
-                                                                    .difference = -number(91),
-                                                                    .difference_error = number(92)}}};
+          .evaluation = full_evaluation()};
 }
 
 /// One function per struct, which takes all fields apart: the compiler knows their number.
@@ -244,7 +250,7 @@ struct Expect {
   }
 
   static void equal(const ReferenceComparison& a, const ReferenceComparison& b) {
-    const auto& [perplexity, cross_entropy, kl_mean, kl_p99, top1_agreement, difference, difference_error] = a;
+    const auto& [perplexity, cross_entropy, kl_mean, kl_p99, top1_agreement, difference, difference_error, bytes] = a;
     EXPECT_EQ(perplexity, b.perplexity);
     EXPECT_EQ(cross_entropy, b.cross_entropy);
     EXPECT_EQ(kl_mean, b.kl_mean);
@@ -252,16 +258,26 @@ struct Expect {
     EXPECT_EQ(top1_agreement, b.top1_agreement);
     EXPECT_EQ(difference, b.difference);
     EXPECT_EQ(difference_error, b.difference_error);
+    EXPECT_EQ(bytes, b.kv_bytes_per_token);
+  }
+
+  static void equal(const RoundedCache& a, const RoundedCache& b) {
+    const auto& [type, bytes, reference_bytes] = a;
+    EXPECT_EQ(type, b.type);
+    EXPECT_EQ(bytes, b.bytes_per_token);
+    EXPECT_EQ(reference_bytes, b.reference_bytes_per_token);
   }
 
   static void equal(const Evaluation& a, const Evaluation& b) {
-    const auto& [perplexity, cross_entropy, standard_error, tokens, documents, bytes, tokens_per_second, reference] = a;
+    const auto& [perplexity, cross_entropy, standard_error, tokens, documents, bytes, kv_cache, tokens_per_second,
+                 reference] = a;
     EXPECT_EQ(perplexity, b.perplexity);
     EXPECT_EQ(cross_entropy, b.cross_entropy);
     EXPECT_EQ(standard_error, b.standard_error);
     EXPECT_EQ(tokens, b.tokens);
     EXPECT_EQ(documents, b.documents);
     EXPECT_EQ(bytes, b.kv_bytes_per_token);
+    optionals(kv_cache, b.kv_cache);
     EXPECT_EQ(tokens_per_second, b.tokens_per_second);
     optionals(reference, b.reference);
   }
@@ -299,6 +315,7 @@ TEST(ReportRoundTrip, WhatIsNotThereStaysAway) {
   report.merge->ladder.rungs.clear();
   report.merge->keys_pooled = false;
   report.evaluation->reference.reset();
+  report.evaluation->kv_cache->reference_bytes_per_token.reset();
   report.search.layers[0].kdgqa.clear();
   report.search.stop = StopReason::completed;
   Expect::equal(report, report_from_json(to_json(report), "report.json"));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "qcqa/forward/forward_options.hpp"
+#include "qcqa/forward/kv_cache.hpp"
 #include "qcqa/model/model.hpp"
 
 namespace qcqa {
@@ -16,6 +17,7 @@ struct GenerateOptions {
   std::uint64_t seed = 0;            ///< of the sampling; a prompt's tokens do not depend on the prompts beside it
   std::vector<std::int32_t> stop{};  ///< a sequence ends after one of these
   ForwardOptions forward{};
+  KvCacheType kv_cache = KvCacheType::f32;  ///< what keys and values are rounded to before they are kept
 };
 
 struct Generation {

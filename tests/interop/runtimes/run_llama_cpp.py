@@ -1,7 +1,7 @@
 """What llama.cpp makes of a GGUF file: run in its own environment (llama_cpp.txt) by test_llama_cpp.py, as
 `run_llama_cpp.py REQUEST.json RESULT.npz`.
 
-Request: {"model": file, "rows": [[token id, ...], ...], "context": cells of the KV cache, "cache": "f32" | "f16",
+Request: {"model": file, "rows": [[token id, ...], ...], "context": cells of the KV cache, "cache": "f32" | "f16" | "q8_0" | "q4_0",
 "flash_attention": false, "texts": [text, ...],
 "special": whether texts may hold special tokens, "generate": {"prompt": [id, ...], "tokens": n}}. All but "model" may be missing. The result holds
 `logits` (positions of all rows, vocabulary), `ids` and `lengths` of the texts, `generated`, `cache_bytes` as llama.cpp
@@ -31,7 +31,7 @@ def open_context(model, request):
     # Flash attention, which is on by default, rounds to half precision. Off, values are padded to the largest layer.
     options.flash_attn_type = -1 if request.get("flash_attention", True) else 0
     options.n_seq_max = options.n_threads = options.n_threads_batch = 1
-    options.type_k = options.type_v = {"f32": 0, "f16": 1}[request.get("cache", "f32")]
+    options.type_k = options.type_v = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}[request.get("cache", "f32")]
     context = lib.llama_init_from_model(model, options)
     assert context, "".join(LOG)
     return context
