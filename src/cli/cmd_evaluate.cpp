@@ -25,6 +25,7 @@ struct EvaluateCommand {
   SampleFlags sample;
   ComputeFlags compute;
   KvCacheFlag kv_cache;
+  bool by_position = false;
   CommonFlags common;
 };
 
@@ -49,6 +50,9 @@ SampleSettings sample_settings(const EvaluateCommand& command) {
 void check(const EvaluateCommand& command) {
   if (!command.text.given() && !command.sample.given()) {
     throw Error(ErrorKind::invalid_argument, "evaluate", "needs --text, --token-ids or --sample", "none of them");
+  }
+  if (command.by_position && !command.text.given()) {
+    throw Error(ErrorKind::invalid_argument, "--by-position", "needs --text or --token-ids", "neither");
   }
   if (command.limit.resolve() && (command.reference.empty() || !command.text.given())) {
     throw Error(ErrorKind::invalid_argument, "--max-perplexity-increase",
@@ -86,7 +90,8 @@ int run(const EvaluateCommand& command) {
   check(command);
   prepare_forward(command.common.apply_threads());
   const EvaluateOptions options = {.forward = command.compute.resolve(command.common.device),
-                                   .kv_cache = command.kv_cache.resolve()};
+                                   .kv_cache = command.kv_cache.resolve(),
+                                   .by_position = command.by_position};
   Console console = command.common.console();
   const Model model = open_model(command.model, console);
   (void)require_runnable(model);
@@ -132,6 +137,8 @@ void add_evaluate(CLI::App& app, Action& action) {
                   "For testing: write the logits after every token to this folder (model.safetensors, tensor logits)");
   command->compute.add_to(*sub);
   command->kv_cache.add_to(*sub);
+  sub->add_flag("--by-position", command->by_position,
+                "Cross-entropy also by the place in its window of the token that predicts: 0, 1, 2 to 3, 4 to 7, ...");
   command->common.add_to(*sub);
   sub->callback([command, &action] { action = [command] { return run(*command); }; });
 }

@@ -9,6 +9,7 @@
 
 #include "cli/choice.hpp"
 #include "cli/commands.hpp"
+#include "qcqa/report/sections.hpp"
 #include "qcqa/support/error.hpp"
 #include "qcqa/support/human_bytes.hpp"
 
@@ -41,6 +42,18 @@ std::string kv_cache_text(const Evaluation& evaluation) {
   if (!evaluation.reference) return text;
   text += "; the reference's " + human_bytes(evaluation.reference->kv_bytes_per_token);
   return cache ? text + rounded(*cache->reference_bytes_per_token) : text;
+}
+
+Table position_table(const Evaluation& evaluation) {
+  Table table{.columns = {{"position"}, {"tokens"}, {"cross-entropy"}}};
+  if (evaluation.reference) table.columns.push_back({"difference"});
+  for (const PositionBucket& bucket : evaluation.by_position) {
+    const std::int64_t last = bucket.end - 1;
+    table.rows.push_back({bucket.begin == last ? std::to_string(last) : fmt::format("{}-{}", bucket.begin, last),
+                          std::to_string(bucket.tokens), fmt::format("{:.4f}", bucket.cross_entropy)});
+    if (bucket.difference) table.rows.back().push_back(fmt::format("{:+.4f}", *bucket.difference));
+  }
+  return table;
 }
 
 }  // namespace
@@ -109,6 +122,7 @@ std::string evaluation_summary(const Evaluation& evaluation, const std::string& 
         reference->perplexity, 100 * evaluation.perplexity_increase(), reference->difference,
         reference->difference_error, reference->kl_mean, reference->kl_p99, 100 * reference->top1_agreement);
   }
+  if (!evaluation.by_position.empty()) out += text_of(position_table(evaluation));
   return out + fmt::format("KV cache {}. {:.0f} tokens/s. Perplexities of other tools or tokenizers do not compare.\n",
                            kv_cache_text(evaluation), evaluation.tokens_per_second);
 }

@@ -222,6 +222,7 @@ Evaluation evaluate(const Model& model, const Model* reference, std::span<const 
   }
   const auto scores = Evaluator(transformer, other ? &*other : nullptr, windows).run(order, progress);
   Evaluation evaluation = summarise(windows, scores, reference != nullptr);
+  if (options.by_position) evaluation.by_position = by_position(windows, scores, reference != nullptr);
   evaluation.kv_bytes_per_token = model.kv_bytes_per_token();
   if (reference) evaluation.reference->kv_bytes_per_token = reference->kv_bytes_per_token();
   evaluation.kv_cache = cache;

@@ -1,6 +1,7 @@
 #include "evaluate/summary.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <map>
 #include <set>
@@ -11,6 +12,12 @@ namespace {
 /// Sums of one cluster: of tokens that are not independent of one another.
 struct Cluster {
   double count = 0, loss = 0, difference = 0;
+
+  void add(const TokenScore& score) {
+    count += 1;
+    loss += score.loss;
+    difference += score.loss - score.reference_loss;
+  }
 };
 
 /// Standard error of sum(value) / sum(count) as a ratio of cluster totals, by linearisation (Cochran, "Sampling
@@ -39,11 +46,7 @@ std::vector<Cluster> clusters_of(std::span<const TokenSequence> windows,
   for (std::size_t i = 0; i < windows.size(); ++i) {
     if (scores[i].empty()) continue;
     Cluster& cluster = clusters[by_document ? windows[i].document : i];
-    for (const TokenScore& score : scores[i]) {
-      cluster.count += 1;
-      cluster.loss += score.loss;
-      cluster.difference += score.loss - score.reference_loss;
-    }
+    for (const TokenScore& score : scores[i]) cluster.add(score);
   }
   std::vector<Cluster> list;
   for (const auto& [key, cluster] : clusters) list.push_back(cluster);
@@ -99,6 +102,26 @@ Evaluation summarise(std::span<const TokenSequence> windows, const std::vector<s
   evaluation.standard_error = ratio_error(clusters, &Cluster::loss);
   if (with_reference) evaluation.reference = compare(scores, clusters, count);
   return evaluation;
+}
+
+std::vector<PositionBucket> by_position(std::span<const TokenSequence> windows,
+                                        const std::vector<std::vector<TokenScore>>& scores, bool with_reference) {
+  std::map<int, Cluster> clusters;  // by the bits of the position: 0; 1; 2 and 3; 4 to 7; ...
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    for (std::size_t k = 0; k < scores[i].size(); ++k) {
+      clusters[static_cast<int>(std::bit_width(windows[i].first_target - 1 + k))].add(scores[i][k]);
+    }
+  }
+  std::vector<PositionBucket> buckets;
+  for (const auto& [bits, cluster] : clusters) {
+    PositionBucket& bucket = buckets.emplace_back();
+    bucket.end = std::int64_t{1} << bits;
+    bucket.begin = bucket.end / 2;
+    bucket.tokens = static_cast<std::int64_t>(cluster.count);
+    bucket.cross_entropy = cluster.loss / cluster.count;
+    if (with_reference) bucket.difference = cluster.difference / cluster.count;
+  }
+  return buckets;
 }
 
 }  // namespace qcqa

@@ -221,6 +221,15 @@ void fields(V& v, T& cache) {
                     "Of the reference, were its cache kept so as well");
 }
 
+template <typename V, Describes<PositionBucket> T>
+void fields(V& v, T& bucket) {
+  v.field("begin", bucket.begin, Integers{}, "The first position of a predicting token in its window");
+  v.field("end", bucket.end, Integers{1}, "One more than the last");
+  v.field("tokens", bucket.tokens, Integers{1});
+  v.field("cross_entropy", bucket.cross_entropy, Numbers{});
+  v.optional_number("difference", bucket.difference, kAnyNumber);
+}
+
 template <typename V, Describes<Evaluation> T>
 void fields(V& v, T& evaluation) {
   v.field("perplexity", evaluation.perplexity, Numbers{});
@@ -232,6 +241,7 @@ void fields(V& v, T& evaluation) {
   v.optional("kv_cache", evaluation.kv_cache);
   v.field("tokens_per_second", evaluation.tokens_per_second, Numbers{});
   v.optional("reference", evaluation.reference);
+  v.optional_list("by_position", "position_bucket", evaluation.by_position);
 }
 
 /// Layers are those of the model, all of them, or keys of a file of distances.

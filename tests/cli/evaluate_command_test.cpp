@@ -97,6 +97,28 @@ TEST_F(EvaluateCommand, MissedLimitIsExitCodeOne) {
   EXPECT_EQ(run_qcqa(generous).exit_code, 0);
 }
 
+TEST_F(EvaluateCommand, PositionsAddUpToTheWhole) {
+  const std::vector<std::string> command = {"evaluate",        converted_,   "--reference",  kExampleModel,
+                                            "--text",          kExampleText, "--context",    "16",
+                                            "--max-documents", "5",          "--by-position"};
+  const auto result = json_of(command);
+  std::int64_t tokens = 0;
+  double loss = 0, difference = 0;
+  for (const auto& bucket : result["by_position"]) {
+    const auto count = bucket["tokens"].get<std::int64_t>();
+    tokens += count;
+    loss += static_cast<double>(count) * bucket["cross_entropy"].get<double>();
+    difference += static_cast<double>(count) * bucket["difference"].get<double>();
+  }
+  EXPECT_EQ(result["by_position"].size(), 5) << "0, 1, 2 to 3, 4 to 7, 8 to 14";
+  EXPECT_EQ(tokens, result["tokens"]);
+  EXPECT_NEAR(loss / static_cast<double>(tokens), result["cross_entropy"], 1e-9);
+  EXPECT_NEAR(difference / static_cast<double>(tokens), result["reference"]["difference"], 1e-9);
+  const CommandResult shown = run_qcqa(command);
+  EXPECT_NE(shown.out.find("  position  tokens  cross-entropy  difference\n"), std::string::npos) << shown.out;
+  EXPECT_NE(shown.out.find("\n      8-15 "), std::string::npos) << shown.out;
+}
+
 TEST_F(EvaluateCommand, RoundedCacheIsShownBesideThatOfTheReference) {
   const std::vector<std::string> command = {"evaluate",   converted_,        "--reference", kExampleModel, "--text",
                                             kExampleText, "--max-documents", "5",           "--kv-cache"};
@@ -184,6 +206,7 @@ TEST_F(EvaluateCommand, MistakesAreOneLine) {
   const std::string ids = folder_->write("outside.jsonl", "[1, 2, 480]\n");
   const std::vector<std::pair<std::vector<std::string>, std::string>> mistakes = {
       {{kExampleModel}, "needs --text, --token-ids or --sample"},
+      {{kExampleModel, "--sample", "x", "--by-position"}, "--by-position: needs --text or --token-ids"},
       {{kExampleModel, "--text", *folder_ / "none.jsonl"}, "none.jsonl"},
       {{kExampleModel, "--text", empty}, "must have text to predict"},
       {{kExampleModel, "--token-ids", ids}, "integers from 0 to 479"},

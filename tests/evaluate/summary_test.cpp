@@ -48,6 +48,34 @@ TEST(Summary, DifferencesArePaired) {
   EXPECT_DOUBLE_EQ(evaluation.perplexity_increase(), std::exp(2.0) - 1);
 }
 
+TEST(Summary, PositionsAreThoseOfThePredictingTokensAndDouble) {
+  // Positions 0 to 4, and 3 and 4 of a window whose first tokens are context only.
+  const std::vector<TokenSequence> windows = {{.ids = {}, .first_target = 1}, {.ids = {}, .first_target = 4}};
+  const std::vector<std::vector<TokenScore>> scores = {
+      {{.loss = 9}, {.loss = 8}, {.loss = 7}, {.loss = 5}, {.loss = 4}},
+      {{.loss = 3, .reference_loss = 6}, {.loss = 1, .reference_loss = 0}}};
+  const std::vector<PositionBucket> buckets = by_position(windows, scores, true);
+  ASSERT_EQ(buckets.size(), 4);
+  const std::vector<std::vector<double>> expected = {
+      {0, 1, 1, 9, 9}, {1, 2, 1, 8, 8}, {2, 4, 3, 5, 3}, {4, 8, 2, 2.5, 2.5}};
+  for (std::size_t i = 0; i < buckets.size(); ++i) {
+    const auto& [begin, end, tokens, cross_entropy, difference] = buckets[i];
+    EXPECT_EQ((std::vector<double>{static_cast<double>(begin), static_cast<double>(end), static_cast<double>(tokens),
+                                   cross_entropy, difference.value()}),
+              expected[i])
+        << i;
+  }
+  EXPECT_FALSE(by_position(windows, scores, false)[0].difference);
+}
+
+TEST(Summary, PositionsThatNothingPredictsFromAreLeftOut) {
+  const std::vector<TokenSequence> windows = {{.ids = {}, .first_target = 9}};
+  const std::vector<PositionBucket> buckets = by_position(windows, {{{.loss = 2}}}, false);
+  ASSERT_EQ(buckets.size(), 1);
+  EXPECT_EQ(buckets[0].begin, 8);
+  EXPECT_EQ(buckets[0].end, 16);
+}
+
 TEST(Summary, NinetyNineOfAHundredHaveNoMoreThanThePercentile) {
   std::vector<TokenScore> scores(100);
   for (std::size_t i = 0; i < scores.size(); ++i) scores[i].kl = static_cast<double>((i * 37) % 100);

@@ -45,22 +45,25 @@ ModelPoint model_point(int n, Cardinality cardinality, Grouping first, Grouping 
 }
 
 Evaluation full_evaluation() {
-  return {.perplexity = number(80),
-          .cross_entropy = number(81),
-          .standard_error = number(82),
-          .tokens = 83,
-          .documents = 84,
-          .kv_bytes_per_token = 85,
-          .kv_cache = RoundedCache{.type = KvCacheType::q8_0, .bytes_per_token = 102, .reference_bytes_per_token = 103},
-          .tokens_per_second = number(86),
-          .reference = ReferenceComparison{.perplexity = number(87),
-                                           .cross_entropy = number(88),
-                                           .kl_mean = number(89),
-                                           .kl_p99 = number(90),
-                                           .top1_agreement = 1.0 / 7,
-                                           .difference = -number(91),
-                                           .difference_error = number(92),
-                                           .kv_bytes_per_token = 104}};
+  return {
+      .perplexity = number(80),
+      .cross_entropy = number(81),
+      .standard_error = number(82),
+      .tokens = 83,
+      .documents = 84,
+      .kv_bytes_per_token = 85,
+      .kv_cache = RoundedCache{.type = KvCacheType::q8_0, .bytes_per_token = 102, .reference_bytes_per_token = 103},
+      .tokens_per_second = number(86),
+      .reference = ReferenceComparison{.perplexity = number(87),
+                                       .cross_entropy = number(88),
+                                       .kl_mean = number(89),
+                                       .kl_p99 = number(90),
+                                       .top1_agreement = 1.0 / 7,
+                                       .difference = -number(91),
+                                       .difference_error = number(92),
+                                       .kv_bytes_per_token = 104},
+      .by_position = {{.begin = 0, .end = 1, .tokens = 105, .cross_entropy = number(106), .difference = -number(107)},
+                      {.begin = 1, .end = 2, .tokens = 108, .cross_entropy = number(109)}}};
 }
 
 Report full_report() {
@@ -268,9 +271,18 @@ struct Expect {
     EXPECT_EQ(reference_bytes, b.reference_bytes_per_token);
   }
 
+  static void equal(const PositionBucket& a, const PositionBucket& b) {
+    const auto& [begin, end, tokens, cross_entropy, difference] = a;
+    EXPECT_EQ(begin, b.begin);
+    EXPECT_EQ(end, b.end);
+    EXPECT_EQ(tokens, b.tokens);
+    EXPECT_EQ(cross_entropy, b.cross_entropy);
+    EXPECT_EQ(difference, b.difference);
+  }
+
   static void equal(const Evaluation& a, const Evaluation& b) {
     const auto& [perplexity, cross_entropy, standard_error, tokens, documents, bytes, kv_cache, tokens_per_second,
-                 reference] = a;
+                 reference, by_position] = a;
     EXPECT_EQ(perplexity, b.perplexity);
     EXPECT_EQ(cross_entropy, b.cross_entropy);
     EXPECT_EQ(standard_error, b.standard_error);
@@ -280,6 +292,7 @@ struct Expect {
     optionals(kv_cache, b.kv_cache);
     EXPECT_EQ(tokens_per_second, b.tokens_per_second);
     optionals(reference, b.reference);
+    lists(by_position, b.by_position);
   }
 
   static void equal(const Report& a, const Report& b) {

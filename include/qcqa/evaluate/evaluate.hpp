@@ -21,6 +21,7 @@ struct EvaluateOptions {
   /// What the model's keys and values are rounded to before attention uses them; the reference's are left as they are,
   /// so that the difference is what fewer heads and fewer bits cost together.
   KvCacheType kv_cache = KvCacheType::f32;
+  bool by_position = false;  ///< whether to fill Evaluation::by_position
 };
 
 /// A model beside a reference, over the same tokens. Natural logarithms.
@@ -42,6 +43,14 @@ struct RoundedCache {
   std::optional<std::int64_t> reference_bytes_per_token{};  ///< of the reference, were its cache kept so as well
 };
 
+/// Tokens that were predicted at about the same place in their windows.
+struct PositionBucket {
+  std::int64_t begin = 0, end = 0;  ///< positions of the tokens that predict: [begin, end), the first of a window is 0
+  std::int64_t tokens = 0;
+  double cross_entropy = 0;
+  std::optional<double> difference{};  ///< cross-entropy of the model less that of the reference
+};
+
 struct Evaluation {
   double perplexity = 0;     ///< exp(cross_entropy)
   double cross_entropy = 0;  ///< mean over tokens
@@ -53,6 +62,7 @@ struct Evaluation {
   std::optional<RoundedCache> kv_cache{};  ///< unless it was left as computed
   double tokens_per_second = 0;            ///< predicted tokens per second of the whole computation, reference included
   std::optional<ReferenceComparison> reference;
+  std::vector<PositionBucket> by_position{};  ///< [0, 1), [1, 2), [2, 4), [4, 8), ..., those with tokens
 
   /// Relative to the reference: 0.1 is 10 % more. Needs `reference`.
   [[nodiscard]] double perplexity_increase() const { return std::expm1(reference->difference); }
