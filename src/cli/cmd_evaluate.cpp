@@ -19,7 +19,7 @@ namespace qcqa::cli {
 namespace {
 
 struct EvaluateCommand {
-  std::string model, reference, json, dump_logits;
+  std::string model, reference, choices, json, dump_logits;
   IncreaseLimit limit;
   TextFlags text;
   SampleFlags sample;
@@ -33,6 +33,7 @@ struct EvaluateCommand {
 struct Result {
   std::optional<EvaluationText> text;
   std::optional<Evaluation> evaluation;
+  std::optional<ChoiceEvaluation> choices;
   std::optional<Sample> sample, reference_sample;
 };
 
@@ -48,8 +49,9 @@ SampleSettings sample_settings(const EvaluateCommand& command) {
 
 /// What can be found wrong before anything is computed.
 void check(const EvaluateCommand& command) {
-  if (!command.text.given() && !command.sample.given()) {
-    throw Error(ErrorKind::invalid_argument, "evaluate", "needs --text, --token-ids or --sample", "none of them");
+  if (!command.text.given() && command.choices.empty() && !command.sample.given()) {
+    throw Error(ErrorKind::invalid_argument, "evaluate", "needs --text, --token-ids, --choices or --sample",
+                "none of them");
   }
   if (command.by_position && !command.text.given()) {
     throw Error(ErrorKind::invalid_argument, "--by-position", "needs --text or --token-ids", "neither");
@@ -67,6 +69,7 @@ void check(const EvaluateCommand& command) {
 
 nlohmann::ordered_json result_json(const Result& result) {
   nlohmann::ordered_json out = result.evaluation ? to_json(*result.evaluation) : nlohmann::ordered_json::object();
+  if (result.choices) out["choices"] = to_json(*result.choices);
   if (result.sample) out["sample"] = to_json(*result.sample);
   if (result.reference_sample) out["reference"]["sample"] = to_json(*result.reference_sample);
   return out;
@@ -80,6 +83,7 @@ void print_result(const EvaluateCommand& command, const Result& result) {
     return;
   }
   if (result.evaluation) std::printf("%s", evaluation_summary(*result.evaluation, words_for(*result.text)).c_str());
+  if (result.choices) std::printf("%s", choices_summary(*result.choices).c_str());
   if (result.sample) std::printf("%s", sample_summary(command.model, *result.sample).c_str());
   if (!result.reference_sample) return;
   std::printf("%s", sample_summary(command.reference, *result.reference_sample).c_str());
@@ -111,6 +115,10 @@ int run(const EvaluateCommand& command) {
     result.evaluation =
         evaluate(model, reference ? &*reference : nullptr, result.text->windows, options, console.progress());
   }
+  if (!command.choices.empty()) {
+    const auto questions = read_questions(model, command.choices, command.text.resolve(), session);
+    result.choices = evaluate_choices(model, reference ? &*reference : nullptr, questions, options, console.progress());
+  }
   if (command.sample.given()) {
     SampleSettings settings = sample_settings(command);
     if (reference) result.reference_sample = sample(*reference, settings, session);
@@ -130,6 +138,10 @@ void add_evaluate(CLI::App& app, Action& action) {
   sub->add_option("MODEL", command->model, "Model folder or GGUF file")->required();
   sub->add_option("--reference", command->reference, "Model to compare with, such as the one that MODEL was made from");
   command->text.add_to(*sub);
+  sub->add_option("--choices", command->choices,
+                  "Multiple-choice questions, one per line of a .jsonl file: {\"context\": \"...\", \"choices\": "
+                  "[\"...\", ...], \"answer\": 0}. Accuracy by the likelihood of the choices (acc) and by that per "
+                  "character (acc_norm), as lm-evaluation-harness has them");
   command->sample.add_to(*sub);
   sub->add_option("--json", command->json, "Write the result as JSON to this file; - = standard output");
   command->limit.add_to(*sub);

@@ -56,6 +56,11 @@ Table position_table(const Evaluation& evaluation) {
   return table;
 }
 
+std::string accuracy_text(const ChoiceAccuracy& accuracy) {
+  return fmt::format("acc {:.4f} +/- {:.4f}, acc_norm {:.4f} +/- {:.4f}", accuracy.acc, accuracy.acc_stderr,
+                     accuracy.acc_norm, accuracy.acc_norm_stderr);
+}
+
 }  // namespace
 
 void ComputeFlags::add_to(CLI::App& command) {
@@ -125,6 +130,15 @@ std::string evaluation_summary(const Evaluation& evaluation, const std::string& 
   if (!evaluation.by_position.empty()) out += text_of(position_table(evaluation));
   return out + fmt::format("KV cache {}. {:.0f} tokens/s. Perplexities of other tools or tokenizers do not compare.\n",
                            kv_cache_text(evaluation), evaluation.tokens_per_second);
+}
+
+std::string choices_summary(const ChoiceEvaluation& choices) {
+  std::string out = fmt::format("Choices: {}, {} questions\n", accuracy_text(choices.accuracy), choices.questions);
+  if (const auto& reference = choices.reference) {
+    out += fmt::format("Reference: {}; {} answers changed, {} by acc_norm\n", accuracy_text(reference->accuracy),
+                       reference->changed, reference->changed_norm);
+  }
+  return out;
 }
 
 }  // namespace qcqa::cli

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "cli/console.hpp"
-#include "qcqa/evaluate/evaluate.hpp"
+#include "qcqa/evaluate/choices.hpp"
 
 namespace qcqa::cli {
 
@@ -41,5 +41,8 @@ struct IncreaseLimit {
 /// The result for people: a line or two, with what it was measured on.
 /// @param on  words for that: context, BOS
 [[nodiscard]] std::string evaluation_summary(const Evaluation& evaluation, const std::string& on);
+
+/// The same of multiple-choice questions.
+[[nodiscard]] std::string choices_summary(const ChoiceEvaluation& choices);
 
 }  // namespace qcqa::cli

@@ -48,6 +48,18 @@ EvaluationText read_text(const Model& model, const TextSettings& settings, const
   return text;
 }
 
+std::vector<ChoiceQuestion> read_questions(const Model& model, const std::filesystem::path& file,
+                                           const TextSettings& settings, const Session& session) {
+  const RunnableModel runnable = require_runnable(model);
+  const Tokenizer tokenizer = open_tokenizer(model, settings.tokenizer, session);
+  std::vector<ChoiceQuestion> questions =
+      read_choices(file, tokenizer, settings.corpus.bos, resolve_context(runnable, settings.corpus.windows.context));
+  for (const ChoiceQuestion& question : questions) {
+    for (const ChoiceTokens& choice : question.choices) require_rows(choice.ids, tokenizer, runnable.vocabulary);
+  }
+  return questions;
+}
+
 std::string words_for(const EvaluationText& text) {
   return "context " + std::to_string(text.context) + (text.corpus.has_bos ? ", BOS first" : ", no BOS") +
          (text.corpus.has_eos ? ", EOS last" : "");

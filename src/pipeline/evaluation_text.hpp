@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "qcqa/model/model.hpp"
 #include "qcqa/pipeline/session.hpp"
 #include "qcqa/pipeline/settings.hpp"
+#include "qcqa/text/choices.hpp"
 #include "qcqa/text/token_sequences.hpp"
 
 namespace qcqa {
@@ -22,6 +24,11 @@ struct EvaluationText {
 /// Reads and tokenizes; `model` gives the tokenizer and the bounds.
 /// @throws Error(invalid_argument, corrupt, not_found, unsupported)
 [[nodiscard]] EvaluationText read_text(const Model& model, const TextSettings& settings, const Session& session);
+
+/// Reads and tokenizes multiple-choice questions; of `settings` the context, the BOS rule and the tokenizer count.
+/// @throws as read_text
+[[nodiscard]] std::vector<ChoiceQuestion> read_questions(const Model& model, const std::filesystem::path& file,
+                                                         const TextSettings& settings, const Session& session);
 
 /// Words for what an evaluation was on: context, BOS.
 [[nodiscard]] std::string words_for(const EvaluationText& text);

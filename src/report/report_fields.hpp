@@ -244,6 +244,28 @@ void fields(V& v, T& evaluation) {
   v.optional_list("by_position", "position_bucket", evaluation.by_position);
 }
 
+template <typename V, Describes<ChoiceAccuracy> T>
+void fields(V& v, T& accuracy) {
+  v.field("acc", accuracy.acc, Numbers{0, 1});
+  v.field("acc_stderr", accuracy.acc_stderr, Numbers{});
+  v.field("acc_norm", accuracy.acc_norm, Numbers{0, 1});
+  v.field("acc_norm_stderr", accuracy.acc_norm_stderr, Numbers{});
+}
+
+template <typename V, Describes<ChoiceComparison> T>
+void fields(V& v, T& reference) {
+  fields(v, reference.accuracy);
+  v.field("changed", reference.changed, Integers{});
+  v.field("changed_norm", reference.changed_norm, Integers{});
+}
+
+template <typename V, Describes<ChoiceEvaluation> T>
+void fields(V& v, T& choices) {
+  v.field("questions", choices.questions, Integers{1});
+  fields(v, choices.accuracy);
+  v.optional("reference", choices.reference);
+}
+
 /// Layers are those of the model, all of them, or keys of a file of distances.
 inline void require_layers_in_order(const Report& report, const JsonView& view) {
   const auto items = view.at("layers").items();

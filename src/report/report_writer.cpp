@@ -78,14 +78,19 @@ class FieldWriter {
   ordered_json json_ = ordered_json::object();
 };
 
-}  // namespace
-
-ordered_json to_json(const Evaluation& evaluation) {
+/// Of what knows nothing of a model.
+ordered_json json_alone(const auto& thing) {
   const ReportModel none;
   FieldWriter writer(none, 0);
-  fields(writer, evaluation);
+  fields(writer, thing);
   return writer.take();
 }
+
+}  // namespace
+
+ordered_json to_json(const Evaluation& evaluation) { return json_alone(evaluation); }
+
+ordered_json to_json(const ChoiceEvaluation& choices) { return json_alone(choices); }
 
 ordered_json to_json(const Report& report) {
   FieldWriter writer(report.model, 0);

@@ -141,6 +141,28 @@ TEST_F(EvaluateCommand, RoundedCacheIsShownBesideThatOfTheReference) {
   EXPECT_FALSE(as_computed.contains("kv_cache"));
 }
 
+TEST_F(EvaluateCommand, ChoicesAreAnsweredByBothModels) {
+  const std::string questions = folder_->write(
+      "questions.jsonl",
+      R"({"context": "Sam is a boy. Alex is a boy. Sam has a green hat. Alex has a white lamp. Who has the hat? ", "choices": ["Alex has it.", "Sam has it."], "answer": 1})"
+      "\n"
+      R"({"context": "Sam is a ", "choices": ["boy.", "hat.", "The end."], "answer": 0})"
+      "\n");
+  const std::vector<std::string> command = {"evaluate",    converted_,  "--reference",
+                                            kExampleModel, "--choices", questions};
+  const auto result = json_of(command);
+  EXPECT_EQ(names_of(result), std::vector<std::string>{"choices"});
+  EXPECT_EQ(names_of(result["choices"]),
+            (std::vector<std::string>{"acc", "acc_norm", "acc_norm_stderr", "acc_stderr", "questions", "reference"}));
+  EXPECT_EQ(names_of(result["choices"]["reference"]),
+            (std::vector<std::string>{"acc", "acc_norm", "acc_norm_stderr", "acc_stderr", "changed", "changed_norm"}));
+  EXPECT_EQ(result["choices"]["questions"], 2);
+  EXPECT_EQ(result["choices"]["reference"]["acc"], 1) << "the example model knows what it read";
+  const CommandResult shown = run_qcqa(command);
+  EXPECT_NE(shown.out.find(" 2 questions\nReference: acc 1.0000 +/- 0.0000, acc_norm "), std::string::npos)
+      << shown.out;
+}
+
 TEST_F(EvaluateCommand, SampleShowsBothCaches) {
   const std::vector<std::string> command = {"evaluate", converted_, "--reference",     kExampleModel,
                                             "--sample", "the",      "--sample-tokens", "9"};
@@ -205,8 +227,10 @@ TEST_F(EvaluateCommand, MistakesAreOneLine) {
   const std::string empty = folder_->write("empty.txt", "");
   const std::string ids = folder_->write("outside.jsonl", "[1, 2, 480]\n");
   const std::vector<std::pair<std::vector<std::string>, std::string>> mistakes = {
-      {{kExampleModel}, "needs --text, --token-ids or --sample"},
+      {{kExampleModel}, "needs --text, --token-ids, --choices or --sample"},
       {{kExampleModel, "--sample", "x", "--by-position"}, "--by-position: needs --text or --token-ids"},
+      {{kExampleModel, "--choices", *folder_ / "none.jsonl"}, "none.jsonl: no such file"},
+      {{kExampleModel, "--choices", ids}, "outside.jsonl, line 1: must be a JSON object; found array"},
       {{kExampleModel, "--text", *folder_ / "none.jsonl"}, "none.jsonl"},
       {{kExampleModel, "--text", empty}, "must have text to predict"},
       {{kExampleModel, "--token-ids", ids}, "integers from 0 to 479"},

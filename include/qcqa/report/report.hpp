@@ -10,6 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "qcqa/evaluate/choices.hpp"
 #include "qcqa/evaluate/evaluate.hpp"
 #include "qcqa/merge/merge.hpp"
 #include "qcqa/model/model.hpp"
@@ -65,6 +66,7 @@ void derive_comparisons(Report& report);
 
 [[nodiscard]] nlohmann::ordered_json to_json(const Report& report);
 [[nodiscard]] nlohmann::ordered_json to_json(const Evaluation& evaluation);
+[[nodiscard]] nlohmann::ordered_json to_json(const ChoiceEvaluation& choices);
 
 /// Checks every field against the schema's rules. @throws Error(corrupt) with `where`, the JSON path and the rule
 [[nodiscard]] Report report_from_json(const nlohmann::json& document, std::string_view where);

@@ -5,9 +5,6 @@
 #include <fstream>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
-#include "checkpoint/json_file.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 #include "text/corpus/lines.hpp"
@@ -17,7 +14,6 @@
 namespace qcqa {
 namespace {
 
-using Json = nlohmann::json;
 using Take = std::function<bool(Document&&)>;
 
 constexpr std::size_t kReadAtOnce = std::size_t{1} << 20;
@@ -38,17 +34,7 @@ bool cut(std::string& text, std::size_t wanted) {
 }
 
 std::string text_of_line(const std::string& line, const std::string& where, const std::string& field) {
-  Json document;
-  try {
-    document = Json::parse(line);
-  } catch (const Json::exception& error) {
-    throw Error(ErrorKind::corrupt, where, "must be JSON", utf8_lossy(json_reason(error)),
-                "One document per line: {\"text\": \"...\"}.");
-  }
-  if (!document.is_object()) {
-    throw Error(ErrorKind::corrupt, where, "must be a JSON object", document.type_name(),
-                "One document per line: {\"text\": \"...\"}.");
-  }
+  const nlohmann::json document = object_of_line(line, where, "One document per line: {\"text\": \"...\"}.");
   const auto text = document.find(field);
   if (text == document.end()) throw Error(ErrorKind::corrupt, where, "must have a member " + in_quotes(field));
   if (!text->is_string()) {

@@ -3,7 +3,9 @@
 #include <array>
 #include <fstream>
 
+#include "checkpoint/json_file.hpp"
 #include "qcqa/support/error.hpp"
+#include "text/unicode/unicode.hpp"
 
 namespace qcqa {
 namespace {
@@ -41,6 +43,17 @@ void for_each_line(const std::filesystem::path& file, std::size_t longest,
     if (!take(line, where)) return;
   }
   if (!stream.eof()) throw Error(ErrorKind::io, file.string(), "the file must be readable");
+}
+
+nlohmann::json object_of_line(const std::string& line, const std::string& where, std::string_view fix) {
+  nlohmann::json document;
+  try {
+    document = nlohmann::json::parse(line);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::corrupt, where, "must be JSON", utf8_lossy(json_reason(error)), fix);
+  }
+  if (!document.is_object()) throw Error(ErrorKind::corrupt, where, "must be a JSON object", document.type_name(), fix);
+  return document;
 }
 
 }  // namespace qcqa
