@@ -21,17 +21,11 @@ constexpr std::int64_t kLogitBytesOnGpu = std::int64_t{512} << 20;
 
 using TokenSpan = std::span<const std::int32_t>;
 
-std::size_t first_scored(const TokenSequence& window) { return std::max<std::size_t>(1, window.first_target); }
-
-std::size_t scored_tokens(const TokenSequence& window) {
-  return window.ids.size() > first_scored(window) ? window.ids.size() - first_scored(window) : 0;
-}
-
 /// Windows that have something to score, long ones first: those of one length are then neighbours.
 std::vector<std::size_t> order_of(std::span<const TokenSequence> windows) {
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < windows.size(); ++i) {
-    if (scored_tokens(windows[i]) > 0) order.push_back(i);
+    if (windows[i].targets() > 0) order.push_back(i);
   }
   std::ranges::stable_sort(order, std::greater<>(), [&](std::size_t i) { return windows[i].ids.size(); });
   return order;
@@ -49,7 +43,7 @@ std::vector<Prediction> predictions_of(std::span<const TokenSequence> windows, s
   std::int64_t row = 0;
   for (const std::size_t index : order) {
     const TokenSequence& window = windows[index];
-    for (std::size_t i = first_scored(window); i < window.ids.size(); ++i) {
+    for (std::size_t i = window.first_target; i < window.ids.size(); ++i) {
       predictions.push_back({row + static_cast<std::int64_t>(i) - 1, window.ids[i], index});
     }
     row += static_cast<std::int64_t>(window.ids.size());
