@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
@@ -13,7 +16,13 @@ namespace {
 
 using namespace testing;
 
-/// Time limits from far too short to more than enough.
+/// From far too short to more than enough, in seconds.
+std::vector<double> limits() {
+  std::vector<double> all(52, 1);
+  for (std::size_t i = 1; i < all.size(); ++i) all[i] = 1.25 * all[i - 1];
+  return all;
+}
+
 class MergeChoiceTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -41,7 +50,7 @@ class MergeChoiceTest : public ::testing::Test {
 TEST_F(MergeChoiceTest, MoreTimeNeverGivesLess) {
   int rank = 0;
   std::set<std::string> kinds;
-  for (double seconds = 1; seconds < 1e5; seconds *= 1.25) {
+  for (const double seconds : limits()) {
     SCOPED_TRACE(seconds);
     const MergeChoice choice = within(seconds);
     EXPECT_GE(static_cast<int>(choice.kind), rank);
@@ -60,7 +69,7 @@ TEST_F(MergeChoiceTest, MoreTimeNeverGivesLess) {
 
 TEST_F(MergeChoiceTest, DistillationFillsTheTime) {
   int seen = 0;
-  for (double seconds = 1; seconds < 1e5; seconds *= 1.25) {
+  for (const double seconds : limits()) {
     const MergeChoice choice = within(seconds);
     if (choice.kind != MergeKind::reconstruct || choice.reconstruct.steps > 0) continue;
     SCOPED_TRACE(seconds);
@@ -81,7 +90,7 @@ TEST_F(MergeChoiceTest, DistillationFillsTheTime) {
 
 TEST_F(MergeChoiceTest, NothingIsDistilledThatTheUserDoesNotWantOrThatDoesNotFit) {
   const auto distils = [&] {
-    for (double seconds = 1; seconds < 1e5; seconds *= 1.25) {
+    for (const double seconds : limits()) {
       const MergeChoice choice = within(seconds);
       if (choice.kind == MergeKind::reconstruct && choice.reconstruct.steps == 0) return true;
     }
