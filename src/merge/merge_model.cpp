@@ -102,12 +102,8 @@ class ModelMerger {
       if (method_.is_fitted) {
         fit_layer(layer);
       } else if (!state_.is_finished(layer)) {
-        state_.finish(layer,
-                      attention_tensors(model_, attention(layer),
-                                        merged_heads(layer,
-                                                     [&](std::int64_t inputs) {
-                                                       return statistics_.layers().second_moment(layer, inputs);
-                                                     })),
+        const auto moment_of = [&](std::int64_t inputs) { return statistics_.layers().second_moment(layer, inputs); };
+        state_.finish(layer, attention_tensors(model_, attention(layer), merged_heads(layer, moment_of)),
                       {.layer = layer});
       }
       report((layer + 1) * work_of_layer());

@@ -39,17 +39,19 @@ nlohmann::json to_json(const MergeChoice& choice) {
           {"reason", choice.reason}};
 }
 
-MergeKind merge_kind(std::string_view name) {
-  return (*std::ranges::find(merge_methods(), name, &MergeMethod::name))->kind;
+/// Nothing for a name that no kind has.
+std::optional<MergeKind> merge_kind(std::string_view name) {
+  const auto method = std::ranges::find(merge_methods(), name, &MergeMethod::name);
+  return method == merge_methods().end() ? std::nullopt : std::optional((*method)->kind);
 }
 
 /// @param choice  gives what a choice does not change
 MergeChoice choice_from_json(const JsonView& kept, MergeChoice choice) {
   static constexpr std::int64_t kMost = 1 << 30;
-  const JsonView kind = kept.at("kind");
-  const auto method = std::ranges::find(merge_methods(), kind.text(), &MergeMethod::name);
-  if (method == merge_methods().end()) kind.corrupt("must be a kind of merge", kind.text());
-  choice.kind = (*method)->kind;
+  const JsonView name = kept.at("kind");
+  const std::optional<MergeKind> kind = merge_kind(name.text());
+  if (!kind) name.corrupt("must be a kind of merge", name.text());
+  choice.kind = *kind;
   choice.reconstruct.steps = static_cast<int>(kept.at("steps").integer(0, kMost));
   choice.reconstruct.distill_steps = static_cast<int>(kept.at("distill_steps").integer(0, kMost));
   choice.calibration.sources.clear();
@@ -250,7 +252,7 @@ struct Conversion::State {
         session.decide(fmt::format("--merge {} {}.", ladder.rungs.back().name, worse));
       } else {
         session.decide(fmt::format("merge {} is taken: {} {}.", best.name, ladder.rungs.back().name, worse));
-        merged = merged_by(merge_kind(best.name));
+        merged = merged_by(*merge_kind(best.name));
         written.merge = merged->summary.kind;
       }
     }

@@ -143,6 +143,7 @@ MergeChoice choose_merge(const Model& model, const MergeSettings& merge, const C
 
 std::string better_merge(const Model& model, MergeKind used, const MergeSettings& merge,
                          const CalibrationSettings& calibration, const ForwardOptions& forward) {
+  if (used == merge_methods().back()->kind) return {};  // measuring the speed takes a while
   try {
     const MergeChoice best = choose_merge(model, merge, calibration, forward);
     if (best.kind <= used || !best.calibration.given()) return {};

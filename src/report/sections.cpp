@@ -175,10 +175,9 @@ Section plan_section(const Report& report) {
 Section merge_section(const Report& report) {
   if (!report.merge) return {.title = "Merge", .lines = {"none: `qcqa run` and `qcqa convert` make one"}};
   const MergeSummary& merge = *report.merge;
-  const std::string kind(merge_kind_name(merge.kind));
-  Section section{.title = merge.calibration_tokens > 0 ? fmt::format("Merge: {}, {} calibration tokens, {:.1f} s",
-                                                                      kind, merge.calibration_tokens, merge.seconds)
-                                                        : fmt::format("Merge: {}, {:.1f} s", kind, merge.seconds)};
+  const std::string fitted_to =
+      merge.calibration_tokens > 0 ? fmt::format(", {} calibration tokens", merge.calibration_tokens) : "";
+  Section section{.title = fmt::format("Merge: {}{}, {:.1f} s", merge_kind_name(merge.kind), fitted_to, merge.seconds)};
   if (merge.keys_pooled) section.lines.push_back("keys are normalised in this family: pooled by direction");
   if (const auto& distillation = merge.distillation) {
     section.lines.push_back(fmt::format("distilled: divergence of the predictions {:.4f} -> {:.4f} nats, {} steps",
