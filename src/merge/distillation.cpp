@@ -9,12 +9,12 @@
 
 #include "merge/fitting.hpp"
 #include "merge/layer_optimizer.hpp"
+#include "qcqa/support/error.hpp"
 
 namespace qcqa {
 namespace {
 
-constexpr int kDistillJudgements = 8;  ///< times that the held-back batches are looked at
-constexpr int kCheckpoints = 8;        ///< parts after which what is done is kept
+constexpr int kCheckpoints = 8;  ///< parts after which what is done is kept
 
 class Distiller {
  public:
@@ -30,9 +30,9 @@ class Distiller {
     at::Tensor wanted;
     {
       const at::NoGradGuard no_gradients;
-      wanted = log_probabilities(runner_.rows(task_.targets, batch), first);
+      wanted = log_probabilities(*task_.original, runner_.rows(task_.targets, batch), first);
     }
-    return at::kl_div(log_probabilities(hidden, first), wanted, at::Reduction::Sum, true);
+    return at::kl_div(log_probabilities(runner_.transformer(), hidden, first), wanted, at::Reduction::Sum, true);
   }
 
   [[nodiscard]] std::int64_t positions(std::int64_t rows) const { return (rows + task_.stride - 1) / task_.stride; }
@@ -49,8 +49,8 @@ class Distiller {
   }
 
  private:
-  [[nodiscard]] at::Tensor log_probabilities(const at::Tensor& hidden, std::int64_t first) const {
-    const Transformer& transformer = runner_.transformer();
+  [[nodiscard]] at::Tensor log_probabilities(const Transformer& transformer, const at::Tensor& hidden,
+                                             std::int64_t first) const {
     const at::Tensor some = hidden.slice(0, first, hidden.size(0), task_.stride);
     return at::log_softmax(transformer.logits(transformer.final_norm(some)), -1);
   }
@@ -119,10 +119,15 @@ Distillation distill(const LayerRunner& runner, const DistillationData& task, co
   const auto after_step = [&](const FitState& now) {
     const bool part = now.step * kCheckpoints / steps != (now.step - 1) * kCheckpoints / steps;
     if (part && now.step < steps) checkpoints.save(now, state());
-    progress(now.step);
+    try {
+      progress(now.step);
+    } catch (const Error&) {  // interrupted: no step is taken twice
+      checkpoints.save(now, state());
+      throw;
+    }
   };
   const Fit result = fit(
-      steps, kDistillJudgements, begin, take_step, [&] { return distiller.held_back_divergence(); }, keep, after_step);
+      steps, task.judgements, begin, take_step, [&] { return distiller.held_back_divergence(); }, keep, after_step);
   for (LayerOptimizer& optimizer : optimizers) optimizer.finish();
   return {.before = result.before, .after = result.after, .steps = result.steps};
 }

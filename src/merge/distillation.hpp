@@ -15,8 +15,10 @@ namespace qcqa {
 struct DistillationData {
   at::Tensor embedded;                         ///< (tokens, hidden_size)
   at::Tensor targets;                          ///< (tokens, hidden_size): the original's stream after its last layer
+  const Transformer* original = nullptr;       ///< makes logits of them: its output matrix is loaded
   std::int64_t stride = 1;                     ///< one position in this many is looked at
   std::vector<std::size_t> fitted, held_back;  ///< batches of the streams
+  Judgements judgements{};                     ///< by those held back
 };
 
 /// Where an interrupted distillation went on from, and goes on to.
@@ -33,7 +35,7 @@ struct DistillCheckpoints {
 /// Fits all layers at once to the original's predictions: Adam on the divergence of the next token's distribution, at
 /// some of the positions. Reconstruction looks at one layer; this is for what their errors come to together. Keeps the
 /// weights that did best on the held-back batches. All layers with their gradients and moments have to be in memory.
-/// @param runner  of the original, its output matrix loaded
+/// @param runner  of a model that has everything outside the layers, its output matrix loaded
 /// @param biases   per layer, whether the biases of queries, keys and values may change
 /// @param checkpoints  some steps apart
 /// @param progress  called after each step

@@ -69,9 +69,13 @@ double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const
   const MergeMethod& method = merge_method(options.kind);
   if (method.text == TextUse::none) return 0;
   const double passes =
-      static_cast<double>(tokens) * kPassesForMoments + static_cast<double>(sampled) * kPassesToSample +
+      static_cast<double>(tokens) * kPassesForMoments +
       static_cast<double>(merge_work(model, options, tokens)) / static_cast<double>(model.layers().size());
-  return speed.layers * passes + speed.head * static_cast<double>(sampled) * kPassesToSample;
+  return speed.layers * passes + estimate_sampling_seconds(speed, sampled);
+}
+
+double estimate_sampling_seconds(const ModelSpeed& speed, std::int64_t sampled) {
+  return (speed.layers + speed.head) * static_cast<double>(sampled) * kPassesToSample;
 }
 
 std::uint64_t merge_disk_bytes(const Model& model, const MergeOptions& options, std::int64_t tokens) {
@@ -85,9 +89,7 @@ std::uint64_t merge_disk_bytes(const Model& model, const MergeOptions& options, 
   const bool all = method.is_fitted && options.reconstruct.scope == ReconstructScope::block;
   const std::uint64_t entries = all ? layer_parameters(model) : heads;
   std::uint64_t bytes = entries * dtype_bytes(model.layers().front().dtype);
-  // The distilled tensors, and what distilling them goes on from: values, both moments, the best values; the state
-  // before goes only when the next one stands.
-  if (fits_distillation(model, options)) bytes += bytes + 2 * entries * sizeof(float) * 4;
+  if (fits_distillation(model, options)) bytes += distillation_disk_bytes(model, entries);
   if (tokens == 0 || method.text == TextUse::none) return bytes;
   const auto width = static_cast<std::uint64_t>(model.layers().front().hidden_size);
   bytes += model.layers().size() * (width + 1) * (width + 1) * sizeof(double);  // second moments

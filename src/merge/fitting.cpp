@@ -8,6 +8,10 @@ namespace {
 
 constexpr double kWarmUp = 0.05;  ///< share of the steps
 
+/// One batch in this many is held back, but at most kMostHeldBack.
+constexpr std::size_t kHoldBackEvery = 24;
+constexpr std::size_t kMostHeldBack = 32;
+
 template <class T>
 void shuffle(std::vector<T>& all, std::mt19937_64& random) {  // written out: the standard's differ between libraries
   for (std::size_t i = all.size(); i > 1; --i) std::swap(all[i - 1], all[random() % i]);
@@ -44,6 +48,14 @@ void BatchOrder::deal() {
   place_ = 0;
 }
 
+void divide_batches(const LayerRunner& runner, std::vector<std::size_t>& fitted, std::vector<std::size_t>& held_back) {
+  const std::size_t count = runner.batches().size();
+  const std::size_t every = std::max(kHoldBackEvery, (count + kMostHeldBack - 1) / kMostHeldBack);
+  for (std::size_t i = 0; i < count; ++i) (i % every == every / 2 || count == 1 ? held_back : fitted).push_back(i);
+  if (held_back.empty()) held_back = fitted;
+  if (fitted.empty()) fitted = held_back;
+}
+
 std::int64_t row_count(const std::vector<const SequenceBatch*>& batches) {
   std::int64_t rows = 0;
   for (const SequenceBatch* batch : batches) rows += batch->rows;
@@ -56,18 +68,24 @@ double rate_factor(int step, int steps) {
   return warm * (1 - done);
 }
 
-Fit fit(int steps, int judgements, FitState state, const std::function<void(int)>& take,
+Fit fit(int steps, const Judgements& judgements, FitState state, const std::function<void(int)>& take,
         const std::function<double()>& error, const std::function<void()>& keep,
         const std::function<void(const FitState&)>& progress) {
   Fit& best = state.best;
+  const auto judged = [&](int step) {  // times until after this step
+    return static_cast<int>(std::int64_t{step} * judgements.count / steps);
+  };
   if (state.step == 0) {
     keep();
     best.before = best.after = error();
   }
-  while (state.step < steps) {
+  const auto is_hopeless = [&] {
+    return judgements.patience > 0 && judged(state.step) - judged(best.steps) >= judgements.patience;
+  };
+  while (state.step < steps && !is_hopeless()) {
     const int step = ++state.step;
     take(step);
-    if (step == steps || step * judgements / steps != (step - 1) * judgements / steps) {
+    if (step == steps || judged(step) != judged(step - 1)) {
       const double now = error();
       if (now < best.after) {
         best.after = now;

@@ -29,6 +29,9 @@ class BatchOrder {
   std::size_t place_ = 0;
 };
 
+/// Which batches to fit on, and which to judge by.
+void divide_batches(const LayerRunner& runner, std::vector<std::size_t>& fitted, std::vector<std::size_t>& held_back);
+
 [[nodiscard]] std::int64_t row_count(const std::vector<const SequenceBatch*>& batches);
 
 /// Of the learning rate: a short rise while it falls linearly to 0. @param step  from 0
@@ -46,12 +49,18 @@ struct FitState {
   Fit best;      ///< so far
 };
 
-/// Takes steps, looks at the error some times at equal distances, the last step among them, and keeps what was best.
+/// When a fit looks at its error.
+struct Judgements {
+  int count = 8;     ///< at equal distances, the last step among them
+  int patience = 0;  ///< so many in a row that find nothing better end the fit; 0: none do
+};
+
+/// Takes steps, judges what they come to, and keeps what was best.
 /// @param state     where it begins
 /// @param take      one step, from 1
 /// @param keep      the weights as they are now are the best so far; called before the first step too
 /// @param progress  called after each step
-[[nodiscard]] Fit fit(int steps, int judgements, FitState state, const std::function<void(int)>& take,
+[[nodiscard]] Fit fit(int steps, const Judgements& judgements, FitState state, const std::function<void(int)>& take,
                       const std::function<double()>& error, const std::function<void()>& keep,
                       const std::function<void(const FitState&)>& progress);
 

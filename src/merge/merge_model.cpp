@@ -4,16 +4,15 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "fitness/merge_heads.hpp"
 #include "forward/grouped_layer.hpp"
-#include "merge/distillation.hpp"
+#include "merge/distill_model.hpp"
+#include "merge/fitted_tensors.hpp"
 #include "merge/merge_state.hpp"
 #include "merge/reconstruction.hpp"
 #include "merge/refit.hpp"
 #include "merge/sinks.hpp"
-#include "merge/surrounding_tensors.hpp"
 #include "merge/work.hpp"
 #include "model/attention_facts.hpp"
 #include "qcqa/merge/merge.hpp"
@@ -25,16 +24,6 @@
 
 namespace qcqa {
 namespace {
-
-/// One batch in this many is held back, but at most kMostHeldBack.
-constexpr std::size_t kHoldBackEvery = 24;
-constexpr std::size_t kMostHeldBack = 32;
-
-/// A bias that the checkpoint has no tensor for could not be stored.
-bool has_biases(const AttentionLayer& layer) {
-  return std::ranges::none_of(std::array{&layer.query, &layer.key, &layer.value},
-                              [](const std::vector<HeadRows>* heads) { return heads->front().bias.empty(); });
-}
 
 /// What a fit left in float32, in the type that is computed in.
 LayerWeights in_type(LayerWeights layer, const Runtime& runtime) {
@@ -85,8 +74,8 @@ class ModelMerger {
     summary.keys_pooled = has_head_norm(model_.settings()) && method_.text != TextUse::none;
     summary.calibration_tokens = tokens_;
     if (!state_.has_layers()) merge_layers();
-    if (distills_ && !state_.distillation()) distill_layers();
-    if (distills_) summary.distillation = state_.distillation();
+    if (distills_ && !state_.distillation().result()) distill();
+    if (distills_) summary.distillation = state_.distillation().result();
     if (method_.is_fitted) summary.layers = state_.layers();
     return {state_.merged_model(), std::move(summary)};
   }
@@ -94,7 +83,7 @@ class ModelMerger {
  private:
   void merge_layers() {
     if (method_.is_fitted) {
-      make_room(*runner_, {&original_, &converted_, &targets_});
+      make_room();
       runner_->embed(original_);
       converted_.copy_(original_);
     }
@@ -118,11 +107,12 @@ class ModelMerger {
   [[nodiscard]] const Grouping& grouping(int layer) const { return plan_.grouping(layer); }
   [[nodiscard]] const KeyFreedom& freedom(int layer) const { return freedoms_[static_cast<std::size_t>(layer)]; }
 
-  void make_room(const LayerRunner& runner, std::initializer_list<at::Tensor*> streams) const {
+  void make_room() {
+    const std::array streams = {&original_, &converted_, &targets_};
     const std::int64_t width = transformer_->hidden_size();
-    const auto bytes = static_cast<std::uint64_t>(runner.tokens() * width) * streams.size() * sizeof(float);
+    const auto bytes = static_cast<std::uint64_t>(runner_->tokens() * width) * streams.size() * sizeof(float);
     for (at::Tensor* stream : streams) {
-      *stream = make_activations(runner.tokens(), width, bytes > options_.memory, scratch_);
+      *stream = make_activations(runner_->tokens(), width, bytes > options_.memory, scratch_);
     }
   }
 
@@ -140,19 +130,18 @@ class ModelMerger {
     const LayerWeights original = transformer_->load(layer);
     const std::int64_t begin = layer * work_of_layer();
     targets_.copy_(original_);
-    pass(*runner_, original, layer, targets_, begin);
+    pass(original, layer, targets_, begin);
     if (!state_.is_finished(layer)) finish_reconstruction(layer, original, begin + runner_->tokens());
     // The weights as they were rounded: later layers make up for that too.
     const Transformer written(state_.model_with(layer), transformer_->runtime());
-    pass(*runner_, written.load(layer), layer, converted_, begin + work_of_layer() - runner_->tokens());
+    pass(written.load(layer), layer, converted_, begin + work_of_layer() - runner_->tokens());
     original_.copy_(targets_);
   }
 
   /// All tokens through a layer, in place. @param done  before it
-  void pass(const LayerRunner& runner, const LayerWeights& weights, int layer, const at::Tensor& hidden,
-            std::int64_t done) const {
+  void pass(const LayerWeights& weights, int layer, const at::Tensor& hidden, std::int64_t done) const {
     BatchProgress meter([&](std::int64_t rows) { return !progress_ || progress_({"merge", done + rows, work_}); });
-    runner.advance(weights, layer, hidden, meter);
+    runner_->advance(weights, layer, hidden, meter);
   }
 
   /// By the weights and their inputs' second moment alone.
@@ -202,58 +191,19 @@ class ModelMerger {
     summary.sink_error = reached.sinks;
     summary.sink_mass_before = sink_mass(*runner_, sinks, original, layer, original_, task.held_back);
     summary.sink_mass = sink_mass(*runner_, sinks, computed, layer, converted_, task.held_back);
-    state_.finish(layer, fitted_tensors(layer, compact), summary);
+    state_.finish(layer, fitted_tensors(model_, layer, compact, grouping(layer), options_.reconstruct.scope), summary);
   }
 
-  void distill_layers() {
+  void distill() {
     const Model reconstructed = state_.merged_model();
-    const Transformer written(reconstructed, transformer_->runtime());
-    std::vector<LayerWeights> compact;
-    std::vector<bool> biases;
-    for (int layer = 0; layer < layers(); ++layer) {
-      const AttentionWeights heads = read_attention_weights(reconstructed.layers()[static_cast<std::size_t>(layer)]);
-      compact.push_back(compact_layer(written.load(layer), heads, grouping(layer), transformer_->runtime()));
-      biases.push_back(has_biases(attention(layer)));
-    }
-    const LayerRunner& runner = *distill_runner_;
-    std::int64_t done = layers() * work_of_layer();
-    DistillationData task{
-        .embedded = {}, .targets = {}, .stride = distill_stride(model_), .fitted = {}, .held_back = {}};
-    make_room(runner, {&task.embedded, &task.targets});
-    runner.embed(task.embedded);
-    task.targets.copy_(task.embedded);
-    for (int layer = 0; layer < layers(); ++layer, done += runner.tokens()) {
-      pass(runner, transformer_->load(layer), layer, task.targets, done);
-    }
-    divide_batches(runner, task.fitted, task.held_back);
+    LayersToDistill task{
+        .model = reconstructed, .groupings = {}, .own = *distill_runner_, .original = *distill_runner_};
+    for (const LayerPlan& layer : plan_.layers) task.groupings.push_back(layer.grouping);
     transformer_->load_head();
-    const Distillation distillation =
-        distill(runner, task, options_.reconstruct, biases, options_.seed, compact, state_.distill_checkpoints(),
-                [&](int step) { report(done + step * work_per_distill_step(model_, options_)); });
-    std::vector<TensorBytes> tensors;
-    for (int layer = 0; layer < layers(); ++layer) {
-      std::ranges::move(fitted_tensors(layer, compact[static_cast<std::size_t>(layer)]), std::back_inserter(tensors));
-    }
-    state_.finish(tensors, distillation);
-  }
-
-  /// What reconstruction may have changed.
-  [[nodiscard]] std::vector<TensorBytes> fitted_tensors(int layer, const LayerWeights& compact) const {
-    std::vector<TensorBytes> tensors = attention_tensors(
-        model_, attention(layer), expand_layer(compact, read_attention_weights(attention(layer)), grouping(layer)));
-    if (options_.reconstruct.scope == ReconstructScope::block) {
-      std::ranges::move(surrounding_tensors(model_, layer, compact), std::back_inserter(tensors));
-    }
-    return tensors;
-  }
-
-  static void divide_batches(const LayerRunner& runner, std::vector<std::size_t>& fitted,
-                             std::vector<std::size_t>& held_back) {
-    const std::size_t count = runner.batches().size();
-    const std::size_t every = std::max(kHoldBackEvery, (count + kMostHeldBack - 1) / kMostHeldBack);
-    for (std::size_t i = 0; i < count; ++i) (i % every == every / 2 || count == 1 ? held_back : fitted).push_back(i);
-    if (held_back.empty()) held_back = fitted;
-    if (fitted.empty()) fitted = held_back;
+    const std::int64_t begin = layers() * work_of_layer();
+    distill_layers(task, options_, scratch_, state_.distillation(), [&](std::int64_t done) {
+      return !progress_ || progress_({"merge", begin + done, work_});
+    });
   }
 
   const Model& model_;

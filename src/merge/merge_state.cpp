@@ -1,17 +1,12 @@
 #include "merge/merge_state.hpp"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/json_file.hpp"
-#include "checkpoint/json_view.hpp"
-#include "forward/linear.hpp"
+#include "merge/kept_tensors.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
-#include "qcqa/checkpoint/writer.hpp"
 #include "qcqa/support/error.hpp"
-#include "support/advice.hpp"
 #include "support/fnv1a.hpp"
 
 namespace qcqa {
@@ -19,27 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kIdentityFile = "merge.json";
-constexpr const char* kSummaryFile = "layer.json";
-constexpr std::int64_t kMostSteps = 1 << 30;
-
-int steps_of(const JsonView& summary, const char* key) {
-  return static_cast<int>(summary.at(key).integer(0, kMostSteps));
-}
-
-/// Of a Distillation or a Fit.
-template <typename T>
-T before_and_after(const JsonView& summary) {
-  return {.before = summary.at("before").number(0),
-          .after = summary.at("after").number(0),
-          .steps = steps_of(summary, "steps")};
-}
-
-/// Reads what write_checkpoint() wrote, for as long as `read` takes.
-auto with_summary(const fs::path& folder, const auto& read) {
-  const fs::path file = folder / kSummaryFile;
-  const nlohmann::json document = read_json_file(file, kStartOver);
-  return read(JsonView(document, file.string(), kStartOver));
-}
 
 /// Everything that the merged tensors follow from.
 nlohmann::json identity_of(const Model& model, const Plan& plan, std::span<const TokenSequence> calibration,
@@ -64,23 +38,6 @@ nlohmann::json identity_of(const Model& model, const Plan& plan, std::span<const
           {"distill_steps", options.reconstruct.distill_steps},
           {"distill_rate", options.reconstruct.rate_to_distill()},
           {"seed", options.seed}};
-}
-
-/// A small checkpoint and what is to say about it, whole or not there.
-void write_checkpoint(const fs::path& folder, const std::vector<TensorBytes>& tensors, const nlohmann::json& summary) {
-  std::vector<TensorSpec> specs;
-  std::uint64_t bytes = 0;
-  for (const TensorBytes& tensor : tensors) {
-    specs.push_back({tensor.name, tensor.dtype, tensor.shape});
-    bytes += tensor.bytes.size();
-  }
-  require_free_space(folder.parent_path(), bytes);
-  StagedFolder staged(folder, Overwrite::replace);
-  CheckpointWriter writer(staged.path(), specs);
-  for (const TensorBytes& tensor : tensors) writer.write(tensor.name, tensor.bytes);
-  writer.finish();
-  write_file_atomically(staged.path() / kSummaryFile, summary.dump());
-  staged.commit();
 }
 
 /// @throws Error(invalid_argument) naming what differs
@@ -122,64 +79,14 @@ fs::path MergeState::layer_folder(int layer) const { return folder_ / ("layer-" 
 bool MergeState::is_finished(int layer) const { return fs::exists(layer_folder(layer)); }
 
 void MergeState::finish(int layer, const std::vector<TensorBytes>& tensors, const MergedLayer& summary) {
-  write_checkpoint(layer_folder(layer), tensors,
-                   {{"subspace_error", summary.subspace_error},
-                    {"refit_error", summary.refit_error},
-                    {"error", summary.error},
-                    {"sink_error", summary.sink_error},
-                    {"sink_mass_before", summary.sink_mass_before},
-                    {"sink_mass", summary.sink_mass},
-                    {"steps", summary.steps}});
-}
-
-fs::path MergeState::distilled_folder() const { return folder_ / "distilled"; }
-fs::path MergeState::distilling_folder() const { return folder_ / "distilling"; }
-
-void MergeState::finish(const std::vector<TensorBytes>& tensors, const Distillation& summary) {
-  write_checkpoint(distilled_folder(), tensors,
-                   {{"before", summary.before}, {"after", summary.after}, {"steps", summary.steps}});
-  std::error_code ignored;
-  fs::remove_all(distilling_folder(), ignored);
-}
-
-DistillCheckpoints MergeState::distill_checkpoints() const {
-  const fs::path folder = distilling_folder();
-  const auto name = [](std::size_t index) { return "tensor-" + std::to_string(index); };
-  DistillCheckpoints checkpoints;
-  checkpoints.load = [=](std::span<const at::Tensor> like) -> std::optional<DistillCheckpoints::Saved> {
-    if (!fs::exists(folder)) return std::nullopt;
-    const Checkpoint file = Checkpoint::open(folder);
-    DistillCheckpoints::Saved saved = with_summary(folder, [](const JsonView& summary) {
-      return DistillCheckpoints::Saved{
-          .fit = {.step = steps_of(summary, "step"), .best = before_and_after<Fit>(summary)}, .tensors = {}};
-    });
-    for (std::size_t i = 0; i < like.size(); ++i) {
-      const at::Tensor tensor = widened(file.at(name(i)));
-      if (tensor.sizes() != like[i].sizes()) {
-        throw Error(ErrorKind::corrupt, folder.string(), "must hold the state of this distillation", name(i),
-                    kStartOver);
-      }
-      saved.tensors.push_back(tensor);
-    }
-    return saved;
-  };
-  checkpoints.save = [=](const FitState& state, const std::vector<at::Tensor>& tensors) {
-    std::vector<TensorBytes> bytes;
-    for (std::size_t i = 0; i < tensors.size(); ++i) {
-      bytes.push_back(tensor_bytes(name(i), tensors[i].detach().to(at::kCPU).to(at::kDouble).contiguous(), Dtype::f32));
-    }
-    write_checkpoint(folder, bytes,
-                     {{"step", state.step},
-                      {"before", state.best.before},
-                      {"after", state.best.after},
-                      {"steps", state.best.steps}});
-  };
-  return checkpoints;
-}
-
-std::optional<Distillation> MergeState::distillation() const {
-  if (!fs::exists(distilled_folder())) return std::nullopt;
-  return with_summary(distilled_folder(), before_and_after<Distillation>);
+  keep_tensors(layer_folder(layer), tensors,
+               {{"subspace_error", summary.subspace_error},
+                {"refit_error", summary.refit_error},
+                {"error", summary.error},
+                {"sink_error", summary.sink_error},
+                {"sink_mass_before", summary.sink_mass_before},
+                {"sink_mass", summary.sink_mass},
+                {"steps", summary.steps}});
 }
 
 const Model& MergeState::model_with(int layer) {
@@ -191,8 +98,7 @@ Model MergeState::merged_model() const {
   Model merged = *model_;
   for (const AttentionLayer& layer : model_->layers())
     merged = merged.with(Checkpoint::open(layer_folder(layer.layer)));
-  if (fs::exists(distilled_folder())) merged = merged.with(Checkpoint::open(distilled_folder()));
-  return merged;
+  return distillation().applied_to(merged);
 }
 
 std::vector<MergedLayer> MergeState::layers() const {

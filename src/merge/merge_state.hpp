@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "merge/distillation.hpp"
+#include "merge/distill_state.hpp"
 #include "model/attention_weights.hpp"
 #include "qcqa/merge/merge.hpp"
 
@@ -21,11 +21,8 @@ class MergeState {
 
   [[nodiscard]] bool has_layers() const;  ///< all of them
 
-  /// What distillation came to; none before finish() of all layers.
-  [[nodiscard]] std::optional<Distillation> distillation() const;
-  void finish(const std::vector<TensorBytes>& tensors, const Distillation& summary);
-  /// Where a distillation stands before it is finished.
-  [[nodiscard]] DistillCheckpoints distill_checkpoints() const;
+  /// Of all layers, once they are finished.
+  [[nodiscard]] DistillState distillation() const { return DistillState(folder_); }
 
   [[nodiscard]] bool is_finished(int layer) const;
   void finish(int layer, const std::vector<TensorBytes>& tensors, const MergedLayer& summary);
@@ -38,8 +35,6 @@ class MergeState {
 
  private:
   [[nodiscard]] std::filesystem::path layer_folder(int layer) const;
-  [[nodiscard]] std::filesystem::path distilled_folder() const;
-  [[nodiscard]] std::filesystem::path distilling_folder() const;
 
   const Model* model_;
   std::filesystem::path folder_;

@@ -14,8 +14,6 @@
 namespace qcqa {
 namespace {
 
-constexpr int kJudgements = 8;  ///< times that the held-back batches are looked at
-
 double number(const at::Tensor& scalar) { return scalar.item<double>(); }
 
 /// Every token's square error as a share of the target's square.
@@ -82,7 +80,7 @@ Fit reconstruct_layer(const LayerRunner& runner, const LayerTask& task, const Re
                    rate_factor(step - 1, options.steps));
   };
   const Fit result = fit(
-      options.steps, kJudgements, {}, take_step,
+      options.steps, Judgements{}, {}, take_step,
       [&] { return output_error(runner, task, weights, task.held_back).judged; }, [&] { optimizer.keep(); },
       [&](const FitState& state) { progress(state.step); });
   optimizer.finish();

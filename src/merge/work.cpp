@@ -36,10 +36,19 @@ std::uint64_t layer_parameters(const Model& model) {
   return entries;
 }
 
-bool fits_distillation(const Model& model, const MergeOptions& options) {
-  if (in_effect(options).reconstruct.distill_steps == 0) return false;
+std::uint64_t distillation_bytes(const Model& model) {
   static constexpr std::uint64_t kCopies = 7;
-  return layer_parameters(model) * kCopies * sizeof(float) <= options.memory;
+  return layer_parameters(model) * kCopies * sizeof(float);
+}
+
+std::uint64_t distillation_disk_bytes(const Model& model, std::uint64_t entries) {
+  static constexpr std::uint64_t kOfAWeight = 4;  // its value, both moments, the best value
+  static constexpr std::uint64_t kStates = 2;     // the one before goes only when the next one stands
+  return entries * (dtype_bytes(model.layers().front().dtype) + kStates * kOfAWeight * sizeof(float));
+}
+
+bool fits_distillation(const Model& model, const MergeOptions& options) {
+  return in_effect(options).reconstruct.distill_steps > 0 && distillation_bytes(model) <= options.memory;
 }
 
 std::int64_t fitted_tokens(const Model& model, const MergeOptions& options, std::int64_t tokens) {

@@ -19,8 +19,12 @@ inline constexpr std::int64_t kPassesPerStepToken = 4;
 /// Entries of all tensors but the embedding and the output matrix.
 [[nodiscard]] std::uint64_t layer_parameters(const Model& model);
 
-/// Whether distillation is asked for and all layers fit into the memory allowed: weights, those kept, two moments,
-/// gradients of two batches and their sum.
+/// Memory that distillation needs of all layers: weights, those kept, two moments, gradients of two batches and their
+/// sum.
+[[nodiscard]] std::uint64_t distillation_bytes(const Model& model);
+/// Bytes on the disk of what distillation makes of so many entries, and of what it goes on from.
+[[nodiscard]] std::uint64_t distillation_disk_bytes(const Model& model, std::uint64_t entries);
+/// Whether distillation is asked for, and its layers fit into the memory allowed.
 [[nodiscard]] bool fits_distillation(const Model& model, const MergeOptions& options);
 
 /// Of so many calibration tokens, how many each layer is fitted on: a part of them where nothing but the closed form

@@ -62,6 +62,26 @@ TEST_F(Fitting, LongSequencesMakeStepsOfOne) {
   for (int step = 0; step < 8; ++step) EXPECT_EQ(row_count(order.next()), 512);
 }
 
+TEST(Fit, EndsWhenItHasNotBecomeBetterForLong) {
+  int taken = 0;
+  int kept = 0;
+  const auto fitted = [&](const Judgements& judgements, FitState state) {
+    // Better until step 30, then worse.
+    return fit(
+        100, judgements, state, [&](int step) { taken = step; },
+        [&] { return taken <= 30 ? 100.0 - taken : 100.0 + taken; }, [&] { kept = taken; }, [](const FitState&) {});
+  };
+  EXPECT_EQ(fitted({.count = 10, .patience = 3}, {}).steps, 30);
+  EXPECT_EQ(taken, 60);
+  EXPECT_EQ(kept, 30);
+  // The same from where an interrupted one stood.
+  EXPECT_EQ(fitted({.count = 10, .patience = 3}, {.step = 45, .best = {.before = 100, .after = 70, .steps = 30}}).steps,
+            30);
+  EXPECT_EQ(taken, 60);
+  EXPECT_EQ(fitted({.count = 10}, {}).steps, 30);
+  EXPECT_EQ(taken, 100);
+}
+
 TEST_F(Fitting, OptimizerIsAdam) {
   LayerWeights layer = transformer_->load(0);
   const at::Tensor before = layer.output.weight.clone();

@@ -22,6 +22,9 @@ struct ModelSpeed {
 [[nodiscard]] double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const MergeOptions& options,
                                             std::int64_t tokens, std::int64_t sampled);
 
+/// Seconds to make up so many tokens, roughly.
+[[nodiscard]] double estimate_sampling_seconds(const ModelSpeed& speed, std::int64_t sampled);
+
 /// Bytes that merge_model() writes into its scratch folder at most: merged tensors, distilled ones, statistics of the
 /// calibration, activations that do not fit into memory.
 /// @param tokens  of calibration

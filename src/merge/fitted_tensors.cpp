@@ -1,9 +1,14 @@
-#include "merge/surrounding_tensors.hpp"
+#include "merge/fitted_tensors.hpp"
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <array>
+#include <iterator>
 #include <string>
 #include <utility>
+
+#include "forward/grouped_layer.hpp"
 
 namespace qcqa {
 namespace {
@@ -40,8 +45,7 @@ Linear narrowed(const Linear& linear, std::int64_t first, std::int64_t rows) {
           linear.bias.defined() ? linear.bias.narrow(0, first, rows) : at::Tensor()};
 }
 
-}  // namespace
-
+/// What a fit changes outside the projections and the output matrix.
 std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, const LayerWeights& weights) {
   const Architecture& architecture = model.architecture();
   const ForwardDescription& names = *architecture.forward;
@@ -68,6 +72,24 @@ std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, cons
   }
   tensors.add_linear(prefix + names.mlp_down, weights.down);
   return tensors.take();
+}
+
+}  // namespace
+
+bool has_biases(const AttentionLayer& layer) {
+  return std::ranges::none_of(std::array{&layer.query, &layer.key, &layer.value},
+                              [](const std::vector<HeadRows>* heads) { return heads->front().bias.empty(); });
+}
+
+std::vector<TensorBytes> fitted_tensors(const Model& model, int layer, const LayerWeights& compact,
+                                        const Grouping& grouping, ReconstructScope scope) {
+  const AttentionLayer& attention = model.layers()[static_cast<std::size_t>(layer)];
+  std::vector<TensorBytes> tensors =
+      attention_tensors(model, attention, expand_layer(compact, read_attention_weights(attention), grouping));
+  if (scope == ReconstructScope::block) {
+    std::ranges::move(surrounding_tensors(model, layer, compact), std::back_inserter(tensors));
+  }
+  return tensors;
 }
 
 }  // namespace qcqa
