@@ -45,13 +45,6 @@ void require_plan_fits(const Model& model, const Plan& plan) {
   }
 }
 
-std::vector<TensorSpec> specs_of(const std::vector<OutputTensor>& tensors) {
-  std::vector<TensorSpec> specs;
-  specs.reserve(tensors.size());
-  for (const OutputTensor& tensor : tensors) specs.push_back(tensor.spec);
-  return specs;
-}
-
 std::int64_t elements_of(const OutputTensor& tensor) {
   return static_cast<std::int64_t>(tensor.byte_count() * 8 / static_cast<std::uint64_t>(dtype_bits(tensor.spec.dtype)));
 }
@@ -171,14 +164,6 @@ void require_read_back(const fs::path& file, const Blueprint& blueprint) {
   if (!same) throw Error(ErrorKind::internal, file.string(), "must read back as it was written");
 }
 
-void copy_side_file(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::create_directories(to.parent_path(), error);
-  fs::copy_file(from, to, error);
-  if (error) throw Error(ErrorKind::io, to.string(), "cannot be copied from " + from.string(), error.message());
-  fs::permissions(to, fs::perms::owner_write, fs::perm_options::add, error);  // sources may be read-only
-}
-
 }  // namespace
 
 void require_unconverted(const Model& model) {
@@ -245,16 +230,7 @@ ExportSummary export_model(const Model& model, const Plan& plan, const ExportOpt
   StagedFolder folder(target, overwrite);
   require_free_space(folder.path(), summary.file_bytes);
   const auto writer = open_writer(folder.path(), blueprint, options);
-  std::vector<std::byte> buffer;
-  std::int64_t done = 0;
-  for (const OutputTensor& tensor : blueprint.tensors) {
-    write_tensor(tensor, *writer, buffer);
-    done += static_cast<std::int64_t>(tensor.byte_count());
-    if (progress && !progress({"convert", done, static_cast<std::int64_t>(summary.tensor_bytes_after)})) {
-      throw Error(ErrorKind::interrupted, target.string(), "interrupted, nothing was written");
-    }
-  }
-  writer->finish();
+  write_tensors(blueprint.tensors, *writer, {"convert", target, progress});
   if (options.format == FileFormat::gguf) {
     require_read_back(folder.path() / kGgufFile, blueprint);
   } else {

@@ -63,6 +63,13 @@ std::uint64_t OutputTensor::byte_count() const {
   return count / 8;
 }
 
+std::vector<TensorSpec> specs_of(std::span<const OutputTensor> tensors) {
+  std::vector<TensorSpec> specs;
+  specs.reserve(tensors.size());
+  for (const OutputTensor& tensor : tensors) specs.push_back(tensor.spec);
+  return specs;
+}
+
 std::vector<int> query_head_order(const AttentionLayer& layer, const Grouping& grouping) {
   return grouped_heads(layer, grouping, 0).query;
 }

@@ -58,6 +58,8 @@ struct OutputTensor {
   [[nodiscard]] std::uint64_t byte_count() const;
 };
 
+[[nodiscard]] std::vector<TensorSpec> specs_of(std::span<const OutputTensor> tensors);
+
 /// The query head at each place after conversion: those of the first group, then of the second, ...
 [[nodiscard]] std::vector<int> query_head_order(const AttentionLayer& layer, const Grouping& grouping);
 

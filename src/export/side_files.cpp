@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "qcqa/support/error.hpp"
 #include "text/chat_templates.hpp"
 
 namespace qcqa {
@@ -61,7 +62,7 @@ constexpr std::array<Pattern, 36> kOfTheOldWeights = {{
 }};
 
 // Written anew.
-constexpr std::array<std::string_view, 3> kReplaced = {"config.json", "README.md", kReportFile};
+constexpr std::array<std::string_view, 4> kReplaced = {"config.json", "README.md", kReportFile, kDistillFile};
 
 class Sorter {
  public:
@@ -110,5 +111,13 @@ class Sorter {
 }  // namespace
 
 SideFiles side_files(const Model& model) { return Sorter(model).run(); }
+
+void copy_side_file(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::create_directories(to.parent_path(), error);
+  fs::copy_file(from, to, error);
+  if (error) throw Error(ErrorKind::io, to.string(), "cannot be copied from " + from.string(), error.message());
+  fs::permissions(to, fs::perms::owner_write, fs::perm_options::add, error);  // sources may be read-only
+}
 
 }  // namespace qcqa

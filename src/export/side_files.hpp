@@ -18,6 +18,9 @@ struct SideFiles {
 };
 [[nodiscard]] SideFiles side_files(const Model& model);
 
+/// Copies one of them. @throws Error(io)
+void copy_side_file(const std::filesystem::path& from, const std::filesystem::path& to);
+
 /// README.md of the converted model: what it is, how it was made, what it saves.
 [[nodiscard]] std::string model_card(const Model& model, const Plan& plan, const ExportOptions& options,
                                      const ExportSummary& summary);

@@ -266,4 +266,19 @@ void write_tensor(const OutputTensor& tensor, TensorSink& writer, std::vector<st
   let_go(tensor);
 }
 
+void write_tensors(std::span<const OutputTensor> tensors, TensorSink& writer, const WriteProgress& progress) {
+  std::int64_t total = 0;
+  for (const OutputTensor& tensor : tensors) total += static_cast<std::int64_t>(tensor.byte_count());
+  std::vector<std::byte> buffer;
+  std::int64_t done = 0;
+  for (const OutputTensor& tensor : tensors) {
+    write_tensor(tensor, writer, buffer);
+    done += static_cast<std::int64_t>(tensor.byte_count());
+    if (progress.report && !progress.report({progress.phase, done, total})) {
+      throw Error(ErrorKind::interrupted, progress.target.string(), "interrupted, nothing was written");
+    }
+  }
+  writer.finish();
+}
+
 }  // namespace qcqa

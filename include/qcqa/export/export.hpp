@@ -22,6 +22,9 @@ namespace qcqa {
 /// The report inside an output folder.
 inline constexpr const char* kReportFile = "qcqa-report.json";
 
+/// What a distillation of a converted model came to, inside its output folder.
+inline constexpr const char* kDistillFile = "qcqa-distill.json";
+
 /// The weights inside an output folder of FileFormat::gguf.
 inline constexpr const char* kGgufFile = "model.gguf";
 
