@@ -2,12 +2,12 @@
 
 namespace qcqa::cli {
 
-void CalibrationFlags::add_to(CLI::App& command) {
+void CalibrationFlags::add_to(CLI::App& command, const std::string& who) {
   const std::string group = "Calibration";
   command
       .add_option("--calibrate", settings.sources,
-                  "Text (.jsonl, .txt or a folder) that shows what heads do, or self: text that the "
-                  "model makes up. May be given several times")
+                  "Text (.jsonl, .txt or a folder) that shows what heads do, or self: text that " + who +
+                      " makes up. May be given several times")
       ->group(group)
       ->allow_extra_args(false);
   command.add_option("--calibration-tokens", settings.tokens, "Tokens of each --calibrate at most")

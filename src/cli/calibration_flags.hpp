@@ -12,7 +12,8 @@ struct CalibrationFlags {
   CalibrationSettings settings;
   TokenizerFlag tokenizer;  ///< its option is the command's
 
-  void add_to(CLI::App& command);
+  /// @param who  makes up text
+  void add_to(CLI::App& command, const std::string& who = "the model");
   /// @throws Error(invalid_argument)
   [[nodiscard]] CalibrationSettings resolve() const;
 };

@@ -21,6 +21,7 @@ using Action = std::function<int()>;
 void add_inspect(CLI::App& app, Action& action);
 void add_search(CLI::App& app, Action& action);
 void add_convert(CLI::App& app, Action& action);
+void add_distill(CLI::App& app, Action& action);
 void add_evaluate(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);

@@ -70,6 +70,7 @@ constexpr std::array<Choice<FileFormat>, 2> kFormats = {{
     {"gguf", FileFormat::gguf, "one file with the tokenizer inside, for llama.cpp"},
 }};
 constexpr std::string_view kAutoLayout = "auto";
+constexpr const char* kOutputGroup = "Output";
 
 std::string& stored_command_line() {
   static std::string line;
@@ -152,8 +153,18 @@ SearchOptions SearchFlags::resolve(int threads) const {
   return resolved;
 }
 
+void add_force(CLI::App& command, bool& force) {
+  command.add_flag("--force", force, "Replace the output if qcqa wrote it, and what an interrupted run has kept")
+      ->group(kOutputGroup);
+}
+
+std::filesystem::path output_folder(const std::string& output) {
+  const std::filesystem::path folder = output;
+  return folder.has_filename() ? folder : folder.parent_path();
+}
+
 void OutputFlags::add_to(CLI::App& command) {
-  const std::string group = "Output";
+  const std::string group = kOutputGroup;
   command.add_option("-o,--output", output, "New folder for the converted model")->required()->group(group);
   layout_option =
       command.add_option("--layout", layout,
@@ -170,15 +181,12 @@ void OutputFlags::add_to(CLI::App& command) {
   command.add_option("--max-shard-size", max_shard_size, "Tensor bytes per file, such as 5GB or 500MB")
       ->group(group)
       ->capture_default_str();
-  command.add_flag("--force", force, "Replace the output if qcqa wrote it, and what an interrupted run has kept")
-      ->group(group);
+  add_force(command, force);
   command.add_flag("--dry-run", dry_run, "Show the plan, sizes and memory needed; write nothing")->group(group);
 }
 
 OutputSettings OutputFlags::resolve() const {
-  OutputSettings settings{.folder = output, .target = automatic_for()};
-  // Without a slash at its end.
-  if (!settings.folder.has_filename()) settings.folder = settings.folder.parent_path();
+  OutputSettings settings{.folder = output_folder(output), .target = automatic_for()};
   ExportOptions& options = settings.options;
   options.format = parse_choice(rows(kFormats), format, "--format");
   if (!settings.target) options.layout = parse_choice(std::span(layout_choices()), layout, "--layout");

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -62,6 +63,12 @@ struct OutputFlags {
   /// The runtime to choose a layout for once the plan is known; nothing when the layout is given.
   [[nodiscard]] std::optional<Target> automatic_for() const;
 };
+
+/// --force, for every command that writes a folder.
+void add_force(CLI::App& command, bool& force);
+
+/// -o as typed, without a slash at its end.
+[[nodiscard]] std::filesystem::path output_folder(const std::string& output);
 
 /// "5GB", "500 MB", "1.5GiB", "1000000": bytes. Decimal and binary units. @throws Error(invalid_argument)
 [[nodiscard]] std::uint64_t parse_size(const std::string& text, const std::string& option);

@@ -72,6 +72,7 @@ int run(int argc, char** argv) {
   add_inspect(app, action);
   add_search(app, action);
   add_convert(app, action);
+  add_distill(app, action);
   add_evaluate(app, action);
   add_report(app, action);
   for (CLI::App* command : app.get_subcommands({})) command->footer(kFooter);

@@ -1,12 +1,8 @@
 #include "cli/merge_flags.hpp"
 
-#include <array>
-#include <charconv>
 #include <span>
 
 #include "cli/choice.hpp"
-#include "cli/flags.hpp"
-#include "qcqa/support/error.hpp"
 
 namespace qcqa::cli {
 namespace {
@@ -19,11 +15,6 @@ std::vector<Choice<MergeKind>> merge_choices() {
   return choices;
 }
 
-constexpr std::array<Choice<ReconstructScope>, 2> kScopes = {{
-    {"attention", ReconstructScope::attention, "all else stays byte for byte"},
-    {"block", ReconstructScope::block, "MLP and its norms too"},
-}};
-
 }  // namespace
 
 void MergeFlags::add_to(CLI::App& command, bool with_auto) {
@@ -32,19 +23,11 @@ void MergeFlags::add_to(CLI::App& command, bool with_auto) {
   if (with_auto) {
     merge = kAutoMerge;
     kinds = "auto (the best within --time-limit: reconstruct or refit with --calibrate self if it can be), " + kinds;
-    command
-        .add_option("--time-limit", time_limit, "Longest time that --merge auto may plan for, such as 90s, 30m or 2h")
-        ->group(group)
-        ->capture_default_str();
+    fit.add_time_limit_to(command, "--merge auto");
   }
   command.add_option("--merge", merge, "How a group's heads become one: " + kinds)->group(group)->capture_default_str();
   calibration.add_to(command);
-  command
-      .add_option("--reconstruct", reconstruct,
-                  "What --merge refit and reconstruct may change: " +
-                      describe_choices(std::span<const Choice<ReconstructScope>>(kScopes)))
-      ->group(group)
-      ->capture_default_str();
+  fit.add_scope_to(command);
   command
       .add_option("--reconstruct-steps", steps,
                   "Steps of reconstruction per layer; 0: deep models gain more from those of all together")
@@ -56,9 +39,7 @@ void MergeFlags::add_to(CLI::App& command, bool with_auto) {
                   "where the layers with gradients and moments need more than --memory")
       ->group(group)
       ->capture_default_str();
-  command.add_option("--memory", memory, "Memory for calibration activations; more go to a file beside the output")
-      ->group(group)
-      ->capture_default_str();
+  fit.add_memory_to(command, "calibration activations; more go to a file beside the output");
 }
 
 MergeSettings MergeFlags::resolve() const {
@@ -66,30 +47,12 @@ MergeSettings MergeFlags::resolve() const {
   if (merge != kAutoMerge) {
     settings.kind = parse_choice(std::span<const Choice<MergeKind>>(merge_choices()), merge, "--merge");
   }
-  settings.reconstruct.scope =
-      parse_choice(std::span<const Choice<ReconstructScope>>(kScopes), reconstruct, "--reconstruct");
-  settings.reconstruct.steps = steps;
-  settings.reconstruct.distill_steps = distill_steps;
-  settings.memory = parse_size(memory, "--memory");
-  settings.time_limit = parse_duration(time_limit, "--time-limit");
-  if (steps < 0)
-    throw Error(ErrorKind::invalid_argument, "--reconstruct-steps", "must be at least 0", std::to_string(steps));
-  if (distill_steps < 0) {
-    throw Error(ErrorKind::invalid_argument, "--distill-steps", "must be at least 0", std::to_string(distill_steps));
-  }
+  settings.reconstruct.scope = fit.scope();
+  settings.reconstruct.steps = require_steps("--reconstruct-steps", steps, 0);
+  settings.reconstruct.distill_steps = require_steps("--distill-steps", distill_steps, 0);
+  settings.memory = fit.memory();
+  settings.time_limit = fit.time_limit();
   return settings;
-}
-
-double parse_duration(const std::string& text, const std::string& option) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  static constexpr std::array<std::pair<std::string_view, double>, 4> kUnits = {
-      {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}}};
-  for (const auto& [name, seconds] : kUnits) {
-    if (error == std::errc() && unit == name && number > 0 && number * seconds < 1e9) return number * seconds;
-  }
-  throw Error(ErrorKind::invalid_argument, option, "must be a positive time such as 90s, 30m or 1.5h", text);
 }
 
 }  // namespace qcqa::cli

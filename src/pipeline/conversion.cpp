@@ -8,6 +8,7 @@
 #include "pipeline/calibration.hpp"
 #include "pipeline/evaluation_text.hpp"
 #include "pipeline/merge_comparison.hpp"
+#include "pipeline/output_folder.hpp"
 #include "pipeline/search_step.hpp"
 #include "qcqa/evaluate/evaluate.hpp"
 #include "qcqa/merge/estimate.hpp"
@@ -130,20 +131,10 @@ struct Conversion::State {
     return is_kept(kWriting) ? Overwrite::replace : settings.output.overwrite;
   }
 
-  /// What is replaced must be an earlier output.
-  static void require_ours(const fs::path& folder) {
-    std::error_code ignored;
-    if (is_new_or_empty(folder) || fs::exists(folder / kReportFile, ignored)) return;
-    throw Error(ErrorKind::invalid_argument, folder.string(), "--force replaces folders that qcqa wrote",
-                "no " + std::string(kReportFile) + " in it", "Choose another name, or remove it yourself.");
-  }
-
   /// Fails before any work when the output cannot be written where the user wants it.
   void check_output() {
     const OutputSettings& output = settings.output;
-    require_writable_target(model, output.folder, overwrite());
-    require_ours(output.folder);
-    require_folder_for(output.folder);
+    require_output(model, output.folder, overwrite());
     require_tokenizer(model, output.target == Target::llama_cpp ? FileFormat::gguf : output.options.format);
     if (output.target) {
       restrict_to(model, *output.target, settings.search);

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "pipeline/calibration.hpp"
+#include "pipeline/step_budget.hpp"
 #include "qcqa/forward/runnable.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -29,9 +30,6 @@ constexpr std::array<Candidate, 11> kCandidates = {{{MergeKind::reconstruct, 1},
                                                     {MergeKind::refit, 0.0625},
                                                     {MergeKind::subspace, 0.5},
                                                     {MergeKind::subspace, 0.125}}};
-
-/// How often distillation sees a token: less is not worth its making up, more is learnt by heart.
-constexpr double kLeastEpochs = 2, kMostEpochs = 16;
 
 MergeChoice share_of(const MergeSettings& merge, const CalibrationSettings& calibration, const Candidate& candidate) {
   MergeChoice choice{
@@ -61,20 +59,12 @@ bool fill_with_distillation(const Model& model, const ModelSpeed& speed, const M
     steps = some;
     return estimate(model, speed, choice, merge.memory, forward);
   };
-  const double first = seconds_with(1);
-  const double each = seconds_with(2) - first;
-  if (!(each > 0)) return false;  // the layers do not fit into memory
-  const double tokens = static_cast<double>(choice.calibration.sources.size()) *
-                        static_cast<double>(choice.calibration.tokens) /
-                        static_cast<double>(choice.reconstruct.step_tokens);
-  steps = static_cast<int>(std::clamp(1 + (merge.time_limit - first) / each, 0.0, kMostEpochs * tokens));
-  return steps >= kLeastEpochs * tokens;
-}
-
-std::string duration(double seconds) {
-  return seconds < 90     ? fmt::format("{:.0f} s", std::max(1.0, seconds))
-         : seconds < 5400 ? fmt::format("{:.0f} min", seconds / 60)
-                          : fmt::format("{:.1f} h", seconds / 3600);
+  const auto sources = static_cast<std::int64_t>(choice.calibration.sources.size());
+  steps = steps_within({.seconds = merge.time_limit,
+                        .tokens = sources * choice.calibration.tokens,
+                        .step_tokens = choice.reconstruct.step_tokens},
+                       seconds_with);
+  return steps > 0;
 }
 
 std::string words_for(const MergeChoice& choice) {
@@ -111,15 +101,15 @@ MergeChoice choose_merge(const Model& model, const ModelSpeed& speed, const Merg
     least = estimate(model, speed, choice, merge.memory, forward);
     if (least > merge.time_limit) continue;
     choice.seconds = least;
-    choice.reason =
-        words_for(choice) + "about " + duration(least) + " here, within --time-limit " + duration(merge.time_limit);
+    choice.reason = words_for(choice) + "about " + duration_text(least) + " here, within --time-limit " +
+                    duration_text(merge.time_limit);
     return choice;
   }
   MergeChoice simple{
       .kind = MergeKind::aligned, .reconstruct = merge.reconstruct, .calibration = calibration, .reason = {}};
   simple.calibration.sources = {};
-  simple.reason =
-      "all else would take " + duration(least) + " or more, beyond --time-limit " + duration(merge.time_limit);
+  simple.reason = "all else would take " + duration_text(least) + " or more, beyond --time-limit " +
+                  duration_text(merge.time_limit);
   return simple;
 }
 
@@ -157,7 +147,8 @@ std::string better_merge(const Model& model, MergeKind used, const MergeSettings
       add("--reconstruct-steps", best.reconstruct.steps, ReconstructOptions().steps);
       add("--distill-steps", best.reconstruct.distill_steps, ReconstructOptions().distill_steps);
     }
-    return options + " would keep far more of the model's quality; it takes about " + duration(best.seconds) + " here.";
+    return options + " would keep far more of the model's quality; it takes about " + duration_text(best.seconds) +
+           " here.";
   } catch (const Error&) {  // the conversion is done: a hint must not fail it
     return {};
   }

@@ -4,12 +4,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include "qcqa/pipeline/distill.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
 namespace {
 
 using nlohmann::ordered_json;
+
+std::string_view scope_name(ReconstructScope scope) { return scope == ReconstructScope::block ? "block" : "attention"; }
 
 std::string_view cardinality_of(const SearchOptions& options) {
   return options.arbitrary && options.equal ? "both"
@@ -66,7 +69,7 @@ void add(ordered_json& identity, const TextSettings& text) {
 void add(ordered_json& identity, const MergeSettings& merge) {
   identity["--merge"] = merge.kind ? merge_kind_name(*merge.kind) : "auto";
   if (!merge.kind) identity["--time-limit"] = merge.time_limit;
-  identity["--reconstruct"] = merge.reconstruct.scope == ReconstructScope::block ? "block" : "attention";
+  identity["--reconstruct"] = scope_name(merge.reconstruct.scope);
   identity["--reconstruct-steps"] = merge.reconstruct.steps;
   identity["--distill-steps"] = merge.reconstruct.distill_steps;
   identity["--memory"] = merge.memory;
@@ -149,6 +152,21 @@ ordered_json identity_of(const ConversionSettings& settings) {
   add(identity, settings.calibration);
   add(identity, settings.text);
   add(identity, settings.output);
+  add(identity, settings.forward);
+  return identity;
+}
+
+ordered_json identity_of(const DistillSettings& settings) {
+  ordered_json identity = {{"--scope", scope_name(settings.scope)},
+                           {"--distill-rate", settings.rate},
+                           {"--seed", settings.seed},
+                           {"--memory", settings.memory}};
+  if (settings.steps) {
+    identity["--distill-steps"] = *settings.steps;
+  } else {
+    identity["--time-limit"] = settings.time_limit;
+  }
+  add(identity, settings.calibration);
   add(identity, settings.forward);
   return identity;
 }

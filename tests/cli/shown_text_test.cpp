@@ -38,7 +38,7 @@ std::vector<std::string> commands() {
 
 TEST_F(ShownText, HelpOfEveryCommandGoesToStdout) {
   const auto names = commands();
-  EXPECT_EQ(names, (std::vector<std::string>{"run", "inspect", "search", "convert", "evaluate", "report"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"run", "inspect", "search", "convert", "distill", "evaluate", "report"}));
   for (const std::string& name : names) {
     const auto result = run_qcqa({name, "--help"});
     EXPECT_EQ(result.exit_code, 0) << name;
@@ -59,8 +59,9 @@ TEST_F(ShownText, EveryCommandThatReadsAModelNamesTheMissingOne) {
   for (const std::string& name : commands()) {
     if (name == "report") continue;
     std::vector<std::string> command = {name, at("nowhere")};
-    if (name == "run" || name == "convert" || name == "search") command.insert(command.end(), {"-o", at("out")});
+    if (name != "inspect" && name != "evaluate") command.insert(command.end(), {"-o", at("out")});
     if (name == "convert") command.insert(command.end(), {"--groups", "2"});
+    if (name == "distill") command.insert(command.end(), {"--reference", model_});
     if (name == "evaluate") command.insert(command.end(), {"--token-ids", at("ids")});
     expect_failure(command, 2, at("nowhere"));
   }

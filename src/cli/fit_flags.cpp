@@ -1,0 +1,65 @@
+#include "cli/fit_flags.hpp"
+
+#include <array>
+#include <charconv>
+#include <span>
+
+#include "cli/choice.hpp"
+#include "cli/flags.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa::cli {
+namespace {
+
+constexpr std::array<Choice<ReconstructScope>, 2> kScopes = {{
+    {"attention", ReconstructScope::attention, "all else stays byte for byte"},
+    {"block", ReconstructScope::block, "MLP and its norms too"},
+}};
+
+}  // namespace
+
+void FitFlags::add_scope_to(CLI::App& command) {
+  command
+      .add_option(
+          name_, scope_,
+          "What " + whose_ + " may change: " + describe_choices(std::span<const Choice<ReconstructScope>>(kScopes)))
+      ->group(group_)
+      ->capture_default_str();
+}
+
+void FitFlags::add_memory_to(CLI::App& command, const std::string& kept) {
+  command.add_option("--memory", memory_, "Memory for " + kept)->group(group_)->capture_default_str();
+}
+
+void FitFlags::add_time_limit_to(CLI::App& command, const std::string& who) {
+  command.add_option("--time-limit", time_limit_, "Longest time that " + who + " may plan for, such as 90s, 30m or 2h")
+      ->group(group_)
+      ->capture_default_str();
+}
+
+ReconstructScope FitFlags::scope() const {
+  return parse_choice(std::span<const Choice<ReconstructScope>>(kScopes), scope_, name_);
+}
+
+std::uint64_t FitFlags::memory() const { return parse_size(memory_, "--memory"); }
+
+double FitFlags::time_limit() const { return parse_duration(time_limit_, "--time-limit"); }
+
+int require_steps(const std::string& option, int steps, int least) {
+  if (steps >= least) return steps;
+  throw Error(ErrorKind::invalid_argument, option, "must be at least " + std::to_string(least), std::to_string(steps));
+}
+
+double parse_duration(const std::string& text, const std::string& option) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  static constexpr std::array<std::pair<std::string_view, double>, 4> kUnits = {
+      {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}}};
+  for (const auto& [name, seconds] : kUnits) {
+    if (error == std::errc() && unit == name && number > 0 && number * seconds < 1e9) return number * seconds;
+  }
+  throw Error(ErrorKind::invalid_argument, option, "must be a positive time such as 90s, 30m or 1.5h", text);
+}
+
+}  // namespace qcqa::cli
