@@ -104,7 +104,8 @@ void distill_layers(const LayersToDistill& task, const MergeOptions& options, co
                         .stride = distill_stride(model),
                         .fitted = {},
                         .held_back = {},
-                        .judgements = task.judgements};
+                        .judgements = task.judgements,
+                        .activations = keeps_activations(model, options) ? Activations::kept : Activations::recomputed};
   task.own.embed(data.embedded);
   task.original.embed(data.targets);
   std::int64_t done = 0;

@@ -1,13 +1,13 @@
 #include "merge/distillation.hpp"
 
 #include <ATen/ATen.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <iterator>
 #include <numeric>
 
 #include "merge/fitting.hpp"
+#include "merge/layer_chain.hpp"
 #include "merge/layer_optimizer.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -23,16 +23,23 @@ class Distiller {
 
   /// Sum over the positions from `first` on of the divergence from the original's distribution (KL, in nats).
   [[nodiscard]] at::Tensor divergence(const SequenceBatch& batch, std::int64_t first) const {
-    at::Tensor hidden = runner_.rows(task_.embedded, batch);
-    for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
-      hidden = runner_.run(layers_[layer], static_cast<int>(layer), batch, hidden);
-    }
+    at::Tensor hidden = embedded(batch);
+    for (std::size_t layer = 0; layer < layers_.size(); ++layer) hidden = run(layer, batch, hidden);
+    return divergence(batch, first, hidden);
+  }
+  /// The same of what the last layer gave.
+  [[nodiscard]] at::Tensor divergence(const SequenceBatch& batch, std::int64_t first, const at::Tensor& hidden) const {
     at::Tensor wanted;
     {
       const at::NoGradGuard no_gradients;
       wanted = log_probabilities(*task_.original, runner_.rows(task_.targets, batch), first);
     }
     return at::kl_div(log_probabilities(runner_.transformer(), hidden, first), wanted, at::Reduction::Sum, true);
+  }
+
+  [[nodiscard]] at::Tensor embedded(const SequenceBatch& batch) const { return runner_.rows(task_.embedded, batch); }
+  [[nodiscard]] at::Tensor run(std::size_t layer, const SequenceBatch& batch, const at::Tensor& hidden) const {
+    return runner_.run(layers_[layer], static_cast<int>(layer), batch, hidden);
   }
 
   [[nodiscard]] std::int64_t positions(std::int64_t rows) const { return (rows + task_.stride - 1) / task_.stride; }
@@ -67,10 +74,10 @@ Distillation distill(const LayerRunner& runner, const DistillationData& task, co
                      const DistillCheckpoints& checkpoints, const std::function<void(int)>& progress) {
   std::vector<LayerOptimizer> optimizers;
   optimizers.reserve(layers.size());
-  std::vector<at::Tensor> weights;
+  std::vector<std::span<const at::Tensor>> weights;
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
     optimizers.emplace_back(layers[layer], options.scope, biases[layer], options.rate_to_distill());
-    weights.insert(weights.end(), optimizers.back().weights().begin(), optimizers.back().weights().end());
+    weights.emplace_back(optimizers.back().weights());
   }
   const Distiller distiller(runner, task, layers);
   const auto keep = [&] {
@@ -82,10 +89,13 @@ Distillation distill(const LayerRunner& runner, const DistillationData& task, co
     const std::int64_t first = step % task.stride;
     std::vector<std::vector<at::Tensor>> gradients(batches.size());
     for_each_batch(runner.transformer().runtime(), batches.size(), [&](std::size_t i) {
-      const at::AutoGradMode with_gradients(true);
-      const at::Tensor loss = distiller.divergence(*batches[i], first) *
-                              (static_cast<double>(task.stride) / static_cast<double>(row_count(batches)));
-      gradients[i] = torch::autograd::grad({loss}, weights, {}, false, false, true);
+      const SequenceBatch& batch = *batches[i];
+      const double share = static_cast<double>(task.stride) / static_cast<double>(row_count(batches));
+      const LayerChain chain = {
+          .run = [&](std::size_t layer, const at::Tensor& hidden) { return distiller.run(layer, batch, hidden); },
+          .loss = [&](const at::Tensor& hidden) { return distiller.divergence(batch, first, hidden) * share; },
+          .weights = weights};
+      gradients[i] = gradients_of(chain, distiller.embedded(batch), task.activations);
     });
     std::size_t begin = 0;
     for (LayerOptimizer& optimizer : optimizers) {

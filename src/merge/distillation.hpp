@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "merge/fitting.hpp"
+#include "merge/layer_chain.hpp"
 #include "qcqa/merge/merge.hpp"
 #include "statistics/layer_runner.hpp"
 
@@ -19,6 +20,7 @@ struct DistillationData {
   std::int64_t stride = 1;                     ///< one position in this many is looked at
   std::vector<std::size_t> fitted, held_back;  ///< batches of the streams
   Judgements judgements{};                     ///< by those held back
+  Activations activations = Activations::kept;
 };
 
 /// Where an interrupted distillation went on from, and goes on to.

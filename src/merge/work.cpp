@@ -24,6 +24,21 @@ double head_size(const Model& model) {
                                     static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model)));
 }
 
+/// What is kept for the gradients of a step, roughly: what each operator reads. Of the stream and its norms 10 numbers
+/// for every entry, of queries, keys and values 3, of attention 3 for every token that is attended to, of the MLP 4;
+/// logits twice for both models.
+std::uint64_t activation_bytes(const Model& model, std::int64_t tokens) {
+  static constexpr std::int64_t kAttendedTo = 512;
+  std::int64_t numbers = 0;
+  for (const AttentionLayer& layer : model.layers()) {
+    const std::int64_t rows = std::int64_t{layer.query_heads + 2 * layer.kv_heads} * layer.head_dim;
+    numbers += 10 * std::int64_t{layer.hidden_size} + 3 * rows + 3 * layer.query_heads * kAttendedTo +
+               4 * std::int64_t{model.settings().shape().mlp_width};
+  }
+  numbers += 4 * std::int64_t{model.settings().shape().vocabulary} / distill_stride(model);
+  return static_cast<std::uint64_t>(numbers * tokens) * sizeof(float);
+}
+
 }  // namespace
 
 std::uint64_t layer_parameters(const Model& model) {
@@ -39,6 +54,10 @@ std::uint64_t layer_parameters(const Model& model) {
 std::uint64_t distillation_bytes(const Model& model) {
   static constexpr std::uint64_t kCopies = 7;
   return layer_parameters(model) * kCopies * sizeof(float);
+}
+
+bool keeps_activations(const Model& model, const MergeOptions& options) {
+  return distillation_bytes(model) + activation_bytes(model, options.reconstruct.step_tokens) <= options.memory;
 }
 
 std::uint64_t distillation_disk_bytes(const Model& model, std::uint64_t entries) {
@@ -73,7 +92,9 @@ std::int64_t work_to_distill(const Model& model, std::int64_t tokens) { return t
 
 std::int64_t work_per_distill_step(const Model& model, const MergeOptions& options) {
   const double heads = kHeadsPerPosition * head_size(model) / static_cast<double>(distill_stride(model));
-  const double passes = (static_cast<double>(kPassesPerStepToken) + heads) * static_cast<double>(layer_count(model));
+  const double again = keeps_activations(model, options) ? 0 : 1;
+  const double passes =
+      (static_cast<double>(kPassesPerStepToken) + again + heads) * static_cast<double>(layer_count(model));
   return static_cast<std::int64_t>(static_cast<double>(options.reconstruct.step_tokens) * passes);
 }
 

@@ -22,6 +22,9 @@ inline constexpr std::int64_t kPassesPerStepToken = 4;
 /// Memory that distillation needs of all layers: weights, those kept, two moments, gradients of two batches and their
 /// sum.
 [[nodiscard]] std::uint64_t distillation_bytes(const Model& model);
+/// Whether what a step computes on the way to its loss fits beside these into the memory allowed; else layers are run
+/// again for their gradients.
+[[nodiscard]] bool keeps_activations(const Model& model, const MergeOptions& options);
 /// Bytes on the disk of what distillation makes of so many entries, and of what it goes on from.
 [[nodiscard]] std::uint64_t distillation_disk_bytes(const Model& model, std::uint64_t entries);
 /// Whether distillation is asked for, and its layers fit into the memory allowed.
