@@ -24,7 +24,6 @@ constexpr std::size_t kCalibrationContext = 512;
 /// Sequences that are sampled together, at most: their keys and values are kept until they end.
 constexpr std::int64_t kSampledTogether = 256;
 constexpr std::int64_t kCacheBytes = std::int64_t{4} << 30;
-constexpr std::size_t kHoldBackEvery = 32;
 
 using Ids = std::vector<std::vector<TokenId>>;
 
@@ -177,9 +176,9 @@ void add_inputs(nlohmann::json& identity, const Model& model, const CalibrationS
   if (any) identity["calibration text"] = hash.text();
 }
 
-TokenSequences hold_back(TokenSequences& calibration) {
+TokenSequences hold_back(TokenSequences& calibration, std::size_t every) {
   TokenSequences held, kept;
-  const std::size_t every = std::min(kHoldBackEvery, std::max<std::size_t>(2, calibration.size() / 2));
+  every = std::min(every, std::max<std::size_t>(2, calibration.size() / 2));
   for (std::size_t i = 0; i < calibration.size(); ++i) {
     (i % every == every - 1 ? held : kept).add(calibration.ids()[i]);
   }

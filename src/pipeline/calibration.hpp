@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "pipeline/run_state.hpp"
@@ -25,7 +26,10 @@ namespace qcqa {
 /// @throws Error(not_found, io, corrupt, unsupported) as reading the texts would
 void add_inputs(nlohmann::json& identity, const Model& model, const CalibrationSettings& settings);
 
-/// Takes some sequences out of a calibration, so that merges can be judged on what they did not see.
-[[nodiscard]] TokenSequences hold_back(TokenSequences& calibration);
+/// One sequence in this many is held back for a comparison of merges, whose differences are large.
+inline constexpr std::size_t kHoldBackEvery = 32;
+
+/// Takes one sequence in `every` out of a calibration, so that results can be judged on what they did not see.
+[[nodiscard]] TokenSequences hold_back(TokenSequences& calibration, std::size_t every = kHoldBackEvery);
 
 }  // namespace qcqa

@@ -23,6 +23,13 @@ constexpr const char* kChosenSteps = "chosen-steps";
 constexpr const char* kLayers = "distilled-layers";
 constexpr const char* kWritingDistilled = "writing";
 
+/// Small gains have to show, so that some thousand tokens are measured on, but no more than an eighth of the text.
+std::size_t hold_back_every(const TokenSequences& text) {
+  static constexpr std::size_t kMeasuredTokens = 4096;
+  static constexpr std::size_t kLeast = 8;
+  return std::clamp(text.tokens() / kMeasuredTokens, kLeast, kHoldBackEvery);
+}
+
 /// A converted model may be stated to be for shorter texts than its original.
 TokenSequences cut_for(const Model& model, TokenSequences text) {
   const std::size_t longest = require_runnable(model).max_positions;
@@ -111,7 +118,7 @@ class Distilling {
     choose();
     text_ = cut_for(model_, collect_calibration(original_, settings_.calibration, settings_.seed, settings_.forward,
                                                 session_, &*kept_));
-    held_back_ = hold_back(text_);
+    held_back_ = hold_back(text_, hold_back_every(text_));
     if (held_back_.empty()) {
       throw Error(ErrorKind::invalid_argument, "--calibrate", "must give more than one sequence: one is measured on",
                   std::to_string(text_.size()), "Give more text, or self.");
