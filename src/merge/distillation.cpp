@@ -10,11 +10,27 @@
 #include "merge/layer_chain.hpp"
 #include "merge/layer_optimizer.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/stopwatch.hpp"
 
 namespace qcqa {
 namespace {
 
-constexpr int kCheckpoints = 8;  ///< parts after which what is done is kept
+/// What is done is kept after so many seconds, and after so many times as long as keeping it takes.
+constexpr double kLeastBetweenCheckpoints = 60, kTimesAsLong = 30;
+
+/// When to keep what is done, against being killed: all the weights with their moments are gigabytes.
+class CheckpointTimes {
+ public:
+  [[nodiscard]] bool is_due() const { return since_.seconds() >= pause_; }
+  void saved_in(double seconds) {
+    pause_ = std::max(kLeastBetweenCheckpoints, kTimesAsLong * seconds);
+    since_ = Stopwatch();
+  }
+
+ private:
+  Stopwatch since_;
+  double pause_ = kLeastBetweenCheckpoints;
+};
 
 class Distiller {
  public:
@@ -126,9 +142,13 @@ Distillation distill(const LayerRunner& runner, const DistillationData& task, co
     for (int step = 0; step < begin.step; ++step) (void)order.next();
   }
   const int steps = options.distill_steps;
+  CheckpointTimes times;
   const auto after_step = [&](const FitState& now) {
-    const bool part = now.step * kCheckpoints / steps != (now.step - 1) * kCheckpoints / steps;
-    if (part && now.step < steps) checkpoints.save(now, state());
+    if (now.step < steps && times.is_due()) {
+      const Stopwatch watch;
+      checkpoints.save(now, state());
+      times.saved_in(watch.seconds());
+    }
     try {
       progress(now.step);
     } catch (const Error&) {  // interrupted: no step is taken twice

@@ -39,7 +39,7 @@ struct DistillCheckpoints {
 /// weights that did best on the held-back batches. All layers with their gradients and moments have to be in memory.
 /// @param runner  of a model that has everything outside the layers, its output matrix loaded
 /// @param biases   per layer, whether the biases of queries, keys and values may change
-/// @param checkpoints  some steps apart
+/// @param checkpoints  some time apart, and where `progress` throws
 /// @param progress  called after each step
 [[nodiscard]] Distillation distill(const LayerRunner& runner, const DistillationData& task,
                                    const ReconstructOptions& options, const std::vector<bool>& biases,
