@@ -30,7 +30,7 @@ class FitFlags {
 
  private:
   std::string name_, whose_, group_;
-  std::string scope_ = "block", memory_ = "4GiB", time_limit_ = "1h";
+  std::string scope_ = "block", memory_ = "6GiB", time_limit_ = "1h";
 };
 
 /// @throws Error(invalid_argument) for a number of steps below `least`

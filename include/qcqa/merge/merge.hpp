@@ -42,7 +42,7 @@ struct MergeOptions {
   std::uint64_t seed = 0;  ///< of the order of calibration tokens
   /// Bytes of activations in memory; more go to a file in the scratch folder. Distillation is left out where the
   /// layers, their gradients and moments need more than this.
-  std::uint64_t memory = std::uint64_t{4} << 30;
+  std::uint64_t memory = std::uint64_t{6} << 30;
   ForwardOptions forward{};
 };
 

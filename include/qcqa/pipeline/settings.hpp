@@ -48,7 +48,7 @@ struct MergeSettings {
   /// Nothing: the best kind that fits into time_limit, see choose_merge().
   std::optional<MergeKind> kind{};
   ReconstructOptions reconstruct{};
-  std::uint64_t memory = std::uint64_t{4} << 30;  ///< see MergeOptions
+  std::uint64_t memory = std::uint64_t{6} << 30;  ///< see MergeOptions
   double time_limit = 3600;                       ///< seconds
 
   /// @param chosen  in the place of `kind` where that is left open
