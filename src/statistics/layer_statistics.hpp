@@ -25,7 +25,8 @@ class InputStatistics::Layers {
   /// @throws Error(unsupported) when the family's forward pass is not known and there is a text; Error(interrupted)
   [[nodiscard]] at::Tensor second_moment(int layer, std::int64_t inputs);
 
-  /// Mean over tokens of the square of the residual stream after the layer; 1 without a text.
+  /// What a square error is a share of, so that its mean is about that of every token's share: the harmonic mean over
+  /// tokens of the square of the residual stream after the layer; 1 without a text.
   [[nodiscard]] double residual_square(int layer, std::int64_t inputs);
 
  private:

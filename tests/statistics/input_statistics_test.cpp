@@ -48,7 +48,7 @@ TEST_F(InputStatisticsOfAText, AreThoseOfEachLayersInputInAnyOrder) {
     moments.push_back(second_moment(runner, hidden, weights, kHidden));
     BatchProgress meter([](std::int64_t) { return true; });
     runner.advance(weights, layer, hidden, meter);
-    squares.push_back(hidden.square().sum(1).mean().item<double>());
+    squares.push_back(1 / hidden.square().sum(1).to(at::kDouble).reciprocal().mean().item<double>());
   }
   InputStatistics found = statistics();
   EXPECT_TRUE(found.calibrated());
@@ -56,6 +56,29 @@ TEST_F(InputStatisticsOfAText, AreThoseOfEachLayersInputInAnyOrder) {
     const auto index = static_cast<std::size_t>(layer);
     EXPECT_TRUE(at::equal(found.layers().second_moment(layer, kHidden), moments[index])) << layer;
     EXPECT_EQ(found.layers().residual_square(layer, kHidden), squares[index]) << layer;
+  }
+}
+
+// Else layers behind a massive activation (arXiv 2402.17762) would look hundreds of times cheaper than they are.
+TEST_F(InputStatisticsOfAText, AMassiveTokenDoesNotHideWhatOthersLose) {
+  static constexpr double kMassive = 1000;
+  write_pico_model(folder_ / "massive", {.layers = 3,
+                                         .head_dim = 4,
+                                         .hidden_size = kHidden,
+                                         .mlp_size = 8,
+                                         .adjust = [](const std::string& name, std::size_t i, double own) {
+                                           const bool first = name == "model.embed_tokens.weight" && i < kHidden;
+                                           return first ? kMassive * own : own;
+                                         }});
+  const Model massive = Model::open(folder_ / "massive");
+  const TokenSequences text({{3, 1, 4, 2, 1, 3, 2, 0}});
+  InputStatistics with(massive, text.all(), {}, {}, 1 << 20, {});
+  InputStatistics without(*model_, text.all(), {}, {}, 1 << 20, {});
+  for (int layer = 0; layer < 3; ++layer) {
+    const double ratio =
+        with.layers().residual_square(layer, kHidden) / without.layers().residual_square(layer, kHidden);
+    EXPECT_GT(ratio, 1) << layer;
+    EXPECT_LT(ratio, 1.5) << layer;
   }
 }
 

@@ -19,8 +19,8 @@ struct CostTable {
 /// What an aligned or subspace merge of heads would lose, for a search to minimise: one cost per layer. In values, the
 /// mean square of what the output projection gets wrong; in keys, the error of the attention scores as a share of their
 /// mean square, times the mean square of the attention's output. With calibration tokens, inputs count as often as they
-/// occur, and all is a share of the mean square of the layer's residual stream; without, every input direction counts
-/// alike. Inner products are taken once per layer; memory holds one layer's weights.
+/// occur, and all is a share of the square of the layer's residual stream (harmonic mean over tokens); without, every
+/// input direction counts alike. Inner products are taken once per layer; memory holds one layer's weights.
 /// @param kind  aligned or subspace
 /// @param tables  of all layers: those of an earlier call for the same, or empty, to be filled
 /// @throws Error(unsupported) when the family's forward pass is not known and there is calibration;
