@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 
 #include "forward/for_each_batch.hpp"
 #include "merge/fitting.hpp"
 #include "merge/layer_optimizer.hpp"
+#include "statistics/activations.hpp"
 
 namespace qcqa {
 namespace {
@@ -25,10 +25,6 @@ at::Tensor relative_errors(const LayerRunner& runner, const LayerTask& task, con
 }
 
 }  // namespace
-
-at::Tensor squares_of(const at::Tensor& stream) {
-  return stream.square().sum(-1).clamp_min(std::numeric_limits<float>::min());
-}
 
 at::Tensor importance_in(const LayerRunner& runner, const LayerTask& task, const SequenceBatch& batch) {
   return runner.rows(task.importance, batch).to(at::kFloat);

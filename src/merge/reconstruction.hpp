@@ -20,10 +20,6 @@ struct LayerTask {
   std::vector<std::size_t> fitted, held_back;  ///< batches of the streams to fit on, and to judge by
 };
 
-/// Square of every token's length, never 0. Errors are judged as a share of it: that is what the norms to come make of
-/// them. The streams of a few tokens are far longer than all others, and would decide alone.
-[[nodiscard]] at::Tensor squares_of(const at::Tensor& stream);
-
 /// LayerTask::importance of a batch's tokens.
 [[nodiscard]] at::Tensor importance_in(const LayerRunner& runner, const LayerTask& task, const SequenceBatch& batch);
 

@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "forward/for_each_batch.hpp"
+#include "statistics/activations.hpp"
 #include "statistics/second_moment.hpp"
 
 namespace qcqa {

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include "qcqa/checkpoint/staged_output.hpp"
@@ -36,6 +37,10 @@ at::Tensor make_activations(std::int64_t rows, std::int64_t width, bool in_file,
   ::close(file);
   if (data == MAP_FAILED) throw error;
   return at::from_blob(data, {rows, width}, [bytes](void* pointer) { ::munmap(pointer, bytes); });
+}
+
+at::Tensor squares_of(const at::Tensor& stream) {
+  return stream.square().sum(-1).clamp_min(std::numeric_limits<float>::min());
 }
 
 }  // namespace qcqa

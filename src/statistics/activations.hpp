@@ -12,4 +12,8 @@ namespace qcqa {
 [[nodiscard]] at::Tensor make_activations(std::int64_t rows, std::int64_t width, bool in_file,
                                           const std::filesystem::path& folder);
 
+/// Square of every token's length, never 0. Errors are judged as a share of it: that is what the norms to come make of
+/// them. The streams of a few tokens are far longer than all others, and would decide alone.
+[[nodiscard]] at::Tensor squares_of(const at::Tensor& stream);
+
 }  // namespace qcqa

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <limits>
 #include <string>
 #include <utility>
 
@@ -96,8 +95,7 @@ InputStatistics::Layers::Found InputStatistics::Layers::look_at(int layer, std::
   Found found{.moment = qcqa::second_moment(*runner_, hidden_, weights, inputs).contiguous()};
   advance(weights, layer);
   // The harmonic mean: a few tokens of massive activations (arXiv 2402.17762) would make all errors of a layer small.
-  const at::Tensor squares = hidden_.square().sum(1).to(at::kDouble).clamp_min(std::numeric_limits<float>::min());
-  found.residual_square = 1 / squares.reciprocal().mean().item<double>();
+  found.residual_square = 1 / squares_of(hidden_).to(at::kDouble).reciprocal().mean().item<double>();
   return found;
 }
 
