@@ -21,7 +21,7 @@ struct DistillOptions {
   double rate = 1e-3;              ///< of the first steps, as a share of a weight's root mean square; falls to 0
   std::uint64_t seed = 0;          ///< of the order of the tokens
   /// Bytes for the layers with their gradients and moments; activations beyond it go to a file in the scratch folder.
-  std::uint64_t memory = std::uint64_t{6} << 30;
+  std::uint64_t memory = MergeOptions{}.memory;
   ForwardOptions forward{};
 };
 

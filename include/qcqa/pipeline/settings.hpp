@@ -48,8 +48,8 @@ struct MergeSettings {
   /// Nothing: the best kind that fits into time_limit, see choose_merge().
   std::optional<MergeKind> kind{};
   ReconstructOptions reconstruct{};
-  std::uint64_t memory = std::uint64_t{6} << 30;  ///< see MergeOptions
-  double time_limit = 3600;                       ///< seconds
+  std::uint64_t memory = MergeOptions{}.memory;  ///< see MergeOptions
+  double time_limit = 3600;                      ///< seconds
 
   /// @param chosen  in the place of `kind` where that is left open
   [[nodiscard]] MergeOptions options(MergeKind chosen, std::uint64_t seed, const ForwardOptions& forward) const;
