@@ -31,15 +31,14 @@ std::vector<fs::path> copied_files(const RefittedFolder& folder, const SideFiles
   return files;
 }
 
-RefittedSummary summarise(const RefittedFolder& folder, const std::vector<OutputTensor>& tensors) {
-  SideFiles side = side_files(folder.model);
-  RefittedSummary summary{.left_out = {}};
+RefittedSummary summarise(const RefittedFolder& folder, const std::vector<OutputTensor>& tensors,
+                          const SideFiles& side) {
+  RefittedSummary summary{.left_out = side.left_out};
   for (const OutputTensor& tensor : tensors) summary.tensor_bytes += tensor.byte_count();
   summary.file_bytes = plan_shards(specs_of(tensors), folder.writer).total_file_bytes;
   for (const fs::path& file : copied_files(folder, side))
     summary.file_bytes += fs::file_size(folder.model.path() / file);
   for (const auto& [name, content] : folder.files) summary.file_bytes += content.size();
-  summary.left_out = std::move(side.left_out);
   return summary;
 }
 
@@ -59,7 +58,9 @@ void require_refittable(const Model& model) {
               quantised ? "quantised weights" : "GGUF", "Convert the original once more: --format safetensors.");
 }
 
-RefittedSummary preview_refitted(const RefittedFolder& folder) { return summarise(folder, tensors_of(folder.model)); }
+RefittedSummary preview_refitted(const RefittedFolder& folder) {
+  return summarise(folder, tensors_of(folder.model), side_files(folder.model));
+}
 
 RefittedSummary write_refitted(const RefittedFolder& folder, const fs::path& target, Overwrite overwrite,
                                const ProgressFn& progress) {
@@ -67,13 +68,13 @@ RefittedSummary write_refitted(const RefittedFolder& folder, const fs::path& tar
   require_refittable(model);
   require_writable_target(model, target, overwrite);
   const std::vector<OutputTensor> tensors = tensors_of(model);
-  RefittedSummary summary = summarise(folder, tensors);
+  const SideFiles side = side_files(model);
+  RefittedSummary summary = summarise(folder, tensors, side);
   StagedFolder staged(target, overwrite);
   require_free_space(staged.path(), summary.file_bytes);
   CheckpointWriter writer(staged.path(), specs_of(tensors), folder.writer);
   write_tensors(tensors, writer, {"write", target, progress});
-  for (const fs::path& file : copied_files(folder, side_files(model)))
-    copy_side_file(model.path() / file, staged.path() / file);
+  for (const fs::path& file : copied_files(folder, side)) copy_side_file(model.path() / file, staged.path() / file);
   forget_weight_file(model, staged.path() / kConfigFile);
   for (const auto& [name, content] : folder.files) write_file_atomically(staged.path() / name, content);
   staged.commit();
