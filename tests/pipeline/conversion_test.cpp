@@ -12,6 +12,7 @@
 #include "qcqa/pipeline/search.hpp"
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
+#include "support/session.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace qcqa {
@@ -94,13 +95,6 @@ class ConversionTest : public ::testing::Test {
     settings.text.token_ids = folder_ / "ids.txt";
     settings.output.folder = folder_ / output;
     return settings;
-  }
-
-  [[nodiscard]] static Session session(Resume resume, ProgressFn progress = {}) {
-    Session session;
-    session.progress = std::move(progress);
-    session.resume = resume;
-    return session;
   }
 
   /// @returns how often progress was asked

@@ -13,6 +13,7 @@
 #include "qcqa/pipeline/conversion.hpp"
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
+#include "support/session.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace qcqa {
@@ -61,13 +62,6 @@ class Distill : public ::testing::Test {
     settings.calibration = {.sources = {kSelf}, .tokens = 1536};
     settings.folder = folder_ / output;
     return settings;
-  }
-
-  [[nodiscard]] static Session session(Resume resume, ProgressFn progress = {}) {
-    Session session;
-    session.progress = std::move(progress);
-    session.resume = resume;
-    return session;
   }
 
   DistillOutcome distilled(const Model& model, const std::string& output) const {
