@@ -74,6 +74,20 @@ Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double ma
   return Plan::of(best->layers, best->cost, "best plan with at most " + percent(max_fraction) + " of the KV cache");
 }
 
+std::optional<Plan> uniform_rival(const SearchResult& search, const Plan& chosen, int model_kv_heads,
+                                  double max_fraction) {
+  static constexpr double kLeastOfTheSize = 0.95;
+  if (chosen.is_uniform()) return std::nullopt;
+  const double limit = head_limit(max_fraction, model_kv_heads);
+  const ModelPoint* rival = nullptr;
+  for (const ModelPoint& point : search.uniform) {
+    if (point.kv_heads <= limit && (!rival || point.kv_heads > rival->kv_heads)) rival = &point;
+  }
+  if (!rival || rival->kv_heads < kLeastOfTheSize * chosen.kv_heads()) return std::nullopt;
+  return Plan::of(rival->layers, rival->cost,
+                  "best uniform plan with at most " + percent(max_fraction) + " of the KV cache");
+}
+
 Plan plan_for_point(const SearchResult& search, int index) {
   if (index < 0 || static_cast<std::size_t>(index) >= search.front.size()) {
     throw Error(ErrorKind::invalid_argument, "--point",

@@ -57,6 +57,32 @@ TEST(Plan, FractionMustBeAFraction) {
   }
 }
 
+TEST(Plan, TheRivalIsTheLargestUniformPlanWithinTheBudget) {
+  const SearchResult search = small_search();
+  const Plan chosen = plan_for_fraction(search, 8, 0.5, PlanLimits{});
+  const auto rival = uniform_rival(search, chosen, 8, 0.5);
+  ASSERT_TRUE(rival.has_value());
+  EXPECT_TRUE(rival->is_uniform());
+  EXPECT_EQ(rival->kv_heads(), 4);
+  EXPECT_EQ(rival->cost, 7.0);
+  EXPECT_FALSE(uniform_rival(search, *rival, 8, 0.5).has_value());
+}
+
+TEST(Plan, WhatIsMuchSmallerOrTooLargeIsNoRival) {
+  SearchResult search = small_search();
+  // 7 heads of 8 beside 4: that more heads lose less needs no measuring. All 8 are more than was asked for.
+  const Plan chosen = plan_for_fraction(search, 8, 0.95, PlanLimits{});
+  ASSERT_EQ(chosen.kv_heads(), 7);
+  EXPECT_FALSE(uniform_rival(search, chosen, 8, 0.95).has_value());
+  const auto with_heads = [&](int heads) {
+    search.uniform.front().kv_heads = heads;
+    return uniform_rival(search, Plan::of(std::vector(20, Grouping::from_labels(std::vector{0, 1, 1, 2}))), 80, 0.75);
+  };
+  ASSERT_FALSE(with_heads(56).has_value());  // of 60
+  EXPECT_TRUE(with_heads(57).has_value());
+  EXPECT_FALSE(with_heads(61).has_value());
+}
+
 TEST(Plan, PointIsAnIndexIntoTheFront) {
   const SearchResult search = small_search();
   EXPECT_EQ(plan_for_point(search, 3).kv_heads(), 2);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "qcqa/plan/plan.hpp"
@@ -13,6 +14,12 @@ namespace qcqa {
 /// @throws Error(invalid_argument) when none is small enough, naming the smallest there is
 [[nodiscard]] Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double max_fraction,
                                      const PlanLimits& limits);
+
+/// The uniform plan that `chosen`, a plan of plan_for_fraction() whose layers differ, has to be better than: the one of
+/// most heads within `max_fraction`. Nothing where that is more than 5 % smaller than `chosen`, whose size alone should
+/// then be an advantage, and where `chosen` is uniform itself.
+[[nodiscard]] std::optional<Plan> uniform_rival(const SearchResult& search, const Plan& chosen, int model_kv_heads,
+                                                double max_fraction);
 
 /// Looks before a search whether plan_for_fraction() can find anything in it. @param heads  KV heads of each layer
 /// @throws as it would
