@@ -154,6 +154,26 @@ void fields(V& v, T& plan) {
   v.list_per_layer("layers", "planned_layer", plan.layers);
 }
 
+template <typename V, Describes<MeasuredPlan> T>
+void fields(V& v, T& plan) {
+  v.field("kv_heads", plan.kv_heads, kCount, "Of all layers");
+  v.field("cross_entropy", plan.cross_entropy, Numbers{}, "Per token, in nats");
+}
+
+template <typename V, Describes<PlanComparison> T>
+void fields(V& v, T& comparison) {
+  v.choice("merge", comparison.merge, merge_names());
+  v.field("calibration_tokens", comparison.calibration_tokens, Integers{}, "That both plans were fitted to");
+  v.field("tokens", comparison.tokens, Integers{1}, "Predicted to measure both; neither saw them");
+  v.field("original_cross_entropy", comparison.original, Numbers{}, "Per token, in nats");
+  v.object("per_layer", [&](auto& plan) { fields(plan, comparison.per_layer); });
+  v.object("uniform", [&](auto& plan) { fields(plan, comparison.uniform); });
+  v.field("difference", comparison.difference, kAnyNumber,
+          "Cross-entropy of the plan chosen layer by layer less that of the uniform one");
+  v.field("difference_error", comparison.difference_error, Numbers{}, "Standard error of the difference, paired");
+  v.choice("taken", comparison.takes_uniform, Names<bool>{{"per_layer", false}, {"uniform", true}});
+}
+
 template <typename V, Describes<MergedLayer> T>
 void fields(V& v, T& layer) {
   v.field("layer", layer.layer, Integers{0, v.model().layers - 1});
@@ -311,6 +331,7 @@ void fields(V& v, T& report) {
     });
   });
   v.optional("plan", report.plan);
+  v.optional("plan_comparison", report.plan_comparison);
   v.optional("merge", report.merge);
   v.optional("evaluation", report.evaluation);
   v.check([&](const JsonView& view) { require_layers_in_order(report, view); });

@@ -164,6 +164,7 @@ Section plan_section(const Report& report) {
   if (!report.plan) return {.title = "Plan: none (this report is of a search, not of a conversion)"};
   Section section{.title = fmt::format("Plan: {}, cost {}", report.plan->origin, number(report.plan->cost)),
                   .table = {.columns = {{"layer", true}, {"groups"}, {"  group of each KV head", true}}}};
+  if (report.plan_comparison) section.lines.push_back(text_of(*report.plan_comparison));
   for (std::size_t i = 0; i < report.plan->layers.size(); ++i) {
     const Grouping& grouping = report.plan->layers[i].grouping;
     section.table.rows.push_back(

@@ -97,6 +97,15 @@ Report full_report() {
                                   {.grouping = labels({0, 1, 1, 1}), .kv_source = 0}},
                        .cost = number(64),
                        .origin = "report point 1"},
+          .plan_comparison = PlanComparison{.merge = MergeKind::refit,
+                                            .calibration_tokens = 110,
+                                            .tokens = 111,
+                                            .original = number(112),
+                                            .per_layer = {.kv_heads = 113, .cross_entropy = number(114)},
+                                            .uniform = {.kv_heads = 115, .cross_entropy = number(116)},
+                                            .difference = -number(117),
+                                            .difference_error = number(118),
+                                            .takes_uniform = true},
           .merge = MergeSummary{.kind = MergeKind::reconstruct,
                                 .calibration_tokens = 4096,
                                 .keys_pooled = true,
@@ -222,6 +231,26 @@ struct Expect {
     EXPECT_EQ(steps, b.steps);
   }
 
+  static void equal(const MeasuredPlan& a, const MeasuredPlan& b) {
+    const auto& [kv_heads, cross_entropy] = a;
+    EXPECT_EQ(kv_heads, b.kv_heads);
+    EXPECT_EQ(cross_entropy, b.cross_entropy);
+  }
+
+  static void equal(const PlanComparison& a, const PlanComparison& b) {
+    const auto& [merge, calibration_tokens, tokens, original, per_layer, uniform, difference, difference_error,
+                 takes_uniform] = a;
+    EXPECT_EQ(merge, b.merge);
+    EXPECT_EQ(calibration_tokens, b.calibration_tokens);
+    EXPECT_EQ(tokens, b.tokens);
+    EXPECT_EQ(original, b.original);
+    equal(per_layer, b.per_layer);
+    equal(uniform, b.uniform);
+    EXPECT_EQ(difference, b.difference);
+    EXPECT_EQ(difference_error, b.difference_error);
+    EXPECT_EQ(takes_uniform, b.takes_uniform);
+  }
+
   static void equal(const Distillation& a, const Distillation& b) {
     const auto& [before, after, steps] = a;
     EXPECT_EQ(before, b.before);
@@ -297,7 +326,7 @@ struct Expect {
 
   static void equal(const Report& a, const Report& b) {
     const auto& [tool_version, tool_commit, model, options, fitness_name, fitness_unit, timings, search, baselines,
-                 hypervolume, hypervolume_reference_cost, plan, merge, evaluation] = a;
+                 hypervolume, hypervolume_reference_cost, plan, plan_comparison, merge, evaluation] = a;
     EXPECT_EQ(tool_version, b.tool_version);
     EXPECT_EQ(tool_commit, b.tool_commit);
     equal(model, b.model);
@@ -310,6 +339,7 @@ struct Expect {
     EXPECT_EQ(hypervolume, b.hypervolume);
     EXPECT_EQ(hypervolume_reference_cost, b.hypervolume_reference_cost);
     optionals(plan, b.plan);
+    optionals(plan_comparison, b.plan_comparison);
     optionals(merge, b.merge);
     optionals(evaluation, b.evaluation);
   }
@@ -324,6 +354,7 @@ TEST(ReportRoundTrip, EveryFieldComesBack) {
 TEST(ReportRoundTrip, WhatIsNotThereStaysAway) {
   Report report = full_report();
   report.plan.reset();
+  report.plan_comparison->takes_uniform = false;
   report.merge->distillation.reset();
   report.merge->ladder.rungs.clear();
   report.merge->keys_pooled = false;
@@ -332,6 +363,7 @@ TEST(ReportRoundTrip, WhatIsNotThereStaysAway) {
   report.search.layers[0].kdgqa.clear();
   report.search.stop = StopReason::completed;
   Expect::equal(report, report_from_json(to_json(report), "report.json"));
+  report.plan_comparison.reset();
   report.merge.reset();
   report.evaluation.reset();
   Expect::equal(report, report_from_json(to_json(report), "report.json"));

@@ -151,6 +151,29 @@ Evaluation on 640 tokens of 3 document(s)
 )");
 }
 
+TEST(ReportTables, PlansThatWereComparedShowBothFigures) {
+  Report report = report_of(1, 3);
+  report.plan = Plan::of({Grouping::from_labels(std::vector{0, 1, 1})}, 7, "best of all");
+  report.plan_comparison = {.merge = MergeKind::refit,
+                            .calibration_tokens = 8192,
+                            .tokens = 4000,
+                            .original = 2.5,
+                            .per_layer = {.kv_heads = 2, .cross_entropy = 3.125},
+                            .uniform = {.kv_heads = 1, .cross_entropy = 3},
+                            .difference = 0.125,
+                            .difference_error = 0.02,
+                            .takes_uniform = true};
+  const std::string both =
+      "2 KV heads chosen layer by layer: cross-entropy +0.6250 nats from the original's 2.5000; 1 KV heads, as many in "
+      "every layer: +0.5000; difference +0.1250 +/- 0.0200 on 4000 tokens that neither saw (merge refit";
+  EXPECT_EQ(text_of(report_sections(report, {"plan"})),
+            "Plan: best of all, cost 7\n  " + both + " fitted to 8192 tokens). Taken: as many in every layer.\n" +
+                "  layer  groups    group of each KV head\n  0           2    0 1 1\n");
+  report.plan_comparison->calibration_tokens = 0;
+  report.plan_comparison->takes_uniform = false;
+  EXPECT_EQ(text_of(*report.plan_comparison), both + "). Taken: layer by layer.");
+}
+
 TEST(ReportTables, MergesShowTheirErrorsAndWhatOthersCameTo) {
   Report report = report_of(1, 3);
   report.merge = {.kind = MergeKind::reconstruct,

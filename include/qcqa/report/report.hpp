@@ -15,6 +15,7 @@
 #include "qcqa/merge/merge.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/plan.hpp"
+#include "qcqa/report/plan_comparison.hpp"
 #include "qcqa/search/model_search.hpp"
 
 namespace qcqa {
@@ -55,10 +56,11 @@ struct Report {
   SearchResult search;
   std::vector<Baseline> baselines;
   double hypervolume = 0;  ///< area between the front and the reference point, (KV fraction) x (cost / reference cost)
-  double hypervolume_reference_cost = 0;  ///< cost of one group per layer (MQA)
-  std::optional<Plan> plan;               ///< what a conversion did
-  std::optional<MergeSummary> merge;      ///< how a conversion merged heads
-  std::optional<Evaluation> evaluation;   ///< of the converted model, beside the one it was made from
+  double hypervolume_reference_cost = 0;          ///< cost of one group per layer (MQA)
+  std::optional<Plan> plan;                       ///< what a conversion did
+  std::optional<PlanComparison> plan_comparison;  ///< where two plans were measured to choose it
+  std::optional<MergeSummary> merge;              ///< how a conversion merged heads
+  std::optional<Evaluation> evaluation;           ///< of the converted model, beside the one it was made from
 };
 
 /// Fills in what follows from the search: baselines and hypervolume.
