@@ -114,7 +114,12 @@ void SearchFlags::add_to(CLI::App& command) {
       ->capture_default_str();
   command.add_flag("--warm-start", options.warm_start, "With --strategy nsga2: start from local-search solutions")
       ->group(group);
-  command.add_flag("--uniform", uniform, "Only plans with one group count for all layers, equal groups")->group(group);
+  command
+      .add_flag(
+          "--uniform", uniform,
+          "Only plans with one group count for all layers, equal groups (else `run` measures whether a plan chosen "
+          "layer by layer is better)")
+      ->group(group);
   command.add_option("--keep-layers", options.keep_layers, "Layers that keep all their heads, such as 0,1,31")
       ->group(group)
       ->delimiter(',');

@@ -9,6 +9,7 @@
 #include "pipeline/evaluation_text.hpp"
 #include "pipeline/merge_comparison.hpp"
 #include "pipeline/output_folder.hpp"
+#include "pipeline/plan_trial.hpp"
 #include "pipeline/search_step.hpp"
 #include "qcqa/evaluate/evaluate.hpp"
 #include "qcqa/merge/estimate.hpp"
@@ -17,6 +18,7 @@
 #include "qcqa/report/sections.hpp"
 #include "qcqa/search/plan_choice.hpp"
 #include "qcqa/support/error.hpp"
+#include "statistics/layer_runner.hpp"
 #include "support/fnv1a.hpp"
 #include "support/stopwatch.hpp"
 
@@ -28,6 +30,7 @@ namespace fs = std::filesystem;
 // Names of steps in the run's state.
 constexpr const char* kChosenMerge = "chosen-merge";
 constexpr const char* kMerged = "merged";
+constexpr const char* kTried = "tried-plan";
 constexpr const char* kWriting = "writing";
 constexpr const char* kWritten = "written";
 
@@ -37,6 +40,7 @@ nlohmann::json to_json(const MergeChoice& choice) {
           {"distill_steps", choice.reconstruct.distill_steps},
           {"sources", choice.calibration.sources},
           {"tokens", choice.calibration.tokens},
+          {"compares_plans", choice.compares_plans},
           {"reason", choice.reason}};
 }
 
@@ -58,6 +62,7 @@ MergeChoice choice_from_json(const JsonView& kept, MergeChoice choice) {
   choice.calibration.sources.clear();
   for (const JsonView& source : kept.at("sources").items()) choice.calibration.sources.push_back(source.text());
   choice.calibration.tokens = kept.at("tokens").integer(0, std::int64_t{1} << 62);
+  choice.compares_plans = kept.at("compares_plans").flag();
   choice.reason = kept.at("reason").text();
   return choice;
 }
@@ -85,7 +90,8 @@ struct Conversion::State {
   std::optional<InputStatistics> statistics;  ///< of the calibration
   Report report;
   ExportOptions written;
-  std::optional<MergeResult> merged;
+  std::optional<MergeResult> merged;  ///< before merge() where plans were merged to compare them
+  bool compares_plans = false;        ///< where there are two to compare
 
   State(const Model& the_model, ConversionSettings the_settings, Session the_session)
       : model(the_model), settings(std::move(the_settings)), session(std::move(the_session)) {
@@ -143,18 +149,28 @@ struct Conversion::State {
     }
   }
 
+  /// A plan that was asked for by its number or comes from a report stays what it is.
+  [[nodiscard]] bool may_compare_plans() const {
+    const PlanSettings& wanted = settings.plan;
+    return wanted.report.empty() && !wanted.point && !wanted.groups && !settings.search.limits.is_uniform() &&
+           !settings.output.plans(model).is_uniform();
+  }
+
   void choose_merge_kind() {
     MergeChoice choice{.kind = settings.merge.kind.value_or(MergeKind::mean),
                        .reconstruct = settings.merge.reconstruct,
                        .calibration = settings.calibration,
-                       .reason = {}};
+                       .reason = {},
+                       .compares_plans = true};  // who chose a merge gets it however long it takes
     if (!settings.merge.kind) {
       const auto before = kept ? kept->find(kChosenMerge) : std::nullopt;
       choice = before ? choice_from_json(kept->view(kChosenMerge, *before), choice)
-                      : choose_merge(model, settings.merge, settings.calibration, settings.forward);
+                      : choose_merge(model, settings.merge, settings.calibration, settings.forward,
+                                     may_compare_plans() ? ComparePlans::maybe : ComparePlans::no);
       if (kept && !before) kept->keep(kChosenMerge, to_json(choice));
       session.say("merge: " + std::string(merge_kind_name(choice.kind)) + ", " + choice.reason);
     }
+    compares_plans = choice.compares_plans;
     settings.calibration = choice.calibration;
     options = {.kind = choice.kind,
                .reconstruct = choice.reconstruct,
@@ -196,6 +212,7 @@ struct Conversion::State {
     } else {
       report.plan = plan_for_fraction(report.search, model.total_kv_heads(), wanted.kv, settings.output.plans(model));
     }
+    if (may_compare_plans()) compare_plans();
     written = settings.output.options;
     written.merge = options.kind;
     if (const auto target = settings.output.target) {
@@ -226,9 +243,67 @@ struct Conversion::State {
     MergeOptions used = options;
     used.kind = kind;
     const std::string folder = kind == options.kind ? kMerged : kMerged + ("-" + std::string(merge_kind_name(kind)));
-    return merge_model(model, *report.plan, calibration.all(), used, kept->path(folder), session.progress,
-                       &*statistics);
+    const bool is_rival = report.plan_comparison && report.plan_comparison->takes_uniform;
+    return merged_as(*report.plan, used, calibration.all(), is_rival ? of_rival(folder) : folder);
   }
+
+  [[nodiscard]] MergeResult merged_as(const Plan& plan, const MergeOptions& used, std::span<const TokenSequence> tokens,
+                                      const std::string& folder) {
+    return merge_model(model, plan, tokens, used, kept->path(folder), session.progress, &*statistics);
+  }
+
+  /// Where the same merge of the uniform plan is kept.
+  static std::string of_rival(const std::string& folder) { return folder + "-uniform"; }
+
+  /// Takes the better one of the plan and its uniform rival, if there is one and time for both.
+  void compare_plans() {
+    const Plan per_layer = *report.plan;
+    const auto rival = uniform_rival(report.search, per_layer, model.total_kv_heads(), settings.plan.kv);
+    if (!rival) return;
+    const std::string heads = fmt::format("{} KV heads, as many in every layer,", rival->kv_heads());
+    const PlanTrial trial = plan_trial(options, static_cast<std::int64_t>(calibration.tokens()));
+    if (!report.plan_comparison) {
+      if (!compares_plans) {
+        session.say("plan: " + heads + " may do as well as this one: --time-limit leaves no time to measure both");
+        return;
+      }
+      if (settings.output.dry_run) {
+        session.say("plan: " + heads + " would be measured beside it, where there is text to measure on");
+        return;
+      }
+      if (compared_on().empty()) return;
+      try_plans(trial, per_layer, *rival);
+      keep_search(report, &*kept);
+    }
+    const PlanComparison& comparison = *report.plan_comparison;
+    if (comparison.takes_uniform) report.plan = *rival;
+    session.say("plan: " + text_of(comparison));
+    // What nobody comes back to.
+    const std::string folder = trial.is_the_merge ? kMerged : kTried;
+    std::error_code is_gone;
+    if (!trial.is_the_merge || comparison.takes_uniform) fs::remove_all(kept->path(folder), is_gone);
+    if (!trial.is_the_merge || !comparison.takes_uniform) fs::remove_all(kept->path(of_rival(folder)), is_gone);
+  }
+
+  void try_plans(const PlanTrial& trial, const Plan& per_layer, const Plan& rival) {
+    const Stopwatch watch;
+    if (!kept->is_resumed()) {
+      require_free_space(settings.output.folder, 2 * merge_disk_bytes(model, trial.options, trial.tokens));
+    }
+    const auto tokens = trial.is_the_merge ? calibration.all() : evenly_spread(calibration.all(), trial.tokens);
+    const std::string folder = trial.is_the_merge ? kMerged : kTried;
+    MergeResult first = merged_as(per_layer, trial.options, tokens, folder);
+    MergeResult second = merged_as(rival, trial.options, tokens, of_rival(folder));
+    const std::vector<TokenSequence> windows = compared_windows(compared_on());
+    const double original = original_perplexity(model, windows, settings.forward, session, *kept);
+    report.plan_comparison =
+        measure_plans({per_layer, first}, {rival, second}, original, windows, settings.forward, session.progress);
+    if (trial.is_the_merge) merged = std::move(report.plan_comparison->takes_uniform ? second : first);
+    report.timings["plans"] = watch.seconds();
+  }
+
+  /// What none of the merges saw. May be empty.
+  [[nodiscard]] const std::vector<TokenSequence>& compared_on() const { return text ? text->windows : held_back.all(); }
 
   /// Looks at simpler merges of the plan too. One that measures better is taken, or told of where the user chose.
   void climb_down(std::span<const TokenSequence> windows) {
@@ -297,6 +372,7 @@ const Report& Conversion::plan() {
     } else {
       s.report = read_report(s.settings.plan.report);
       require_same_model(s.report, s.model, s.settings.plan.report.string());
+      s.report.plan_comparison.reset();  // of another conversion
     }
     s.choose_plan();
     if (!s.settings.output.dry_run) s.require_room();
@@ -314,10 +390,9 @@ const Report& Conversion::merge() {
   State& s = *state_;
   return s.preparation([&]() -> const Report& {
     const MergeMethod& method = merge_method(s.options.kind);
-    s.merged = s.merged_by(s.options.kind);
-    const std::vector<TokenSequence>& compared_on = s.text ? s.text->windows : s.held_back.all();
+    if (!s.merged) s.merged = s.merged_by(s.options.kind);
     const bool is_simplest = &method == merge_methods().front();
-    if (!compared_on.empty() && !is_simplest) s.climb_down(compared_on);
+    if (!s.compared_on().empty() && !is_simplest) s.climb_down(s.compared_on());
     s.report.merge = s.merged->summary;
     if (method.pooled == Pooled::no) s.session.say(text_of(report_sections(s.report, {"merge"})));
     return s.report;
@@ -330,6 +405,9 @@ ExportSummary Conversion::write() {
     ExportOptions options = s.written;
     options.report = to_json(s.report).dump(1) + "\n";
     options.measured = measured_text(s.report.merge->ladder, options.merge);
+    if (s.report.plan_comparison) {
+      options.measured += (options.measured.empty() ? "" : " ") + text_of(*s.report.plan_comparison);
+    }
     if (s.is_kept(kWritten)) return preview_export(s.merged->model, *s.report.plan, options);
     const Overwrite overwrite = s.overwrite();
     if (s.kept->holds_steps()) s.kept->keep(kWriting, true);

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "pipeline/calibration.hpp"
+#include "pipeline/plan_trial.hpp"
 #include "pipeline/step_budget.hpp"
 #include "qcqa/forward/runnable.hpp"
 #include "qcqa/support/error.hpp"
@@ -31,6 +32,10 @@ constexpr std::array<Candidate, 11> kCandidates = {{{MergeKind::reconstruct, 1},
                                                     {MergeKind::subspace, 0.5},
                                                     {MergeKind::subspace, 0.125}}};
 
+/// The share of the time that steps of all layers together give up at most so that plans can be compared: they gain
+/// more than the better of two plans where time is short.
+constexpr double kMostToCompare = 0.25;
+
 MergeChoice share_of(const MergeSettings& merge, const CalibrationSettings& calibration, const Candidate& candidate) {
   MergeChoice choice{
       .kind = candidate.kind, .reconstruct = merge.reconstruct, .calibration = calibration, .reason = {}};
@@ -41,29 +46,41 @@ MergeChoice share_of(const MergeSettings& merge, const CalibrationSettings& cali
   return choice;
 }
 
+std::int64_t tokens_of(const MergeChoice& choice) {
+  return static_cast<std::int64_t>(choice.calibration.sources.size()) * choice.calibration.tokens;
+}
+
+MergeOptions options_of(const MergeChoice& choice, std::uint64_t memory, const ForwardOptions& forward) {
+  return {.kind = choice.kind, .reconstruct = choice.reconstruct, .seed = 0, .memory = memory, .forward = forward};
+}
+
+double seconds_to_compare(const Model& model, const ModelSpeed& speed, const MergeChoice& choice, std::uint64_t memory,
+                          const ForwardOptions& forward) {
+  if (!choice.compares_plans) return 0;
+  return estimate_trial_seconds(model, speed, options_of(choice, memory, forward), tokens_of(choice));
+}
+
 double estimate(const Model& model, const ModelSpeed& speed, const MergeChoice& choice, std::uint64_t memory,
                 const ForwardOptions& forward) {
-  const auto sources = static_cast<std::int64_t>(choice.calibration.sources.size());
   const std::int64_t sampled = choice.calibration.samples() ? choice.calibration.tokens : 0;
-  const MergeOptions options{
-      .kind = choice.kind, .reconstruct = choice.reconstruct, .seed = 0, .memory = memory, .forward = forward};
-  return estimate_merge_seconds(model, speed, options, sources * choice.calibration.tokens, sampled);
+  return seconds_to_compare(model, speed, choice, memory, forward) +
+         estimate_merge_seconds(model, speed, options_of(choice, memory, forward), tokens_of(choice), sampled);
 }
 
 /// As many steps of distillation as fit into the time; false where those are too few to be worth it.
 bool fill_with_distillation(const Model& model, const ModelSpeed& speed, const MergeSettings& merge,
                             const ForwardOptions& forward, MergeChoice& choice) {
   if (merge.reconstruct.distill_steps == 0) return false;
+  const double to_compare = seconds_to_compare(model, speed, choice, merge.memory, forward);
+  if (to_compare > kMostToCompare * merge.time_limit) return false;
   int& steps = choice.reconstruct.distill_steps;
   const auto seconds_with = [&](int some) {
     steps = some;
     return estimate(model, speed, choice, merge.memory, forward);
   };
-  const auto sources = static_cast<std::int64_t>(choice.calibration.sources.size());
-  steps = steps_within({.seconds = merge.time_limit,
-                        .tokens = sources * choice.calibration.tokens,
-                        .step_tokens = choice.reconstruct.step_tokens},
-                       seconds_with);
+  steps = steps_within(
+      {.seconds = merge.time_limit, .tokens = tokens_of(choice), .step_tokens = choice.reconstruct.step_tokens},
+      seconds_with);
   return steps > 0;
 }
 
@@ -74,8 +91,7 @@ std::string words_for(const MergeChoice& choice) {
     if (steps.steps > 0) text += fmt::format("{} steps per layer, ", steps.steps);
     if (steps.distill_steps > 0) text += fmt::format("{} steps of all layers together, ", steps.distill_steps);
   }
-  const auto sources = static_cast<std::int64_t>(choice.calibration.sources.size());
-  return text + fmt::format("{} tokens: ", sources * choice.calibration.tokens);
+  return text + fmt::format("{} tokens: ", tokens_of(choice));
 }
 
 /// Adds `self` where the model can make up text; why it cannot, else.
@@ -93,28 +109,40 @@ std::string add_self(const Model& model, CalibrationSettings& calibration) {
 }  // namespace
 
 MergeChoice choose_merge(const Model& model, const ModelSpeed& speed, const MergeSettings& merge,
-                         const CalibrationSettings& calibration, const ForwardOptions& forward) {
+                         const CalibrationSettings& calibration, const ForwardOptions& forward, ComparePlans plans) {
+  const auto fits = [&](const Candidate& candidate, MergeChoice& choice) {
+    if (candidate.only_distils && !fill_with_distillation(model, speed, merge, forward, choice)) return false;
+    choice.seconds = estimate(model, speed, choice, merge.memory, forward);
+    return choice.seconds <= merge.time_limit;
+  };
   double least = 0;
   for (const Candidate& candidate : kCandidates) {
     MergeChoice choice = share_of(merge, calibration, candidate);
-    if (candidate.only_distils && !fill_with_distillation(model, speed, merge, forward, choice)) continue;
-    least = estimate(model, speed, choice, merge.memory, forward);
-    if (least > merge.time_limit) continue;
-    choice.seconds = least;
-    choice.reason = words_for(choice) + "about " + duration_text(least) + " here, within --time-limit " +
+    choice.compares_plans = plans == ComparePlans::maybe;
+    if (!fits(candidate, choice)) {
+      choice = share_of(merge, calibration, candidate);
+      if (!fits(candidate, choice)) {
+        if (choice.seconds > 0) least = choice.seconds;
+        continue;
+      }
+    }
+    choice.reason = words_for(choice) + "about " + duration_text(choice.seconds) + " here" +
+                    (choice.compares_plans ? " with a comparison of two plans" : "") + ", within --time-limit " +
                     duration_text(merge.time_limit);
     return choice;
   }
   MergeChoice simple{
       .kind = MergeKind::aligned, .reconstruct = merge.reconstruct, .calibration = calibration, .reason = {}};
   simple.calibration.sources = {};
+  simple.compares_plans = plans == ComparePlans::maybe;
+  simple.compares_plans &= estimate(model, speed, simple, merge.memory, forward) <= merge.time_limit;
   simple.reason = "all else would take " + duration_text(least) + " or more, beyond --time-limit " +
                   duration_text(merge.time_limit);
   return simple;
 }
 
 MergeChoice choose_merge(const Model& model, const MergeSettings& merge, const CalibrationSettings& calibration,
-                         const ForwardOptions& forward) {
+                         const ForwardOptions& forward, ComparePlans plans) {
   MergeChoice simple{
       .kind = MergeKind::mean, .reconstruct = merge.reconstruct, .calibration = calibration, .reason = {}};
   try {
@@ -125,8 +153,9 @@ MergeChoice choose_merge(const Model& model, const MergeSettings& merge, const C
   }
   CalibrationSettings wanted = calibration;
   const std::string no_self = add_self(model, wanted);
-  if (wanted.given()) return choose_merge(model, measure_speed(model, forward), merge, wanted, forward);
+  if (wanted.given()) return choose_merge(model, measure_speed(model, forward), merge, wanted, forward, plans);
   simple.kind = MergeKind::aligned;
+  simple.compares_plans = plans == ComparePlans::maybe;  // takes what comparing merges takes
   simple.reason = "there is nothing to calibrate on: " + no_self;
   return simple;
 }

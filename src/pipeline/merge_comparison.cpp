@@ -15,21 +15,10 @@
 namespace qcqa {
 namespace {
 
-constexpr std::size_t kComparedTokens = 8192;
 constexpr const char* kStep = "comparison";
+constexpr const char* kOriginal = "original";
 /// What merges are compared with: each a step up from the one before, and cheap.
 constexpr std::array kRungs = {MergeKind::mean, MergeKind::aligned, MergeKind::subspace};
-
-std::vector<TokenSequence> first_of(std::span<const TokenSequence> windows) {
-  std::vector<TokenSequence> some;
-  std::size_t tokens = 0;
-  for (const TokenSequence& window : windows) {
-    if (tokens >= kComparedTokens) break;
-    some.push_back(window);
-    tokens += window.ids.size();
-  }
-  return some;
-}
 
 std::string comparison_text(const std::vector<ComparedMerge>& merges) {
   std::string text = "perplexity";
@@ -64,22 +53,41 @@ class KeptPerplexities {
   nlohmann::json kept_;
 };
 
+double measured_perplexity(const Model& model, std::span<const TokenSequence> windows, const ForwardOptions& forward,
+                           const Session& session) {
+  return evaluate(rounded_model(model, {}), nullptr, windows, {.forward = forward}, session.progress).perplexity;
+}
+
 }  // namespace
+
+std::vector<TokenSequence> compared_windows(std::span<const TokenSequence> windows) {
+  std::vector<TokenSequence> some;
+  std::size_t tokens = 0;
+  for (const TokenSequence& window : windows) {
+    if (tokens >= kComparedTokens) break;
+    some.push_back(window);
+    tokens += window.ids.size();
+  }
+  return some;
+}
+
+double original_perplexity(const Model& model, std::span<const TokenSequence> windows, const ForwardOptions& forward,
+                           const Session& session, RunState& state) {
+  return KeptPerplexities(state).of(kOriginal, [&] { return measured_perplexity(model, windows, forward, session); });
+}
 
 MergeLadder compare_merges(const Model& model, MergeKind chosen, const std::function<Model(MergeKind)>& merged_by,
                            std::span<const TokenSequence> windows, const ForwardOptions& forward,
                            const Session& session, RunState& state) {
-  const std::vector<TokenSequence> some = first_of(windows);
+  const std::vector<TokenSequence> some = compared_windows(windows);
   KeptPerplexities kept(state);
   MergeLadder ladder;
   for (const TokenSequence& window : some) ladder.tokens += static_cast<std::int64_t>(window.targets());
   const auto add = [&](const std::string& name, const auto& candidate) {
-    const auto measure = [&] {
-      return evaluate(rounded_model(candidate(), {}), nullptr, some, {.forward = forward}, session.progress).perplexity;
-    };
+    const auto measure = [&] { return measured_perplexity(candidate(), some, forward, session); };
     ladder.rungs.push_back({name, kept.of(name, measure)});
   };
-  add("original", [&] { return model; });
+  add(kOriginal, [&] { return model; });
   for (const MergeMethod* method : merge_methods()) {
     const MergeKind kind = method->kind;
     if (kind != chosen && std::ranges::find(kRungs, kind) == kRungs.end()) continue;

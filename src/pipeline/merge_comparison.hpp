@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "pipeline/run_state.hpp"
 #include "qcqa/forward/forward_options.hpp"
@@ -11,6 +13,14 @@
 #include "qcqa/text/token_sequences.hpp"
 
 namespace qcqa {
+
+/// What merges and plans are compared on, at most but for the rest of a window.
+inline constexpr std::size_t kComparedTokens = 8192;
+[[nodiscard]] std::vector<TokenSequence> compared_windows(std::span<const TokenSequence> windows);
+
+/// The original's on them; kept, for compare_merges() too.
+[[nodiscard]] double original_perplexity(const Model& model, std::span<const TokenSequence> windows,
+                                         const ForwardOptions& forward, const Session& session, RunState& state);
 
 /// Perplexities of the original and of the plan's heads merged in ever better ways, up to what was chosen: shows what
 /// the choice was worth. Says them; each is kept.

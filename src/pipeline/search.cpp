@@ -43,12 +43,6 @@ Report search_costs(const std::vector<const GroupCost*>& costs, const SearchOpti
   return report;
 }
 
-void keep_search(const Report& report, RunState* state) {
-  if (state == nullptr) return;
-  state->keep(kSearchedStep, to_json(report));
-  state->forget(kSearchStep);
-}
-
 std::unique_ptr<RunState> open_state(const Session& session, nlohmann::json identity) {
   if (session.state.empty()) return nullptr;
   auto state = std::make_unique<RunState>(session.state, std::move(identity), session.resume);
@@ -61,6 +55,12 @@ std::unique_ptr<RunState> open_state(const Session& session, nlohmann::json iden
 void say_if_nothing_is_there(const RunState& state, const Session& session) {
   if (session.resume != Resume::go_on || state.is_resumed()) return;
   session.decide(state.folder().string() + " is not there: nothing was finished, so this run begins at its beginning");
+}
+
+void keep_search(const Report& report, RunState* state) {
+  if (state == nullptr) return;
+  state->keep(kSearchedStep, to_json(report));
+  state->forget(kSearchStep);
 }
 
 void restrict_to(const Model& model, Target target, SearchOptions& options) {

@@ -18,6 +18,9 @@ void require_search(const Model& model, const SearchOptions& options, std::optio
 [[nodiscard]] Report search_model(const Model& model, const LayerCosts& costs, const SearchOptions& options,
                                   const Device& device, const Session& session, RunState* state);
 
+/// Keeps what a search came to, and what became of it since. @param state  nullptr: nothing is kept
+void keep_search(const Report& report, RunState* state);
+
 /// The report of a search that an interrupted run has finished, or nothing.
 [[nodiscard]] std::optional<Report> kept_search(const RunState& state);
 

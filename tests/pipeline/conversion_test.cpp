@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -328,6 +329,148 @@ TEST_F(ConversionTest, TheModelCardSaysWhatWasMeasured) {
             std::string::npos)
       << card.str();
   EXPECT_NE(card.str().find("merged otherwise: mean "), std::string::npos);
+}
+
+/// Of a run whose output can hold other head counts in every layer.
+class PlanComparisonTest : public ConversionTest {
+ protected:
+  [[nodiscard]] ConversionSettings per_layer(const std::string& output, MergeKind kind) const {
+    ConversionSettings wanted = settings(output);
+    wanted.search.strategy = Strategy::automatic;
+    wanted.fitness = FitnessKind::wse;
+    wanted.merge.kind = kind;
+    wanted.output.options.layout = Layout::remote_code;
+    return wanted;
+  }
+};
+
+/// The model's weights are random, so on a few tokens either plan may be the better one.
+TEST_F(PlanComparisonTest, ThePlanThatMeasuresBetterIsWritten) {
+  std::set<bool> taken;
+  for (int first = 2; first < 10; ++first) {
+    SCOPED_TRACE(first);
+    folder_.write("ids.txt", fmt::format("1 {} {} {}\n", first, first + 12, first + 24));
+    ConversionSettings wanted = per_layer("out-" + std::to_string(first), MergeKind::mean);
+    wanted.calibration.sources.clear();
+    std::string said;
+    Session noted = session(Resume::refuse);
+    noted.note = [&](const std::string& text) { said += text; };
+    const Report report = run(*model_, wanted, noted);
+    ASSERT_TRUE(report.plan_comparison.has_value());
+    const PlanComparison& comparison = *report.plan_comparison;
+    EXPECT_EQ(comparison.merge, MergeKind::mean);
+    EXPECT_EQ(comparison.tokens, 3);
+    EXPECT_NEAR(comparison.difference, comparison.per_layer.cross_entropy - comparison.uniform.cross_entropy, 1e-9);
+    EXPECT_EQ(comparison.takes_uniform, comparison.difference > comparison.difference_error);
+    EXPECT_EQ(report.plan->is_uniform(), comparison.takes_uniform);
+    const MeasuredPlan& better = comparison.takes_uniform ? comparison.uniform : comparison.per_layer;
+    EXPECT_EQ(report.plan->kv_heads(), better.kv_heads);
+    // It is what was written, not only what is said.
+    EXPECT_NEAR(report.evaluation->cross_entropy, better.cross_entropy, 1e-4);
+    EXPECT_GT(std::abs(comparison.difference), 1e-3);
+    EXPECT_NEAR(report.evaluation->reference->cross_entropy, comparison.original, 1e-4);
+    EXPECT_NE(said.find(text_of(comparison)), std::string::npos) << said;
+    std::ostringstream card;
+    card << std::ifstream(wanted.output.folder / "README.md").rdbuf();
+    EXPECT_NE(card.str().find(text_of(comparison)), std::string::npos);
+    taken.insert(comparison.takes_uniform);
+  }
+  EXPECT_EQ(taken.size(), 2U);
+}
+
+/// Both where the better fit is the merge, and where steps follow.
+TEST_F(PlanComparisonTest, InterruptedAnywhereItGoesOnToTheSameOutput) {
+  for (const MergeKind kind : {MergeKind::refit, MergeKind::reconstruct}) {
+    const std::string whole = "whole-" + std::string(merge_kind_name(kind));
+    int calls = 0;
+    const Report report = run(*model_, per_layer(whole, kind),
+                              session(Resume::refuse, [&](const ProgressEvent&) { return ++calls > 0; }));
+    ASSERT_TRUE(report.plan_comparison.has_value());
+    EXPECT_EQ(report.plan_comparison->merge, MergeKind::refit);
+    static constexpr int kPoints = 12;
+    int interrupted = 0;
+    for (int point = 0; point < kPoints; ++point) {
+      const std::string name = whole + "-parts-" + std::to_string(point);
+      const int stop = 1 + point * (calls - 1) / kPoints;
+      SCOPED_TRACE(name + ": progress " + std::to_string(stop) + " of " + std::to_string(calls));
+      int asked = 0;
+      try {
+        (void)run(*model_, per_layer(name, kind),
+                  session(Resume::refuse, [&](const ProgressEvent&) { return ++asked < stop; }));
+      } catch (const Error& error) {
+        ASSERT_EQ(error.kind(), ErrorKind::interrupted) << error.what();
+        ++interrupted;
+        (void)run(*model_, per_layer(name, kind), session(Resume::go_on));
+      }
+      EXPECT_EQ(differences(folder_ / whole, folder_ / name), "");
+      EXPECT_FALSE(fs::exists(folder_ / (name + ".state")));
+    }
+    EXPECT_GE(interrupted, kPoints - 3);
+  }
+}
+
+TEST_F(PlanComparisonTest, WhatWasMeasuredStaysChosen) {
+  const ConversionSettings wanted = per_layer("out", MergeKind::reconstruct);
+  const bool took_uniform = [&] {
+    Conversion conversion(*model_, wanted, session(Resume::refuse));
+    return conversion.plan().plan->is_uniform();
+  }();
+  const fs::path state = folder_ / "out.state";
+  EXPECT_FALSE(fs::exists(state / "tried-plan"));
+  EXPECT_FALSE(fs::exists(state / "tried-plan-uniform"));
+  nlohmann::json kept = nlohmann::json::parse(std::ifstream(state / "search-report.json"));
+  EXPECT_EQ(kept.at("plan_comparison").at("taken"), took_uniform ? "uniform" : "per_layer");
+  // As if it had come out otherwise.
+  kept["plan_comparison"]["taken"] = took_uniform ? "per_layer" : "uniform";
+  std::ofstream(state / "search-report.json") << kept.dump();
+  std::set<std::string> phases;
+  Conversion conversion(*model_, wanted, session(Resume::go_on, [&](const ProgressEvent& event) {
+    phases.insert(std::string(event.phase));
+    return true;
+  }));
+  EXPECT_EQ(conversion.plan().plan->is_uniform(), !took_uniform);
+  EXPECT_FALSE(phases.contains("merge"));
+  EXPECT_FALSE(phases.contains("evaluate"));
+  (void)conversion.merge();
+  (void)conversion.write();
+  EXPECT_TRUE(conversion.evaluate().has_value());
+}
+
+TEST_F(PlanComparisonTest, OnlyAPlanThatWasSearchedForIsCompared) {
+  ConversionSettings wanted = per_layer("out", MergeKind::mean);
+  wanted.calibration.sources.clear();
+  wanted.output.options.layout = Layout::gqa;  // takes uniform plans
+  EXPECT_FALSE(run(*model_, wanted, session(Resume::refuse)).plan_comparison.has_value());
+  wanted.output.options.layout = Layout::remote_code;
+  wanted.plan.point = 1;
+  wanted.output.folder += "-point";
+  EXPECT_FALSE(run(*model_, wanted, session(Resume::refuse)).plan_comparison.has_value());
+  wanted.plan.point.reset();
+  wanted.text = {};  // nothing to measure on
+  wanted.output.folder += "-text";
+  const Report report = run(*model_, wanted, session(Resume::refuse));
+  EXPECT_FALSE(report.plan_comparison.has_value());
+  EXPECT_FALSE(report.plan->is_uniform());
+}
+
+TEST_F(PlanComparisonTest, WithoutTimeForItThePlanStays) {
+  for (const bool has_time : {false, true}) {
+    ConversionSettings wanted = per_layer(has_time ? "time" : "none", MergeKind::mean);
+    wanted.merge.kind = std::nullopt;
+    wanted.merge.time_limit = has_time ? 3600 : 1e-6;
+    wanted.output.dry_run = true;
+    std::string said;
+    Session noted = session(Resume::refuse);
+    noted.note = [&](const std::string& text) { said += text + "\n"; };
+    Conversion conversion(*model_, wanted, noted);
+    EXPECT_FALSE(conversion.plan().plan->is_uniform());
+    EXPECT_EQ(said.find("leaves no time to measure both") != std::string::npos, !has_time) << said;
+    EXPECT_EQ(said.find("here with a comparison of two plans, within --time-limit") != std::string::npos, has_time)
+        << said;
+    EXPECT_EQ(said.find("4 KV heads, as many in every layer, would be measured beside it") != std::string::npos,
+              has_time)
+        << said;
+  }
 }
 
 TEST_F(ConversionTest, TwoRunsDoNotShareAnOutput) {

@@ -30,9 +30,9 @@ class MergeChoiceTest : public ::testing::Test {
     model_.emplace(Model::open(folder_ / "model"));
   }
 
-  [[nodiscard]] MergeChoice within(double seconds) {
+  [[nodiscard]] MergeChoice within(double seconds, ComparePlans plans = ComparePlans::no) {
     merge_.time_limit = seconds;
-    return choose_merge(*model_, kSpeed, merge_, calibration_, {});
+    return choose_merge(*model_, kSpeed, merge_, calibration_, {}, plans);
   }
 
   [[nodiscard]] double seconds_of(const MergeChoice& choice) const {
@@ -102,6 +102,29 @@ TEST_F(MergeChoiceTest, NothingIsDistilledThatTheUserDoesNotWantOrThatDoesNotFit
   merge_.memory = MergeSettings().memory;
   merge_.reconstruct.distill_steps = 0;
   EXPECT_FALSE(distils());
+}
+
+TEST_F(MergeChoiceTest, PlansAreComparedWithinTheTimeAndNeverInThePlaceOfTheMerge) {
+  int compared = 0, left_out = 0;
+  for (const double seconds : limits()) {
+    SCOPED_TRACE(seconds);
+    const MergeChoice alone = within(seconds);
+    const MergeChoice choice = within(seconds, ComparePlans::maybe);
+    EXPECT_FALSE(alone.compares_plans);
+    EXPECT_EQ(choice.kind, alone.kind);
+    EXPECT_EQ(choice.calibration.tokens, alone.calibration.tokens);
+    EXPECT_EQ(choice.reconstruct.steps, alone.reconstruct.steps);
+    EXPECT_LE(choice.reconstruct.distill_steps, alone.reconstruct.distill_steps);
+    EXPECT_EQ(choice.reason.find("with a comparison of two plans") != std::string::npos,
+              choice.compares_plans && choice.kind != MergeKind::aligned)
+        << choice.reason;
+    (choice.compares_plans ? compared : left_out) += 1;
+    if (!choice.compares_plans || choice.kind == MergeKind::aligned) continue;
+    EXPECT_LE(choice.seconds, seconds);
+    EXPECT_GT(choice.seconds, seconds_of(choice));
+  }
+  EXPECT_GT(compared, 5);
+  EXPECT_GT(left_out, 2);
 }
 
 }  // namespace

@@ -10,11 +10,12 @@
 
 namespace qcqa {
 
-/// A model's way to fewer KV heads, step by step: plan() (calibrate, price, search, choose), merge() (and comparing
-/// simpler merges), write(), evaluate(), finish(). Each step needs those before it. What is finished is kept in the
-/// session's state folder until finish(), so that a conversion which was interrupted or killed at any point goes on
-/// from there and comes to the same result. Where a step throws, nothing half-written is left behind, and nothing
-/// finished is lost.
+/// A model's way to fewer KV heads, step by step: plan() (calibrate, price, search, choose; where layers may keep
+/// different numbers of heads, the better of two plans that were merged and measured), merge() (and comparing simpler
+/// merges), write(), evaluate(), finish(). Each step needs those before it. What is finished is kept in the session's
+/// state folder until finish(), so that a conversion which was interrupted or killed at any point goes on from there
+/// and comes to the same result. Where a step throws, nothing half-written is left behind, and nothing finished is
+/// lost.
 ///
 /// All steps throw Error(interrupted) when the session's progress asks to stop, and Error(io).
 class Conversion {
@@ -27,7 +28,8 @@ class Conversion {
   Conversion(const Conversion&) = delete;
   Conversion& operator=(const Conversion&) = delete;
 
-  /// @returns the report so far; its plan is set. Nothing is merged with OutputSettings::dry_run: see preview().
+  /// @returns the report so far; its plan is set, and what was measured to choose it. Nothing is merged with
+  /// OutputSettings::dry_run: see preview().
   /// @throws Error(invalid_argument) when no plan is small enough, or the layout cannot express it;
   ///         Error(io) when the disk has no room for what comes
   const Report& plan();

@@ -7,24 +7,31 @@
 
 namespace qcqa {
 
+/// Whether two plans may have to be merged and measured first.
+enum class ComparePlans { no, maybe };
+
 /// A kind of merge with the tokens and steps that it gets, and why.
 struct MergeChoice {
   MergeKind kind{};
   ReconstructOptions reconstruct{};
   CalibrationSettings calibration{};
   std::string reason;
-  double seconds = 0;  ///< estimated
+  bool compares_plans = false;  ///< whether there is time for two plans, if they have to be compared
+  double seconds = 0;           ///< estimated, for that too
 };
 
 /// The best merge whose estimated time on this device is within MergeSettings::time_limit: reconstruct on text that the
 /// model makes up (and on any calibration given), with fewer tokens and steps where need be, then with steps of all
 /// layers together alone, as many as there is time for; then refit; then subspace; then aligned, which needs no tokens.
+/// Plans are compared where that leaves time for the same merge, with fewer steps of all layers together if need be.
 /// Measures how fast the model runs: two calls may choose otherwise.
 [[nodiscard]] MergeChoice choose_merge(const Model& model, const MergeSettings& merge,
-                                       const CalibrationSettings& calibration, const ForwardOptions& forward);
+                                       const CalibrationSettings& calibration, const ForwardOptions& forward,
+                                       ComparePlans plans = ComparePlans::no);
 /// The same of a model that can be run, on a device of this speed. @param calibration  given
 [[nodiscard]] MergeChoice choose_merge(const Model& model, const ModelSpeed& speed, const MergeSettings& merge,
-                                       const CalibrationSettings& calibration, const ForwardOptions& forward);
+                                       const CalibrationSettings& calibration, const ForwardOptions& forward,
+                                       ComparePlans plans = ComparePlans::no);
 
 /// The options of a better merge that MergeSettings::time_limit has room for and what it takes, in a sentence for
 /// people who chose less; empty where there is none.

@@ -49,7 +49,7 @@ struct MergeSettings {
   std::optional<MergeKind> kind{};
   ReconstructOptions reconstruct{};
   std::uint64_t memory = MergeOptions{}.memory;  ///< see MergeOptions
-  double time_limit = 3600;                      ///< seconds
+  double time_limit = 3600;                      ///< seconds, for comparing plans too
 
   /// @param chosen  in the place of `kind` where that is left open
   [[nodiscard]] MergeOptions options(MergeKind chosen, std::uint64_t seed, const ForwardOptions& forward) const;
