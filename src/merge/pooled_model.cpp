@@ -46,8 +46,11 @@ class PooledValues final : public DerivedValues {
     for (std::size_t i = 0; i < blocks.size(); ++i) {
       const TensorSlice part = source_.all().part(blocks[i] * block_elements_ + in_block, count);
       const auto bytes = part.bytes(i == 0 ? first_made : made);
-      if (i == 0) first = bytes;
-      equal = equal && std::ranges::equal(bytes, first);
+      if (i == 0) {
+        first = bytes;
+      } else {
+        equal = equal && std::memcmp(bytes.data(), first.data(), first.size()) == 0;
+      }
       decode(bytes, source_.dtype, std::span(values).first(count));
       for (std::size_t k = 0; k < count; ++k) sum[k] += values[k];
     }
