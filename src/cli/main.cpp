@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -49,6 +50,13 @@ std::string version_text() { return fmt::format("qcqa {} ({})", version(), commi
 std::string libraries_text() {
   return fmt::format("LibTorch  {}\nBLAS      {}\nthreads   {}\nGPUs      {}", TORCH_VERSION, blas_name(),
                      omp_get_max_threads(), gpu_count());
+}
+
+/// Ends the program without tearing down LibTorch and the hundreds of libraries below it, which takes longer than most
+/// commands: all that is ours has been closed.
+[[noreturn]] void leave(int code) {
+  (void)std::fflush(nullptr);
+  std::_Exit(code);
 }
 
 int run(int argc, char** argv) {
@@ -97,9 +105,9 @@ int main(int argc, char** argv) {
   using namespace qcqa;
   try {
     cli::choose_blas_kernel(argv);
-    return cli::run(argc, argv);
+    cli::leave(cli::run(argc, argv));
   } catch (...) {
     const Error error = current_error();
-    return cli::print_error(error.what(), cli::exit_code(error.kind()));
+    cli::leave(cli::print_error(error.what(), cli::exit_code(error.kind())));
   }
 }
