@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <memory>
 
@@ -10,6 +9,7 @@
 #include "cli/flags.hpp"
 #include "cli/forward_setup.hpp"
 #include "cli/open_model.hpp"
+#include "cli/output_text.hpp"
 #include "cli/search_text.hpp"
 #include "qcqa/pipeline/distill.hpp"
 #include "qcqa/support/error.hpp"
@@ -50,18 +50,13 @@ DistillSettings settings_of(const DistillCommand& command) {
   return settings;
 }
 
-void print_left_out(const DistillOutcome& outcome) {
-  if (!outcome.left_out.empty())
-    fmt::print("Not copied, since it is not part of the model: {}\n", fmt::join(outcome.left_out, ", "));
-}
-
 void print_outcome(const DistillCommand& command, const DistillOutcome& outcome) {
   fmt::print("{}: KL from the original {:.4f} -> {:.4f} nats on {} tokens that no step saw, {} steps, {:.1f} s\n",
              command.output, outcome.before.kl, outcome.after.kl, outcome.held_back_tokens, outcome.steps,
              outcome.seconds);
   fmt::print("Cross-entropy there: original {:.4f}, before {:.4f}, after {:.4f} nats per token\n",
              outcome.original_cross_entropy, outcome.before.cross_entropy, outcome.after.cross_entropy);
-  print_left_out(outcome);
+  print_left_out(outcome.left_out);
 }
 
 int run(const DistillCommand& command) {
@@ -76,7 +71,7 @@ int run(const DistillCommand& command) {
       distill(model, original, settings, console.session({}, resume_of(command.resume, command.force)));
   if (settings.dry_run) {
     fmt::print("Output: {} in all. Nothing was written (--dry-run).\n", human_bytes(outcome.file_bytes));
-    print_left_out(outcome);
+    print_left_out(outcome.left_out);
     return kOk;
   }
   if (!outcome.is_better()) {

@@ -53,12 +53,11 @@ void print_notes(const ExportSummary& summary, Console& console) {
   for (const std::string& note : summary.notes) console.remark(note);
 }
 
-void print_left_out(const ExportSummary& summary) {
-  if (summary.left_out.empty()) return;
-  fmt::print("Not copied, since it is not part of the converted model: {}\n", fmt::join(summary.left_out, ", "));
-}
-
 }  // namespace
+
+void print_left_out(std::span<const std::string> names) {
+  if (!names.empty()) fmt::print("Not copied, since it is not part of the converted model: {}\n", fmt::join(names, ", "));
+}
 
 void print_preview(const Model& model, const ExportSummary& summary, const Report& report, Console& console) {
   print_notes(summary, console);
@@ -67,7 +66,7 @@ void print_preview(const Model& model, const ExportSummary& summary, const Repor
   fmt::print("Output: {} of weights in {} file(s), {} in all; input: {} of weights\n",
              human_bytes(summary.tensor_bytes_after), summary.shards, human_bytes(summary.file_bytes),
              human_bytes(summary.tensor_bytes_before));
-  print_left_out(summary);
+  print_left_out(summary.left_out);
   fmt::print("Needs {} of free disk and about {} of memory above the mapped input. Nothing was written (--dry-run).\n",
              human_bytes(summary.file_bytes), human_bytes(summary.buffer_bytes));
 }
@@ -79,7 +78,7 @@ void print_output(const Model& model, const ExportSummary& summary, const Plan& 
   print_cost_of_shape(model, summary);
   print_way_back(model, options, output);
   print_notes(summary, console);
-  print_left_out(summary);
+  print_left_out(summary.left_out);
   if (options.layout == Layout::expanded) {
     fmt::print(
         "Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "cli/console.hpp"
@@ -7,6 +8,9 @@
 #include "qcqa/report/report.hpp"
 
 namespace qcqa::cli {
+
+/// Files and folders of the input that an output lacks; nothing where there are none.
+void print_left_out(std::span<const std::string> names);
 
 /// What a conversion would write, for --dry-run.
 void print_preview(const Model& model, const ExportSummary& summary, const Report& report, Console& console);
