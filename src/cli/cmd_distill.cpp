@@ -113,12 +113,11 @@ void add_distill(CLI::App& app, Action& action) {
       ->group(kFitGroup)
       ->capture_default_str();
   command->calibration.tokenizer.add_to(*sub);
-  const std::string output = "Output";
   sub->add_option("-o,--output", command->output, "New folder for the fitted model, in the layout of MODEL")
       ->required()
-      ->group(output);
+      ->group(kOutputGroup);
   add_force(*sub, command->force);
-  sub->add_flag("--dry-run", command->settings.dry_run, "Show steps, time and size; write nothing")->group(output);
+  sub->add_flag("--dry-run", command->settings.dry_run, "Show steps, time and size; write nothing")->group(kOutputGroup);
   sub->add_flag("--resume", command->resume, "Go on with an interrupted run of the same output");
   command->compute.add_to(*sub);
   command->common.add_to(*sub);

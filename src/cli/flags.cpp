@@ -70,7 +70,6 @@ constexpr std::array<Choice<FileFormat>, 2> kFormats = {{
     {"gguf", FileFormat::gguf, "one file with the tokenizer inside, for llama.cpp"},
 }};
 constexpr std::string_view kAutoLayout = "auto";
-constexpr const char* kOutputGroup = "Output";
 
 std::string& stored_command_line() {
   static std::string line;

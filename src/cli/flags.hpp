@@ -16,6 +16,9 @@
 
 namespace qcqa::cli {
 
+/// The group of the options that say where and how an output is written.
+inline constexpr const char* kOutputGroup = "Output";
+
 /// -q, -v, -j, --device: what every working command has.
 struct CommonFlags {
   bool quiet = false, verbose = false;
