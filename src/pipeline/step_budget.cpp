@@ -22,9 +22,10 @@ int steps_within(const StepBudget& budget, const std::function<double(int)>& sec
 }
 
 std::string duration_text(double seconds) {
-  return seconds < 90     ? fmt::format("{:.0f} s", std::max(1.0, seconds))
-         : seconds < 5400 ? fmt::format("{:.0f} min", seconds / 60)
-                          : fmt::format("{:.1f} h", seconds / 3600);
+  static constexpr double kLeastMinutes = 5;  // a rounded minute would be too far off below
+  return seconds < 60 * kLeastMinutes ? fmt::format("{:.0f} s", std::max(1.0, seconds))
+         : seconds < 5400             ? fmt::format("{:.0f} min", seconds / 60)
+                                      : fmt::format("{:.1f} h", seconds / 3600);
 }
 
 }  // namespace qcqa

@@ -18,7 +18,7 @@ struct StepBudget {
 /// @param seconds_with  so many steps -> seconds of all the work, rising with them
 [[nodiscard]] int steps_within(const StepBudget& budget, const std::function<double(int)>& seconds_with);
 
-/// "50 s", "12 min", "2.5 h"
+/// "90 s", "12 min", "2.5 h"
 [[nodiscard]] std::string duration_text(double seconds);
 
 }  // namespace qcqa

@@ -6,8 +6,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "pipeline/step_budget.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -125,6 +127,13 @@ TEST_F(MergeChoiceTest, PlansAreComparedWithinTheTimeAndNeverInThePlaceOfTheMerg
   }
   EXPECT_GT(compared, 5);
   EXPECT_GT(left_out, 2);
+}
+
+TEST(DurationText, SaysAFewMinutesAsTheyWereGiven) {
+  for (const auto& [seconds, text] : {std::pair(0.2, "1 s"), std::pair(90.0, "90 s"), std::pair(150.0, "150 s"),
+                                      std::pair(300.0, "5 min"), std::pair(5400.0, "1.5 h")}) {
+    EXPECT_EQ(duration_text(seconds), text);
+  }
 }
 
 }  // namespace
