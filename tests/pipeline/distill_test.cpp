@@ -262,8 +262,20 @@ TEST_F(Distill, StepsFollowTheTimeLimit) {
   open.time_limit = 1e-6;
   expect_error(ErrorKind::invalid_argument, "--time-limit",
                [&] { (void)choose_distillation(*original_, *original_, open); });
-  open.steps = 7;
-  EXPECT_EQ(choose_distillation(*original_, *original_, open).steps, 7);
+}
+
+TEST_F(Distill, StepsThatAreGivenAreNotTimedButByADryRun) {
+  DistillSettings given = settings("out");
+  given.steps = 7;
+  const DistillChoice choice = choose_distillation(*original_, *original_, given);
+  EXPECT_EQ(choice.steps, 7);
+  EXPECT_EQ(choice.seconds, 0);
+  EXPECT_EQ(choice.reason, "7 steps of all layers together, 1536 tokens");
+  given.dry_run = true;
+  const DistillChoice told = choose_distillation(*original_, *original_, given);
+  EXPECT_EQ(told.steps, 7);
+  EXPECT_GT(told.seconds, 0);
+  EXPECT_NE(told.reason.find(" tokens: about "), std::string::npos) << told.reason;
 }
 
 TEST_F(Distill, WhatWasMeasuredOnTheOldWeightsIsNotCarriedOver) {

@@ -40,12 +40,13 @@ struct DistillSettings {
 struct DistillChoice {
   int steps = 0;
   std::int64_t tokens = 0;  ///< of each source of the calibration at most
-  double seconds = 0;       ///< estimated
+  double seconds = 0;       ///< estimated; 0 where the steps were given and it is no dry run
   std::string reason{};
 };
 
 /// The steps asked for; or as many as the time limit has room for, with a part of the tokens where all of them would
-/// leave too few. Measures how fast the original runs: two calls may choose otherwise.
+/// leave too few. Measures how fast the original runs where there is something to choose or it is a dry run: two calls
+/// may choose otherwise.
 /// @throws Error(invalid_argument) when the time is too short for anything
 [[nodiscard]] DistillChoice choose_distillation(const Model& model, const Model& original,
                                                 const DistillSettings& settings);
