@@ -3,10 +3,12 @@
 #include <array>
 #include <charconv>
 #include <span>
+#include <string>
 
 #include "cli/choice.hpp"
 #include "cli/flags.hpp"
 #include "qcqa/support/error.hpp"
+#include "qcqa/support/human_bytes.hpp"
 
 namespace qcqa::cli {
 namespace {
@@ -28,7 +30,9 @@ void FitFlags::add_scope_to(CLI::App& command) {
 }
 
 void FitFlags::add_memory_to(CLI::App& command, const std::string& kept) {
-  command.add_option("--memory", memory_, "Memory for " + kept)->group(group_)->capture_default_str();
+  std::string usual = human_bytes(static_cast<double>(MergeOptions{}.memory));
+  std::erase(usual, ' ');  // as one would type it
+  command.add_option("--memory", memory_, "Memory for " + kept)->group(group_)->default_str(usual);
 }
 
 void FitFlags::add_time_limit_to(CLI::App& command, const std::string& who) {
@@ -41,7 +45,7 @@ ReconstructScope FitFlags::scope() const {
   return parse_choice(std::span<const Choice<ReconstructScope>>(kScopes), scope_, name_);
 }
 
-std::uint64_t FitFlags::memory() const { return parse_size(memory_, "--memory"); }
+std::uint64_t FitFlags::memory() const { return memory_ ? parse_size(*memory_, "--memory") : MergeOptions{}.memory; }
 
 double FitFlags::time_limit() const { return parse_duration(time_limit_, "--time-limit"); }
 

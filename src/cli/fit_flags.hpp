@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -30,7 +31,8 @@ class FitFlags {
 
  private:
   std::string name_, whose_, group_;
-  std::string scope_ = "block", memory_ = "6GiB", time_limit_ = "1h";
+  std::string scope_ = "block", time_limit_ = "1h";
+  std::optional<std::string> memory_;
 };
 
 /// @throws Error(invalid_argument) for a number of steps below `least`
