@@ -89,10 +89,7 @@ int run(const DistillCommand& command) {
 
 void add_distill(CLI::App& app, Action& action) {
   auto command = std::make_shared<DistillCommand>();
-  CLI::App* sub = app.add_subcommand("distill",
-                                     "Fit a converted model further to its original, all layers together; exits with "
-                                     "1, and writes nothing, where that "
-                                     "brings it no nearer");
+  CLI::App* sub = app.add_subcommand("distill", "Fit a converted model further to its original");
   sub->add_option("MODEL", command->model, "Folder of a converted model, in any layout that qcqa evaluate reads")
       ->required();
   sub->add_option("--reference", command->reference, "The model that MODEL was made from")->required();
@@ -113,11 +110,15 @@ void add_distill(CLI::App& app, Action& action) {
       ->group(kFitGroup)
       ->capture_default_str();
   command->calibration.tokenizer.add_to(*sub);
-  sub->add_option("-o,--output", command->output, "New folder for the fitted model, in the layout of MODEL")
+  sub->add_option(
+         "-o,--output", command->output,
+         "New folder for the fitted model, in the layout of MODEL. Where no step brings it nearer to the reference, "
+         "nothing is written, and the exit code is 1")
       ->required()
       ->group(kOutputGroup);
   add_force(*sub, command->force);
-  sub->add_flag("--dry-run", command->settings.dry_run, "Show steps, time and size; write nothing")->group(kOutputGroup);
+  sub->add_flag("--dry-run", command->settings.dry_run, "Show steps, time and size; write nothing")
+      ->group(kOutputGroup);
   sub->add_flag("--resume", command->resume, "Go on with an interrupted run of the same output");
   command->compute.add_to(*sub);
   command->common.add_to(*sub);

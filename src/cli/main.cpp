@@ -68,11 +68,11 @@ int run(int argc, char** argv) {
       "and write a grouped-query checkpoint.",
       "qcqa");
   bool verbose = false;
-  CLI::Option* flag = app.add_flag("-v,--verbose", verbose, "With --version: what runs below, too");
-  flag->needs(app.add_flag_callback(
+  app.add_flag("-v,--verbose", verbose, "With --version: what runs below, too");
+  app.add_flag_callback(
       "--version",
       [&] { throw CLI::CallForVersion(verbose ? version_text() + "\n" + libraries_text() : version_text(), 0); },
-      "Display program version information and exit"));
+      "Display program version information and exit");
   app.require_subcommand(1);
   app.footer(kFooter);
   Action action;
@@ -90,6 +90,10 @@ int run(int argc, char** argv) {
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
     return print_error(usage_error(app, error).c_str(), kUsageOrInput);
+  }
+  if (verbose) {
+    throw Error(ErrorKind::invalid_argument, "--verbose", "goes before a command with --version only", "-v",
+                "Give it after the command's name.");
   }
   const int code = action();
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {

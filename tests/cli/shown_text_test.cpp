@@ -48,6 +48,15 @@ TEST_F(ShownText, HelpOfEveryCommandGoesToStdout) {
   }
 }
 
+TEST_F(ShownText, HelpOfTheProgramFitsALinePerCommand) {
+  static constexpr std::size_t kLongest = 100;
+  const std::string help = run_qcqa({"--help"}).out;
+  EXPECT_EQ(help.find("Needs"), std::string::npos) << help;
+  std::istringstream lines(help.substr(help.find("Subcommands:")));
+  for (std::string line; std::getline(lines, line) && !line.starts_with("Exit codes");)
+    EXPECT_LE(line.size(), kLongest) << line;
+}
+
 TEST_F(ShownText, EveryCommandRefusesWhatItDoesNotKnow) {
   for (const std::string& name : commands()) {
     expect_failure({name, model_, "--frobnicate"}, 2, "--frobnicate");
@@ -81,7 +90,7 @@ TEST_F(ShownText, VersionSaysWhatRunsBelow) {
   EXPECT_EQ(result.exit_code, 0);
   const std::regex lines("qcqa .*\nLibTorch  [0-9.]+.*\nBLAS      .+\nthreads   [0-9]+\nGPUs      [0-9]+\n");
   EXPECT_TRUE(std::regex_match(result.out, lines)) << result.out;
-  expect_failure({"-v", "inspect", model_}, 2, "--version");
+  expect_failure({"-v", "inspect", model_}, 2, "--verbose: goes before a command with --version only");
 }
 
 TEST_F(ShownText, InspectShowsHeadsAndCacheToTheLetter) {
