@@ -1,6 +1,7 @@
 #include "cli/merge_flags.hpp"
 
 #include <span>
+#include <string>
 
 #include "cli/choice.hpp"
 
@@ -35,8 +36,11 @@ void MergeFlags::add_to(CLI::App& command, bool with_auto) {
       ->capture_default_str();
   command
       .add_option("--distill-steps", distill_steps,
-                  "Steps that then fit all layers together to the original's predictions; none "
-                  "where the layers with gradients and moments need more than --memory")
+                  std::string("Steps that then fit all layers together to the original's predictions; none "
+                              "where the layers with gradients and moments need more than --memory") +
+                      (with_auto ? ". --merge auto takes as many as fill the time that is left, where those of "
+                                   "--reconstruct-steps take too long for it; 0: none"
+                                 : ""))
       ->group(group)
       ->capture_default_str();
   fit.add_memory_to(command, "calibration activations; more go to a file beside the output");
