@@ -394,7 +394,8 @@ const Report& Conversion::merge() {
     const bool is_simplest = &method == merge_methods().front();
     if (!s.compared_on().empty() && !is_simplest) s.climb_down(s.compared_on());
     s.report.merge = s.merged->summary;
-    if (method.pooled == Pooled::no) s.session.say(text_of(report_sections(s.report, {"merge"})));
+    if (method.pooled == Pooled::no || !s.merged->summary.ladder.rungs.empty())
+      s.session.say(text_of(report_sections(s.report, {"merge"})));
     return s.report;
   });
 }

@@ -20,17 +20,6 @@ constexpr const char* kOriginal = "original";
 /// What merges are compared with: each a step up from the one before, and cheap.
 constexpr std::array kRungs = {MergeKind::mean, MergeKind::aligned, MergeKind::subspace};
 
-std::string comparison_text(const std::vector<ComparedMerge>& merges) {
-  std::string text = "perplexity";
-  for (const ComparedMerge& merge : merges) {
-    text += (merge.name == "mean"                ? "; merged: "
-             : merges.front().name == merge.name ? " "
-                                                 : " -> ") +
-            fmt::format("{} {:.4g}", merge.name, merge.perplexity);
-  }
-  return text;
-}
-
 /// The perplexities that were measured already, by name.
 class KeptPerplexities {
  public:
@@ -94,7 +83,6 @@ MergeLadder compare_merges(const Model& model, MergeKind chosen, const std::func
     add(std::string(method->name), [&] { return merged_by(kind); });
     if (kind == chosen) break;
   }
-  session.say(comparison_text(ladder.rungs));
   return ladder;
 }
 

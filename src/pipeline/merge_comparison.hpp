@@ -23,7 +23,7 @@ inline constexpr std::size_t kComparedTokens = 8192;
                                          const ForwardOptions& forward, const Session& session, RunState& state);
 
 /// Perplexities of the original and of the plan's heads merged in ever better ways, up to what was chosen: shows what
-/// the choice was worth. Says them; each is kept.
+/// the choice was worth. Each is kept.
 /// @param merged_by  the plan's heads merged by a kind; asked for those that are not known yet
 /// @param windows    what to judge on; only the first few thousand tokens are used
 [[nodiscard]] MergeLadder compare_merges(const Model& model, MergeKind chosen,

@@ -473,6 +473,25 @@ TEST_F(PlanComparisonTest, WithoutTimeForItThePlanStays) {
   }
 }
 
+TEST_F(ConversionTest, WhatWasComparedIsSaidOnce) {
+  for (const MergeKind kind : {MergeKind::weighted, MergeKind::subspace}) {
+    ConversionSettings wanted = settings("out-" + std::string(merge_kind_name(kind)));
+    wanted.fitness = FitnessKind::wse;
+    wanted.merge.kind = kind;
+    std::string said;
+    Session noted = session(Resume::refuse);
+    noted.note = [&](const std::string& text) { said += text + "\n"; };
+    const Report report = run(*model_, wanted, noted);
+    const MergeLadder& ladder = report.merge->ladder;
+    const std::string last =
+        fmt::format(" {} {:+.4f}\n", ladder.rungs.back().name, ladder.nats_above(ladder.rungs.back()));
+    EXPECT_NE(said.find(last), std::string::npos) << said;
+    const std::size_t first = said.find(" mean ");
+    ASSERT_NE(first, std::string::npos) << said;
+    EXPECT_EQ(said.find(" mean ", first + 1), std::string::npos) << said;
+  }
+}
+
 TEST_F(ConversionTest, TwoRunsDoNotShareAnOutput) {
   Conversion first(*model_, settings("out"), session(Resume::refuse));
   (void)first.plan();
