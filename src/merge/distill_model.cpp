@@ -134,7 +134,7 @@ void distill_layers(const LayersToDistill& task, const MergeOptions& options, co
 void require_distillable(const Model& model, const Model& original, const DistillOptions& options) {
   for (const Model* each : {&model, &original}) (void)require_runnable(*each);
   require_one_shape(model, original);
-  if (const std::uint64_t bytes = distillation_bytes(model); bytes > options.memory) {
+  if (const std::uint64_t bytes = distillation_bytes(model, options.scope); bytes > options.memory) {
     throw Error(ErrorKind::invalid_argument, "--memory",
                 "must have room for all layers with their gradients and moments, " + human_bytes(bytes),
                 human_bytes(options.memory), "Allow more, or take a machine that has it.");
@@ -177,7 +177,8 @@ double estimate_distill_seconds(const Model& model, const ModelSpeed& speed, con
 
 std::uint64_t distill_disk_bytes(const Model& model, const DistillOptions& options, std::int64_t tokens) {
   const std::uint64_t activations = bytes_of_streams(tokens, model.layers().front().hidden_size);
-  return distillation_disk_bytes(model, layer_parameters(model)) + (activations > options.memory ? activations : 0);
+  return distillation_disk_bytes(model, fitted_parameters(model, options.scope)) +
+         (activations > options.memory ? activations : 0);
 }
 
 }  // namespace qcqa

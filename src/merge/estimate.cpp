@@ -81,13 +81,8 @@ double estimate_sampling_seconds(const ModelSpeed& speed, std::int64_t sampled) 
 std::uint64_t merge_disk_bytes(const Model& model, const MergeOptions& options, std::int64_t tokens) {
   const MergeMethod& method = merge_method(options.kind);
   if (method.pooled != Pooled::no) return 0;
-  std::uint64_t heads = 0;
-  for (const AttentionLayer& layer : model.layers()) {
-    const auto rows = static_cast<std::uint64_t>(layer.query_heads + layer.kv_heads) * 2;
-    heads += rows * static_cast<std::uint64_t>(layer.head_dim) * static_cast<std::uint64_t>(layer.hidden_size);
-  }
-  const bool all = method.is_fitted && options.reconstruct.scope == ReconstructScope::block;
-  const std::uint64_t entries = all ? layer_parameters(model) : heads;
+  const std::uint64_t entries =
+      fitted_parameters(model, method.is_fitted ? options.reconstruct.scope : ReconstructScope::attention);
   std::uint64_t bytes = entries * dtype_bytes(model.layers().front().dtype);
   if (fits_distillation(model, options)) bytes += distillation_disk_bytes(model, entries);
   if (tokens == 0 || method.text == TextUse::none) return bytes;

@@ -51,13 +51,28 @@ std::uint64_t layer_parameters(const Model& model) {
   return entries;
 }
 
-std::uint64_t distillation_bytes(const Model& model) {
-  static constexpr std::uint64_t kCopies = 7;
-  return layer_parameters(model) * kCopies * sizeof(float);
+std::uint64_t attention_parameters(const Model& model) {
+  std::uint64_t entries = 0;
+  for (const AttentionLayer& layer : model.layers()) {
+    const auto rows = static_cast<std::uint64_t>(layer.query_heads + layer.kv_heads) * 2;
+    entries += rows * static_cast<std::uint64_t>(layer.head_dim) * static_cast<std::uint64_t>(layer.hidden_size);
+  }
+  return entries;
+}
+
+std::uint64_t fitted_parameters(const Model& model, ReconstructScope scope) {
+  return scope == ReconstructScope::block ? layer_parameters(model) : attention_parameters(model);
+}
+
+std::uint64_t distillation_bytes(const Model& model, ReconstructScope scope) {
+  static constexpr std::uint64_t kMoreOfAFittedWeight = 6;
+  return (layer_parameters(model) + kMoreOfAFittedWeight * fitted_parameters(model, scope)) * sizeof(float);
 }
 
 bool keeps_activations(const Model& model, const MergeOptions& options) {
-  return distillation_bytes(model) + activation_bytes(model, options.reconstruct.step_tokens) <= options.memory;
+  return distillation_bytes(model, options.reconstruct.scope) +
+             activation_bytes(model, options.reconstruct.step_tokens) <=
+         options.memory;
 }
 
 std::uint64_t distillation_disk_bytes(const Model& model, std::uint64_t entries) {
@@ -67,7 +82,8 @@ std::uint64_t distillation_disk_bytes(const Model& model, std::uint64_t entries)
 }
 
 bool fits_distillation(const Model& model, const MergeOptions& options) {
-  return in_effect(options).reconstruct.distill_steps > 0 && distillation_bytes(model) <= options.memory;
+  return in_effect(options).reconstruct.distill_steps > 0 &&
+         distillation_bytes(model, options.reconstruct.scope) <= options.memory;
 }
 
 std::int64_t fitted_tokens(const Model& model, const MergeOptions& options, std::int64_t tokens) {

@@ -19,9 +19,14 @@ inline constexpr std::int64_t kPassesPerStepToken = 4;
 /// Entries of all tensors but the embedding and the output matrix.
 [[nodiscard]] std::uint64_t layer_parameters(const Model& model);
 
-/// Memory that distillation needs of all layers: weights, those kept, two moments, gradients of two batches and their
-/// sum.
-[[nodiscard]] std::uint64_t distillation_bytes(const Model& model);
+/// Of them, those of the attention's matrices.
+[[nodiscard]] std::uint64_t attention_parameters(const Model& model);
+/// Of them, those that a fit of this scope changes.
+[[nodiscard]] std::uint64_t fitted_parameters(const Model& model, ReconstructScope scope);
+
+/// Memory that distillation needs of all layers: weights, and of those that are fitted the ones kept, two moments,
+/// gradients of two batches and their sum.
+[[nodiscard]] std::uint64_t distillation_bytes(const Model& model, ReconstructScope scope);
 /// Whether what a step computes on the way to its loss fits beside these into the memory allowed; else layers are run
 /// again for their gradients.
 [[nodiscard]] bool keeps_activations(const Model& model, const MergeOptions& options);

@@ -78,7 +78,7 @@ TEST_F(LayerChains, LittleMemoryComesToTheSameModel) {
   const auto distilled = [&](std::uint64_t memory, const std::string& scratch) {
     return distill_model(models_[0], models_[1], text_.all(), {.steps = 6, .memory = memory}, folder_ / scratch).model;
   };
-  const std::uint64_t least = distillation_bytes(models_[0]);
+  const std::uint64_t least = distillation_bytes(models_[0], ReconstructScope::block);
   const MergeOptions small{.memory = least + 1};
   ASSERT_FALSE(keeps_activations(models_[0], small));
   const Model with = distilled(DistillOptions{}.memory, "much");

@@ -243,6 +243,28 @@ TEST_F(Distill, TooLittleMemoryIsSaid) {
                [&] { (void)distill(*original_, *original_, small, {}); });
 }
 
+/// Float32: every weight of the layers, and six more numbers for each that is fitted.
+TEST_F(Distill, MemoryIsCountedForWhatTheScopeFits) {
+  std::uint64_t all = 0, attention = 0;
+  for (const TensorView& tensor : original_->checkpoint().tensors()) {
+    if (tensor.name.find("layers.") == std::string::npos) continue;
+    const auto entries = static_cast<std::uint64_t>(tensor.element_count());
+    all += entries;
+    if (tensor.name.find("self_attn") != std::string::npos) attention += entries;
+  }
+  const auto last_norm = static_cast<std::uint64_t>(original_->layers().front().hidden_size);  // counts with them
+  for (const auto& [scope, fitted] :
+       {std::pair(ReconstructScope::block, all), std::pair(ReconstructScope::attention, attention)}) {
+    const std::uint64_t bytes = 4 * (all + 6 * fitted);
+    DistillOptions options{.scope = scope};
+    options.memory = bytes - 1;
+    expect_error(ErrorKind::invalid_argument, "--memory: must have room for all layers",
+                 [&] { require_distillable(*original_, *original_, options); });
+    options.memory = bytes + 28 * last_norm;
+    EXPECT_NO_THROW(require_distillable(*original_, *original_, options));
+  }
+}
+
 TEST_F(Distill, ADryRunWritesNothing) {
   const Model model = converted(Layout::gqa);
   DistillSettings dry = settings("out");
