@@ -223,18 +223,24 @@ struct Conversion::State {
     }
   }
 
+  /// What merging keeps on the disk, simpler merges that it is compared with included.
+  [[nodiscard]] std::uint64_t merge_bytes(std::int64_t tokens) const {
+    const bool is_compared = text || !held_back.empty() || settings.calibration.samples();
+    return merge_disk_bytes(model, options, tokens) + (is_compared ? comparison_disk_bytes(model, options) : 0);
+  }
+
   /// Before a calibration is sampled; a plan is not known yet, nor how long a text is.
   void require_room_to_merge() const {
     if (kept->is_resumed()) return;  // a part of it may be there
     const std::int64_t sampled = settings.calibration.samples() ? settings.calibration.tokens : 0;
-    require_free_space(settings.output.folder, merge_disk_bytes(model, options, sampled));
+    require_free_space(settings.output.folder, merge_bytes(sampled));
   }
 
   /// Before hours of work that could not be written.
   void require_room() const {
     std::uint64_t bytes = preview_export(model, *report.plan, written).file_bytes;
     if (!is_kept(kWritten)) {
-      bytes += merge_disk_bytes(model, options, static_cast<std::int64_t>(calibration.tokens()));
+      bytes += merge_bytes(static_cast<std::int64_t>(calibration.tokens()));
     }
     require_free_space(settings.output.folder, bytes);
   }

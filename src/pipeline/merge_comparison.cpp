@@ -9,6 +9,7 @@
 #include <string>
 
 #include "qcqa/evaluate/evaluate.hpp"
+#include "qcqa/merge/estimate.hpp"
 #include "qcqa/merge/pooled_model.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -19,6 +20,17 @@ constexpr const char* kStep = "comparison";
 constexpr const char* kOriginal = "original";
 /// What merges are compared with: each a step up from the one before, and cheap.
 constexpr std::array kRungs = {MergeKind::mean, MergeKind::aligned, MergeKind::subspace};
+
+/// Those that `chosen` is compared with, the simplest first, and itself.
+std::vector<MergeKind> compared_kinds(MergeKind chosen) {
+  std::vector<MergeKind> kinds;
+  for (const MergeMethod* method : merge_methods()) {
+    const MergeKind kind = method->kind;
+    if (kind == chosen || std::ranges::find(kRungs, kind) != kRungs.end()) kinds.push_back(kind);
+    if (kind == chosen) break;
+  }
+  return kinds;
+}
 
 /// The perplexities that were measured already, by name.
 class KeptPerplexities {
@@ -77,13 +89,21 @@ MergeLadder compare_merges(const Model& model, MergeKind chosen, const std::func
     ladder.rungs.push_back({name, kept.of(name, measure)});
   };
   add(kOriginal, [&] { return model; });
-  for (const MergeMethod* method : merge_methods()) {
-    const MergeKind kind = method->kind;
-    if (kind != chosen && std::ranges::find(kRungs, kind) == kRungs.end()) continue;
-    add(std::string(method->name), [&] { return merged_by(kind); });
-    if (kind == chosen) break;
+  for (const MergeKind kind : compared_kinds(chosen)) {
+    add(std::string(merge_kind_name(kind)), [&] { return merged_by(kind); });
   }
   return ladder;
+}
+
+std::uint64_t comparison_disk_bytes(const Model& model, const MergeOptions& options) {
+  std::uint64_t bytes = 0;
+  for (const MergeKind kind : compared_kinds(options.kind)) {
+    if (kind == options.kind) continue;
+    MergeOptions simpler = options;
+    simpler.kind = kind;
+    bytes += merge_disk_bytes(model, simpler, 0);  // the statistics are there already
+  }
+  return bytes;
 }
 
 std::string measured_text(const MergeLadder& ladder, MergeKind kind) {

@@ -31,6 +31,9 @@ inline constexpr std::size_t kComparedTokens = 8192;
                                          std::span<const TokenSequence> windows, const ForwardOptions& forward,
                                          const Session& session, RunState& state);
 
+/// Bytes that simpler merges of the plan keep beside the chosen one while they are compared.
+[[nodiscard]] std::uint64_t comparison_disk_bytes(const Model& model, const MergeOptions& options);
+
 /// For the model card. Empty when the ladder is.
 [[nodiscard]] std::string measured_text(const MergeLadder& ladder, MergeKind kind);
 

@@ -1,4 +1,5 @@
 #include "qcqa/pipeline/conversion.hpp"
+#include "pipeline/merge_comparison.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -490,6 +491,27 @@ TEST_F(ConversionTest, WhatWasComparedIsSaidOnce) {
     ASSERT_NE(first, std::string::npos) << said;
     EXPECT_EQ(said.find(" mean ", first + 1), std::string::npos) << said;
   }
+}
+
+TEST_F(ConversionTest, SimplerMergesAreCountedBeforeTheyAreKept) {
+  ConversionSettings wanted = settings("out");
+  wanted.fitness = FitnessKind::wse;
+  wanted.plan.kv = 0;
+  wanted.plan.groups = 2;
+  Conversion conversion(*model_, wanted, session(Resume::refuse));
+  (void)conversion.plan();
+  (void)conversion.merge();
+  std::uint64_t kept = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder_ / "out.state")) {
+    if (entry.path().extension() != ".safetensors") continue;
+    const std::string of = entry.path().lexically_relative(folder_ / "out.state").begin()->string();
+    if (!of.starts_with("merged-")) continue;
+    for (const TensorView& tensor : Checkpoint::open(entry.path().parent_path()).tensors())
+      kept += tensor.stored.size();
+  }
+  EXPECT_GT(kept, 0U);
+  EXPECT_EQ(comparison_disk_bytes(*model_, {.kind = MergeKind::reconstruct}), kept);
+  EXPECT_EQ(comparison_disk_bytes(*model_, {.kind = MergeKind::mean}), 0U);
 }
 
 TEST_F(ConversionTest, TwoRunsDoNotShareAnOutput) {
