@@ -20,13 +20,12 @@ constexpr double kPassesToSample = 3;
 constexpr std::int64_t kTokens = 256;
 
 /// The least of several runs, unless one takes long: others may want the machine too.
-double seconds_of(const auto& work) {
+double seconds_of(const auto& work, double enough) {
   using Clock = std::chrono::steady_clock;
-  static constexpr double kEnough = 0.3;
   static constexpr int kMostRuns = 50;
   double least = 0;
   double all = 0;
-  for (int run = 0; run == 0 || (all < kEnough && run < kMostRuns); ++run) {
+  for (int run = 0; run == 0 || (all < enough && run < kMostRuns); ++run) {
     const auto begin = Clock::now();
     work();
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -38,7 +37,7 @@ double seconds_of(const auto& work) {
 
 }  // namespace
 
-ModelSpeed measure_speed(const Model& model, const ForwardOptions& options) {
+ModelSpeed measure_speed(const Model& model, const ForwardOptions& options, double seconds) {
   const Transformer transformer(model, Runtime::of(options));
   const ForwardSpec& spec = transformer.spec();
   const std::int64_t length = spec.max_positions > 0 ? std::min<std::int64_t>(kTokens, spec.max_positions) : kTokens;
@@ -49,16 +48,16 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options) {
   const at::Tensor hidden = at::empty({runner.tokens(), transformer.hidden_size()});
   runner.embed(hidden);
   const LayerWeights layer = transformer.load(0);
-  const double seconds = seconds_of([&] {
+  const auto advance = [&] {
     BatchProgress meter(nullptr);
     runner.advance(layer, 0, hidden, meter);
-  });
+  };
   // Nearly all of the time goes into matrix products.
   std::int64_t entries = 0;
   for (const Linear* linear : {&layer.query_key_value, &layer.output, &layer.gate_up, &layer.down}) {
     if (linear->weight.defined()) entries += linear->weight.numel();
   }
-  const double pass = seconds / static_cast<double>(runner.tokens());
+  const double pass = seconds_of(advance, seconds) / static_cast<double>(runner.tokens());
   return {.layers = pass * static_cast<double>(model.layers().size()),
           .head = pass * static_cast<double>(transformer.vocabulary() * transformer.hidden_size()) /
                   static_cast<double>(entries)};

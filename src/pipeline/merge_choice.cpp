@@ -106,6 +106,28 @@ std::string add_self(const Model& model, CalibrationSettings& calibration) {
   return {};
 }
 
+/// The merge for this model on this machine, whose speed is measured for so many seconds.
+MergeChoice choose_after(double measuring, const Model& model, const MergeSettings& merge,
+                         const CalibrationSettings& calibration, const ForwardOptions& forward, ComparePlans plans) {
+  MergeChoice simple{
+      .kind = MergeKind::mean, .reconstruct = merge.reconstruct, .calibration = calibration, .reason = {}};
+  try {
+    (void)require_runnable(model);
+  } catch (const Error& error) {
+    simple.reason = std::string("it cannot be run here: ") + error.what();
+    return simple;
+  }
+  CalibrationSettings wanted = calibration;
+  const std::string no_self = add_self(model, wanted);
+  if (wanted.given()) {
+    return choose_merge(model, measure_speed(model, forward, measuring), merge, wanted, forward, plans);
+  }
+  simple.kind = MergeKind::aligned;
+  simple.compares_plans = plans == ComparePlans::maybe;  // takes what comparing merges takes
+  simple.reason = "there is nothing to calibrate on: " + no_self;
+  return simple;
+}
+
 }  // namespace
 
 MergeChoice choose_merge(const Model& model, const ModelSpeed& speed, const MergeSettings& merge,
@@ -143,28 +165,15 @@ MergeChoice choose_merge(const Model& model, const ModelSpeed& speed, const Merg
 
 MergeChoice choose_merge(const Model& model, const MergeSettings& merge, const CalibrationSettings& calibration,
                          const ForwardOptions& forward, ComparePlans plans) {
-  MergeChoice simple{
-      .kind = MergeKind::mean, .reconstruct = merge.reconstruct, .calibration = calibration, .reason = {}};
-  try {
-    (void)require_runnable(model);
-  } catch (const Error& error) {
-    simple.reason = std::string("it cannot be run here: ") + error.what();
-    return simple;
-  }
-  CalibrationSettings wanted = calibration;
-  const std::string no_self = add_self(model, wanted);
-  if (wanted.given()) return choose_merge(model, measure_speed(model, forward), merge, wanted, forward, plans);
-  simple.kind = MergeKind::aligned;
-  simple.compares_plans = plans == ComparePlans::maybe;  // takes what comparing merges takes
-  simple.reason = "there is nothing to calibrate on: " + no_self;
-  return simple;
+  return choose_after(kMeasuringSeconds, model, merge, calibration, forward, plans);
 }
 
 std::string better_merge(const Model& model, MergeKind used, const MergeSettings& merge,
                          const CalibrationSettings& calibration, const ForwardOptions& forward) {
   if (used == merge_methods().back()->kind) return {};  // measuring the speed takes a while
   try {
-    const MergeChoice best = choose_merge(model, merge, calibration, forward);
+    static constexpr double kMeasuring = 0.1;  // a hint is to cost little beside the conversion
+    const MergeChoice best = choose_after(kMeasuring, model, merge, calibration, forward, ComparePlans::no);
     if (best.kind <= used || !best.calibration.given()) return {};
     std::string options = "--merge " + std::string(merge_kind_name(best.kind));
     for (const std::string& source : best.calibration.sources) options += " --calibrate " + source;

@@ -12,9 +12,14 @@ struct ModelSpeed {
   double head = 0;    ///< logits
 };
 
+/// For how long a speed is measured before hours are planned with it.
+inline constexpr double kMeasuringSeconds = 0.3;
+
 /// Runs the first layer over a few tokens.
+/// @param seconds  for how long: the more, the less it matters what else the machine does
 /// @throws Error(unsupported) when the family's forward pass is not known
-[[nodiscard]] ModelSpeed measure_speed(const Model& model, const ForwardOptions& options);
+[[nodiscard]] ModelSpeed measure_speed(const Model& model, const ForwardOptions& options,
+                                       double seconds = kMeasuringSeconds);
 
 /// Seconds that a merge of this model would take, roughly.
 /// @param tokens   of calibration in all
