@@ -56,7 +56,8 @@ void print_notes(const ExportSummary& summary, Console& console) {
 }  // namespace
 
 void print_left_out(std::span<const std::string> names) {
-  if (!names.empty()) fmt::print("Not copied, since it is not part of the converted model: {}\n", fmt::join(names, ", "));
+  if (!names.empty())
+    fmt::print("Not copied, since it is not part of the converted model: {}\n", fmt::join(names, ", "));
 }
 
 void print_preview(const Model& model, const ExportSummary& summary, const Report& report, Console& console) {

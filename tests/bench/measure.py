@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Times qcqa on one checkpoint beside the plain tools that move the same bytes; tests/bench/run.sh calls it.
 
-Every figure is the best of --repeat runs; runs of what is compared alternate. Memory is read from /proc while a
-program runs: `resident` counts the mapped checkpoint, `own` (anonymous pages) is what the program itself allocated.
+Every figure is the best of --repeat runs; runs of what is compared alternate. `qcqa --version` does nothing but
+start: no command takes less. Memory is read from /proc while a program runs: `resident` counts the mapped checkpoint,
+`own` (anonymous pages) is what the program itself allocated.
 `cpu` (seconds of all threads, waiting not counted) tells whether a bad `seconds` is the program's or a busy machine's.
 """
 
@@ -148,16 +149,23 @@ def main():
         copy, out = options.work / "copy", options.work / "converted"
         convert = [options.binary, "convert", options.model, "-o", out, "--groups", str(heads // 2),
                    "--cardinality", "contiguous", "--layout", "gqa", "-q"]
-        copies, converts = [], []
+        copies, converts, starts = [], [], []
         for _ in range(options.repeat):
+            starts.append(Run([options.binary, "--version"]))
             copies.append(write_once(["cp", "-r", options.model, copy], copy))
             converts.append(write_once(convert, out))
         best = [min(copies, key=lambda pair: pair[0].seconds)[0], min(converts, key=lambda pair: pair[0].seconds)[0]]
+        start = min(starts, key=lambda run: run.seconds)
+        row("qcqa --version", start.seconds, run=start)
         row("cp -r", best[0].seconds, run=best[0])
         row("qcqa convert", best[1].seconds, best[1].seconds / best[0].seconds, best[1])
         synced = [min(total for _, total in pairs) for pairs in (copies, converts)]
         row("cp -r, then sync", synced[0])
         row("qcqa convert, then sync", synced[1], synced[1] / synced[0])
+        written = [[run for run, _ in pairs] for pairs in (copies, converts)]
+        cpu = [min(run.cpu for run in runs) for runs in (starts, *written)]
+        row("processor seconds of convert beside cp's", cpu[2], cpu[2] / cpu[1])
+        row("the same without those of starting", cpu[2] - cpu[0], (cpu[2] - cpu[0]) / cpu[1])
 
 
 if __name__ == "__main__":

@@ -32,6 +32,12 @@ if [[ ! -e $model/config.json ]]; then
 fi
 say
 /usr/bin/python3 tests/bench/measure.py "$model" --commit "$(git describe --always --dirty)"
+# A small model, where starting counts for more than copying.
+if [[ ! -e build/bench/random-135m/config.json ]]; then
+  step "make the model of 135M parameters" /usr/bin/python3 tests/bench/make_model.py build/bench/random-135m --shape 135m
+fi
+say
+/usr/bin/python3 tests/bench/measure.py build/bench/random-135m --only convert
 say
 build/release/tests/bench/qcqa_bench --benchmark_min_time=0.2
 
