@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <limits>
 #include <string>
 #include <system_error>
 
@@ -46,8 +48,11 @@ DistillCheckpoints DistillState::checkpoints() const {
     if (!std::filesystem::exists(folder)) return std::nullopt;
     const Checkpoint file = Checkpoint::open(folder);
     DistillCheckpoints::Saved saved = with_summary(folder, [](const JsonView& summary) {
-      return DistillCheckpoints::Saved{
-          .fit = {.step = steps_of(summary, "step"), .best = before_and_after<Fit>(summary)}, .tensors = {}};
+      return DistillCheckpoints::Saved{.fit = {.step = steps_of(summary, "step"),
+                                               .best = before_and_after<Fit>(summary),
+                                               .least = summary.at("least").number(0),
+                                               .least_at = steps_of(summary, "least at")},
+                                       .tensors = {}};
     });
     for (std::size_t i = 0; i < like.size(); ++i) {
       const at::Tensor tensor = widened(file.at(name_of(i)));
@@ -69,7 +74,9 @@ DistillCheckpoints DistillState::checkpoints() const {
                  {{"step", state.step},
                   {"before", state.best.before},
                   {"after", state.best.after},
-                  {"steps", state.best.steps}});
+                  {"steps", state.best.steps},
+                  {"least", std::min(state.least, std::numeric_limits<double>::max())},  // JSON has no infinity
+                  {"least at", state.least_at}});
   };
   return checkpoints;
 }

@@ -80,13 +80,17 @@ Fit fit(int steps, const Judgements& judgements, FitState state, const std::func
     best.before = best.after = error();
   }
   const auto is_hopeless = [&] {
-    return judgements.patience > 0 && judged(state.step) - judged(best.steps) >= judgements.patience;
+    return judgements.patience > 0 && judged(state.step) - judged(state.least_at) >= judgements.patience;
   };
   while (state.step < steps && !is_hopeless()) {
     const int step = ++state.step;
     take(step);
     if (step == steps || judged(step) != judged(step - 1)) {
       const double now = error();
+      if (now < state.least) {
+        state.least = now;
+        state.least_at = step;
+      }
       if (now < best.after) {
         best.after = now;
         best.steps = step;

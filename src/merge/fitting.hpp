@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -46,13 +47,17 @@ struct Fit {
 /// Where a fit stands: enough to go on, with the weights.
 struct FitState {
   int step = 0;  ///< steps taken; 0: not begun
-  Fit best;      ///< so far
+  Fit best{};    ///< so far
+  /// The least error that was judged since the beginning, and after which step. Steps from a good beginning make it
+  /// worse at first, as long as their rate is high.
+  double least = std::numeric_limits<double>::infinity();
+  int least_at = 0;
 };
 
 /// When a fit looks at its error.
 struct Judgements {
   int count = 8;     ///< at equal distances, the last step among them
-  int patience = 0;  ///< so many in a row that find nothing better end the fit; 0: none do
+  int patience = 0;  ///< so many in a row above the least one before them end the fit; 0: none do
 };
 
 /// Takes steps, judges what they come to, and keeps what was best.

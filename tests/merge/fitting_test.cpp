@@ -75,11 +75,24 @@ TEST(Fit, EndsWhenItHasNotBecomeBetterForLong) {
   EXPECT_EQ(taken, 60);
   EXPECT_EQ(kept, 30);
   // The same from where an interrupted one stood.
-  EXPECT_EQ(fitted({.count = 10, .patience = 3}, {.step = 45, .best = {.before = 100, .after = 70, .steps = 30}}).steps,
+  EXPECT_EQ(fitted({.count = 10, .patience = 3},
+                   {.step = 45, .best = {.before = 100, .after = 70, .steps = 30}, .least = 70, .least_at = 30})
+                .steps,
             30);
   EXPECT_EQ(taken, 60);
   EXPECT_EQ(fitted({.count = 10}, {}).steps, 30);
   EXPECT_EQ(taken, 100);
+}
+
+TEST(Fit, ThatBeginsWellMayBecomeWorseFirst) {
+  int taken = 0;
+  // Worse at once, then better at every look; better than the beginning after the last step alone.
+  const Fit result = fit(
+      100, {.count = 10, .patience = 3}, {}, [&](int step) { taken = step; },
+      [&] { return taken == 0 ? 10.0 : 109.0 - taken; }, [] {}, [](const FitState&) {});
+  EXPECT_EQ(taken, 100);
+  EXPECT_EQ(result.steps, 100);
+  EXPECT_EQ(result.after, 9);
 }
 
 TEST_F(Fitting, OptimizerIsAdam) {
