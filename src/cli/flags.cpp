@@ -81,7 +81,10 @@ std::string& stored_command_line() {
 void CommonFlags::add_to(CLI::App& command) {
   command.add_flag("-q,--quiet", quiet, "Print errors and the result only");
   command.add_flag("-v,--verbose", verbose, "Print more");
-  command.add_option("-j,--threads", threads, "Threads; 0 = all cores. Never changes the result")
+  command
+      .add_option(
+          "-j,--threads", threads,
+          "Threads; 0 = all cores. Changes no result, unless `qcqa --version -v` says that last digits depend on it")
       ->capture_default_str();
   command.add_option("--device", device, "auto, cpu, cuda or cuda:N")->capture_default_str();
 }

@@ -48,7 +48,8 @@ int print_error(const char* text, int code) {
 std::string version_text() { return fmt::format("qcqa {} ({})", version(), commit()); }
 
 std::string libraries_text() {
-  return fmt::format("LibTorch  {}\nBLAS      {}\nthreads   {}\nGPUs      {}", TORCH_VERSION, blas_name(),
+  return fmt::format("LibTorch  {}\nBLAS      {}{}\nthreads   {}\nGPUs      {}", TORCH_VERSION, blas_name(),
+                     rows_are_independent() ? "" : ": last digits depend on the number of threads",
                      omp_get_max_threads(), gpu_count());
 }
 

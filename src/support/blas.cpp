@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <utility>
 
 namespace qcqa {
 namespace {
@@ -93,6 +94,19 @@ bool multiplies_right() {
         }
       }
     }
+  }
+  return true;
+}
+
+bool rows_are_independent() {
+  static constexpr std::int64_t kRows = 61, kInner = 32, kColumns = 32;
+  const auto numbers = [](std::int64_t rows) {
+    return at::arange(rows * kInner, at::kFloat).sin().view({rows, kInner});
+  };
+  const at::Tensor rows = numbers(kRows), columns = numbers(kColumns).t();
+  const at::Tensor together = at::mm(rows, columns);
+  for (const auto& [first, count] : {std::pair(0, 5), std::pair(7, 20), std::pair(20, 41), std::pair(48, 12)}) {
+    if (!at::equal(at::mm(rows.narrow(0, first, count), columns), together.narrow(0, first, count))) return false;
   }
   return true;
 }

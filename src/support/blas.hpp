@@ -29,4 +29,9 @@ struct VectorInstructions {
 /// those of a plain loop. Takes some milliseconds.
 [[nodiscard]] bool multiplies_right();
 
+/// Whether a row of a product in float is the same to the last bit whatever rows are computed beside it. With OpenBLAS
+/// 0.3.21's kernels for AVX2 without AVX-512 it is not: they take twelve rows together and those that are left over in
+/// another way, and how threads divide the rows decides which are left over.
+[[nodiscard]] bool rows_are_independent();
+
 }  // namespace qcqa

@@ -24,11 +24,11 @@ class EvaluateChoices : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-/// Questions of three choices of two tokens.
+/// Questions of three different choices of two tokens.
 std::vector<ChoiceQuestion> some_questions() {
   std::vector<ChoiceQuestion> questions(12);
   TokenId token = 1;
-  const auto next = [&] { return token = (token * 7 + 3) % 20; };
+  const auto next = [&] { return token = token * 2 % 19; };  // all of 1 to 18 in turn
   for (std::size_t i = 0; i < questions.size(); ++i) {
     const std::vector<TokenId> context = {next(), static_cast<TokenId>(i)};
     questions[i].answer = i % 3;

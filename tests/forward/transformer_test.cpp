@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include "support/blas.hpp"
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
@@ -73,7 +74,7 @@ TEST_F(TransformerTest, AnyNumberOfThreadsGivesTheSame) {
   omp_set_num_threads(3);
   const at::Tensor three = logits_of(*model_, sequences);
   omp_set_num_threads(threads);
-  EXPECT_TRUE(at::equal(one, three));
+  EXPECT_TRUE(rows_are_independent() ? at::equal(one, three) : at::allclose(one, three, 1e-5, 1e-6));
 }
 
 TEST_F(TransformerTest, RefusesTokensOutsideTheVocabulary) {

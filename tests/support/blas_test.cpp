@@ -21,5 +21,18 @@ TEST(Blas, WhereTheProcessorIsKnownTheChoiceStands) {
 
 TEST(Blas, MultipliesRightHere) { EXPECT_TRUE(multiplies_right()) << blas_name(); }
 
+TEST(Blas, RowsThatDependOnOthersAreSeen) {
+  for (const char* kernel : {"Haswell", "Zen"}) {
+    if (blas_name() == std::string("OpenBLAS 0.3.21, kernel ") + kernel) {
+      EXPECT_FALSE(rows_are_independent());
+    }
+  }
+  for (const char* kernel : {"Sandybridge", "Nehalem"}) {
+    if (blas_name() == std::string("OpenBLAS 0.3.21, kernel ") + kernel) {
+      EXPECT_TRUE(rows_are_independent());
+    }
+  }
+}
+
 }  // namespace
 }  // namespace qcqa
