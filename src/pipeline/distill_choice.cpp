@@ -14,12 +14,8 @@ namespace {
 /// Of the tokens that were asked for, tried in this order.
 constexpr std::array kSharesOfTokens = {1.0, 0.5, 0.25, 0.125, 0.0625};
 
-std::int64_t all_tokens(const DistillSettings& settings, std::int64_t tokens) {
-  return static_cast<std::int64_t>(settings.calibration.sources.size()) * tokens;
-}
-
 std::string steps_in_words(const DistillSettings& settings, std::int64_t tokens, int steps) {
-  return fmt::format("{} steps of all layers together, {} tokens", steps, all_tokens(settings, tokens));
+  return fmt::format("{} steps of all layers together, {} tokens", steps, settings.calibration.all_tokens(tokens));
 }
 
 class Estimate {
@@ -28,7 +24,7 @@ class Estimate {
       : model_(model), settings_(settings), speed_(measure_speed(original, settings.forward)) {}
 
   [[nodiscard]] double seconds(std::int64_t tokens, int steps) const {
-    return estimate_distill_seconds(model_, speed_, settings_.options(steps), all_tokens(settings_, tokens),
+    return estimate_distill_seconds(model_, speed_, settings_.options(steps), settings_.calibration.all_tokens(tokens),
                                     settings_.calibration.samples() ? tokens : 0);
   }
   [[nodiscard]] DistillChoice choice(std::int64_t tokens, int steps) const {
@@ -57,7 +53,7 @@ DistillChoice choose_distillation(const Model& model, const Model& original, con
   for (const double share : kSharesOfTokens) {
     tokens = std::max(std::int64_t{2}, static_cast<std::int64_t>(static_cast<double>(wanted) * share));
     const int steps = steps_within({.seconds = settings.time_limit,
-                                    .tokens = all_tokens(settings, tokens),
+                                    .tokens = settings.calibration.all_tokens(tokens),
                                     .step_tokens = settings.options(1).step_tokens},
                                    [&](int some) { return estimate.seconds(tokens, some); });
     if (steps == 0) continue;
@@ -67,7 +63,7 @@ DistillChoice choose_distillation(const Model& model, const Model& original, con
   }
   throw Error(ErrorKind::invalid_argument, "--time-limit", "leaves too few steps to be worth it",
               fmt::format("{}; one step on {} tokens would be done after {}", duration_text(settings.time_limit),
-                          all_tokens(settings, tokens), duration_text(estimate.seconds(tokens, 1))),
+                          settings.calibration.all_tokens(tokens), duration_text(estimate.seconds(tokens, 1))),
               "Give more time, fewer --calibration-tokens, or the number of --distill-steps.");
 }
 

@@ -46,9 +46,7 @@ MergeChoice share_of(const MergeSettings& merge, const CalibrationSettings& cali
   return choice;
 }
 
-std::int64_t tokens_of(const MergeChoice& choice) {
-  return static_cast<std::int64_t>(choice.calibration.sources.size()) * choice.calibration.tokens;
-}
+std::int64_t tokens_of(const MergeChoice& choice) { return choice.calibration.all_tokens(choice.calibration.tokens); }
 
 MergeOptions options_of(const MergeChoice& choice, std::uint64_t memory, const ForwardOptions& forward) {
   return {.kind = choice.kind, .reconstruct = choice.reconstruct, .seed = 0, .memory = memory, .forward = forward};

@@ -30,6 +30,10 @@ struct CalibrationSettings {
   [[nodiscard]] bool given() const noexcept { return !sources.empty(); }
   /// Whether text has to be made up.
   [[nodiscard]] bool samples() const;
+  /// Of all sources together, with so many of each; texts may be shorter.
+  [[nodiscard]] std::int64_t all_tokens(std::int64_t of_each) const noexcept {
+    return static_cast<std::int64_t>(sources.size()) * of_each;
+  }
 };
 
 /// A text that a model predicts.
