@@ -39,6 +39,16 @@ std::uint64_t activation_bytes(const Model& model, std::int64_t tokens) {
   return static_cast<std::uint64_t>(numbers * tokens) * sizeof(float);
 }
 
+/// Those of the attention's matrices.
+std::uint64_t attention_parameters(const Model& model) {
+  std::uint64_t entries = 0;
+  for (const AttentionLayer& layer : model.layers()) {
+    const auto rows = static_cast<std::uint64_t>(layer.query_heads + layer.kv_heads) * 2;
+    entries += rows * static_cast<std::uint64_t>(layer.head_dim) * static_cast<std::uint64_t>(layer.hidden_size);
+  }
+  return entries;
+}
+
 }  // namespace
 
 std::uint64_t layer_parameters(const Model& model) {
@@ -47,15 +57,6 @@ std::uint64_t layer_parameters(const Model& model) {
     const bool outside = tensor.name.starts_with(model.architecture().embedding) ||
                          tensor.name.starts_with(model.architecture().head.tensor);
     if (!outside) entries += static_cast<std::uint64_t>(tensor.element_count());
-  }
-  return entries;
-}
-
-std::uint64_t attention_parameters(const Model& model) {
-  std::uint64_t entries = 0;
-  for (const AttentionLayer& layer : model.layers()) {
-    const auto rows = static_cast<std::uint64_t>(layer.query_heads + layer.kv_heads) * 2;
-    entries += rows * static_cast<std::uint64_t>(layer.head_dim) * static_cast<std::uint64_t>(layer.hidden_size);
   }
   return entries;
 }

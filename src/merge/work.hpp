@@ -19,8 +19,6 @@ inline constexpr std::int64_t kPassesPerStepToken = 4;
 /// Entries of all tensors but the embedding and the output matrix.
 [[nodiscard]] std::uint64_t layer_parameters(const Model& model);
 
-/// Of them, those of the attention's matrices.
-[[nodiscard]] std::uint64_t attention_parameters(const Model& model);
 /// Of them, those that a fit of this scope changes.
 [[nodiscard]] std::uint64_t fitted_parameters(const Model& model, ReconstructScope scope);
 
