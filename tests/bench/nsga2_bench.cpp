@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <limits>
@@ -116,12 +115,12 @@ int main(int argc, char** argv) try {
     std::fprintf(stderr, "usage: %s FILE_OF_DISTANCES|MODEL POPULATION GENERATIONS SEED...\n", argv[0]);
     return 2;
   }
-  const Settings settings{std::atoi(argv[2]), std::atoi(argv[3])};
+  const Settings settings{std::stoi(argv[2]), std::stoi(argv[3])};
   nlohmann::json layers = nlohmann::json::array();
   for (const auto& cost : read_costs(argv[1])) {
     nlohmann::json runs = {{"qcqa", nlohmann::json::array()}, {"pagmo2", nlohmann::json::array()}};
     for (int i = 4; i < argc; ++i) {
-      const auto seed = static_cast<unsigned>(std::atoi(argv[i]));
+      const auto seed = static_cast<unsigned>(std::stoul(argv[i]));
       // Shorter searches too: how soon is it as good as others are in the end?
       auto& searches = runs["qcqa"].emplace_back(nlohmann::json::array());
       for (int generations = 0; generations < 2 * settings.generations; generations = std::max(1, 2 * generations)) {
