@@ -232,7 +232,7 @@ struct Conversion::State {
   /// Before a calibration is sampled; a plan is not known yet, nor how long a text is.
   void require_room_to_merge() const {
     if (kept->is_resumed()) return;  // a part of it may be there
-    const std::int64_t sampled = settings.calibration.samples() ? settings.calibration.tokens : 0;
+    const std::int64_t sampled = settings.calibration.sampled_tokens(settings.calibration.tokens);
     require_free_space(settings.output.folder, merge_bytes(sampled));
   }
 

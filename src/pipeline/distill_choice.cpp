@@ -25,7 +25,7 @@ class Estimate {
 
   [[nodiscard]] double seconds(std::int64_t tokens, int steps) const {
     return estimate_distill_seconds(model_, speed_, settings_.options(steps), settings_.calibration.all_tokens(tokens),
-                                    settings_.calibration.samples() ? tokens : 0);
+                                    settings_.calibration.sampled_tokens(tokens));
   }
   [[nodiscard]] DistillChoice choice(std::int64_t tokens, int steps) const {
     const double seconds = this->seconds(tokens, steps);

@@ -60,7 +60,7 @@ double seconds_to_compare(const Model& model, const ModelSpeed& speed, const Mer
 
 double estimate(const Model& model, const ModelSpeed& speed, const MergeChoice& choice, std::uint64_t memory,
                 const ForwardOptions& forward) {
-  const std::int64_t sampled = choice.calibration.samples() ? choice.calibration.tokens : 0;
+  const std::int64_t sampled = choice.calibration.sampled_tokens(choice.calibration.tokens);
   return seconds_to_compare(model, speed, choice, memory, forward) +
          estimate_merge_seconds(model, speed, options_of(choice, memory, forward), tokens_of(choice), sampled);
 }

@@ -30,6 +30,8 @@ struct CalibrationSettings {
   [[nodiscard]] bool given() const noexcept { return !sources.empty(); }
   /// Whether text has to be made up.
   [[nodiscard]] bool samples() const;
+  /// Made up, with so many tokens of each source.
+  [[nodiscard]] std::int64_t sampled_tokens(std::int64_t of_each) const { return samples() ? of_each : 0; }
   /// Of all sources together, with so many of each; texts may be shorter.
   [[nodiscard]] std::int64_t all_tokens(std::int64_t of_each) const noexcept {
     return static_cast<std::int64_t>(sources.size()) * of_each;
