@@ -34,6 +34,10 @@ constexpr const char* kTried = "tried-plan";
 constexpr const char* kWriting = "writing";
 constexpr const char* kWritten = "written";
 
+// Stages that a conversion times, beside those of the search.
+constexpr const char* kComparePlans = "plans";
+constexpr const char* kEvaluate = "evaluate";
+
 nlohmann::json to_json(const MergeChoice& choice) {
   return {{"kind", merge_kind_name(choice.kind)},
           {"steps", choice.reconstruct.steps},
@@ -203,6 +207,16 @@ struct Conversion::State {
     report = search_model(model, costs, search_options(), settings.forward.device, session, state);
   }
 
+  /// Takes the search of another run, without what that run measured of a conversion of its own.
+  void read_search() {
+    report = read_report(settings.plan.report);
+    require_same_model(report, model, settings.plan.report.string());
+    report.plan_comparison.reset();
+    report.merge.reset();
+    report.evaluation.reset();
+    for (const char* stage : {kComparePlans, kEvaluate}) report.timings.erase(stage);
+  }
+
   void choose_plan() {
     const PlanSettings& wanted = settings.plan;
     if (wanted.point) {
@@ -305,7 +319,7 @@ struct Conversion::State {
     report.plan_comparison =
         measure_plans({per_layer, first}, {rival, second}, original, windows, settings.forward, session.progress);
     if (trial.is_the_merge) merged = std::move(report.plan_comparison->takes_uniform ? second : first);
-    report.timings["plans"] = watch.seconds();
+    report.timings[kComparePlans] = watch.seconds();
   }
 
   /// What none of the merges saw. May be empty.
@@ -339,7 +353,7 @@ struct Conversion::State {
     report.evaluation =
         qcqa::evaluate(converted, &model, text->windows, {.forward = settings.forward}, session.progress);
     report.evaluation->kv_bytes_per_token = preview_export(model, *report.plan, written).kv_bytes_per_token_after;
-    report.timings["evaluate"] = watch.seconds();
+    report.timings[kEvaluate] = watch.seconds();
     write_file_atomically(settings.output.folder / kReportFile, to_json(report).dump(1) + "\n");
   }
 
@@ -376,9 +390,7 @@ const Report& Conversion::plan() {
     if (s.settings.plan.report.empty()) {
       s.search();
     } else {
-      s.report = read_report(s.settings.plan.report);
-      require_same_model(s.report, s.model, s.settings.plan.report.string());
-      s.report.plan_comparison.reset();  // of another conversion
+      s.read_search();
     }
     s.choose_plan();
     if (!s.settings.output.dry_run) s.require_room();

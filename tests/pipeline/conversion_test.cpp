@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "qcqa/pipeline/search.hpp"
+#include "qcqa/report/report.hpp"
 #include "support/expect_error.hpp"
 #include "support/pico_model.hpp"
 #include "support/session.hpp"
@@ -452,6 +453,24 @@ TEST_F(PlanComparisonTest, OnlyAPlanThatWasSearchedForIsCompared) {
   const Report report = run(*model_, wanted, session(Resume::refuse));
   EXPECT_FALSE(report.plan_comparison.has_value());
   EXPECT_FALSE(report.plan->is_uniform());
+}
+
+TEST_F(PlanComparisonTest, WhatAnotherRunMeasuredStaysWithIt) {
+  ConversionSettings wanted = per_layer("out", MergeKind::mean);
+  wanted.calibration.sources.clear();
+  const Report first = run(*model_, wanted, session(Resume::refuse));
+  ASSERT_TRUE(first.evaluation.has_value());
+  ASSERT_TRUE(first.plan_comparison.has_value());
+  wanted.plan.report = wanted.output.folder / kReportFile;
+  wanted.text = {};
+  wanted.output.folder += "-again";
+  (void)run(*model_, wanted, session(Resume::refuse));
+  const Report second = read_report(wanted.output.folder / kReportFile);
+  EXPECT_FALSE(second.evaluation.has_value());
+  EXPECT_FALSE(second.plan_comparison.has_value());
+  EXPECT_TRUE(second.timings.contains("search"));
+  EXPECT_FALSE(second.timings.contains("evaluate"));
+  EXPECT_FALSE(second.timings.contains("plans"));
 }
 
 TEST_F(PlanComparisonTest, WithoutTimeForItThePlanStays) {
