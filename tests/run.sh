@@ -5,8 +5,8 @@
 #   tidy           clang-tidy finds nothing (.clang-tidy), and every header compiles alone
 #   release        all tests of the release build, with Debian's LibTorch
 #   interop        the converted models in real transformers, llama.cpp and mlx-lm
-#   python-torch   the same sources and tests with the LibTorch inside the official Python torch
-#   asan           the tests of what reads files, under the address and undefined-behaviour sanitizers
+#   python-torch   the same sources with the LibTorch inside the official Python torch, under the address and
+#                  undefined-behaviour sanitizers: all tests of the library but those of the search, which is too slow then
 #
 #   tests/run.sh                everything
 #   tests/run.sh format tidy    only these parts
@@ -18,7 +18,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=examples/setup.sh
 source examples/setup.sh
 
-all_parts=(format tidy release interop python-torch asan)
+all_parts=(format tidy release interop python-torch)
 parts=("$@")
 ((${#parts[@]})) || parts=("${all_parts[@]}")
 for part in "${parts[@]}"; do
@@ -122,20 +122,15 @@ part_interop() {
   for runtime in tests/interop/runtimes/*.txt; do
     step "Python packages $(basename "$runtime" .txt)" python_environment "$runtime" || true
   done
-  tests "interop tests" "$LOGS/interop" \
-    "$venv/bin/python" -m pytest tests/interop -q -p no:cacheprovider --junitxml="$LOGS/interop/results.xml"
+  # One thread each, as many tests as cores: what one of them runs is too small for threads to gain anything.
+  tests "interop tests" "$LOGS/interop" env OMP_NUM_THREADS=1 \
+    "$venv/bin/python" -m pytest tests/interop -q -p no:cacheprovider --numprocesses "$(nproc)" --dist worksteal \
+    --junitxml="$LOGS/interop/results.xml"
 }
 
 part_python-torch() {
   packages tests/interop/requirements.txt || return 0
-  build python-torch -DPython3_EXECUTABLE="$venv/bin/python" && run_ctest python-torch
-}
-
-part_asan() {
-  needed "configure asan" cmake --preset asan -DQCQA_BUILD_TESTS=ON || return 0
-  needed "build asan" cmake --build --preset asan --target qcqa_tests || return 0
-  tests "unit tests asan" build/asan/unit-tests \
-    ctest --preset asan --tests-regex '^unit_tests_' --parallel "$(nproc)"
+  build python-torch-asan -DPython3_EXECUTABLE="$venv/bin/python" && run_ctest python-torch-asan
 }
 
 mkdir -p "$LOGS"
