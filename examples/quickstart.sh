@@ -10,9 +10,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=examples/setup.sh
 source examples/setup.sh
 
-model=examples/model
+model=examples/model options=(--force --time-limit 2m)
 if (($#)); then
   model=$(cd "$cd_from" && realpath -e -- "$1") || die "$1: no such folder"
+  options=(--force)
 fi
 out=build/quickstart/$(basename "$model")-kv50
 
@@ -26,8 +27,8 @@ step "build" cmake --build --preset release --target qcqa_cli
 
 mkdir -p build/quickstart
 say
-say "\$ build/release/qcqa run $model --kv 0.5 -o $out --force"
-build/release/qcqa run "$model" --kv 0.5 -o "$out" --force
+say "\$ build/release/qcqa run $model --kv 0.5 -o $out ${options[*]}"
+build/release/qcqa run "$model" --kv 0.5 -o "$out" "${options[@]}"
 
 say
 say "The new checkpoint:  $PWD/$out"
