@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "qcqa/plan/grouping.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
@@ -51,6 +52,18 @@ TEST(PairwiseCost, SingleAndIdenticalHeadsCostExactlyNothing) {
   EXPECT_EQ(cost.cost(std::vector<std::uint8_t>{2}), 0);
   EXPECT_EQ(cost.cost(std::vector<std::uint8_t>{0, 1}), 0);
   EXPECT_EQ(cost.cost(std::vector<std::uint8_t>{0, 2}), 1);
+}
+
+TEST(PairwiseCost, OfAGroupingIsTheSumOverGroupsAndOfItsParts) {
+  const PairwiseCost cost(9, line(9, 1), line(9, 0.5));
+  const auto grouping = Grouping::from_labels(std::vector<int>{0, 1, 2, 0, 1, 1, 0, 3, 0});
+  double sum = 0;
+  for (const auto& members : grouping.members()) sum += cost.cost(members);
+  EXPECT_GT(sum, 0);
+  EXPECT_DOUBLE_EQ(grouping_cost(cost, grouping), sum);
+  EXPECT_NEAR(grouping_cost_parts(cost, grouping).total(), sum, 1e-12 * sum);
+  EXPECT_EQ(grouping_cost(cost, Grouping::identity(9)), 0);
+  EXPECT_THROW((void)grouping_cost(cost, Grouping::identity(8)), Error);
 }
 
 void expect_refused(int n, std::vector<double> k, std::vector<double> v, const std::string& part) {

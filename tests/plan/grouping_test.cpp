@@ -5,8 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "qcqa/support/error.hpp"
-#include "search/rng.hpp"
-#include "search/search_instances.hpp"
 
 namespace qcqa {
 namespace {
@@ -38,18 +36,6 @@ TEST(Grouping, ContiguousNeedsADivisor) {
   EXPECT_THROW((void)Grouping::contiguous(6, 4), Error);
   EXPECT_THROW((void)Grouping::contiguous(6, 0), Error);
   EXPECT_THROW((void)Grouping::contiguous(-1, 1), Error);
-}
-
-TEST(Grouping, CostIsTheSumOverGroupsAndOfItsParts) {
-  Rng rng(3, 0);
-  const auto cost = test::random_cost(rng, 9);
-  const auto grouping = Grouping::from_labels(std::vector<int>{0, 1, 2, 0, 1, 1, 0, 3, 0});
-  double sum = 0;
-  for (const auto& members : grouping.members()) sum += cost.cost(members);
-  EXPECT_DOUBLE_EQ(grouping_cost(cost, grouping), sum);
-  EXPECT_NEAR(grouping_cost_parts(cost, grouping).total(), sum, 1e-12 * sum);
-  EXPECT_EQ(grouping_cost(cost, Grouping::identity(9)), 0);
-  EXPECT_THROW((void)grouping_cost(cost, Grouping::identity(8)), Error);
 }
 
 }  // namespace
