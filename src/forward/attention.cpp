@@ -8,6 +8,7 @@
 #include <limits>
 #include <map>
 
+#include "forward/decode_attention.hpp"
 #include "support/parallel.hpp"
 
 namespace qcqa {
@@ -65,6 +66,12 @@ at::Tensor visibility(std::int64_t queries, std::int64_t keys, int window, const
   return window > 0 ? future + at::tril(hidden, past - window) : future;
 }
 
+/// What the softmax is taken of. @param scores  may be changed
+at::Tensor scaled(at::Tensor scores, const AttentionOptions& options) {
+  scores.mul_(options.scale);
+  return options.softcap > 0 ? at::tanh(scores / options.softcap) * options.softcap : scores;
+}
+
 /// @param q     (units, group, queries, head_dim)
 /// @param k, v  (units, keys, head_dim)
 /// @returns like q
@@ -80,11 +87,10 @@ at::Tensor attend_groups(const at::Tensor& q, const at::Tensor& k, const at::Ten
     const std::int64_t first =
         options.window > 0 ? std::max<std::int64_t>(0, past + begin - options.window + 1) : std::int64_t{0};
     const std::int64_t keys = end - first;
-    at::Tensor scores = at::bmm(q.narrow(2, begin, queries).reshape({units, group * queries, q.size(3)}),
-                                k.narrow(1, first, keys).transpose(1, 2))
-                            .to(at::kFloat)
-                            .mul_(options.scale);
-    if (options.softcap > 0) scores = at::tanh(scores / options.softcap) * options.softcap;
+    const at::Tensor scores = scaled(at::bmm(q.narrow(2, begin, queries).reshape({units, group * queries, q.size(3)}),
+                                             k.narrow(1, first, keys).transpose(1, 2))
+                                         .to(at::kFloat),
+                                     options);
     if (queries > 1) {
       // Without a window, only the last `queries` keys are hidden from some of them.
       const bool windowed = options.window > 0 && keys > options.window;
@@ -158,19 +164,16 @@ void attend_kv_head(const at::Tensor& queries, const at::Tensor& keys, const at:
   }
 }
 
-/// One query of each sequence of a run, head by head: a cache is not copied.
+/// One query of each sequence of a run: a cache is read once, where it is.
 at::Tensor decode_run(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Run& run,
-                      const std::vector<Bucket>& buckets, const AttentionOptions& options) {
-  const at::Tensor all_queries = heads_of(queries, run.first.query_row, run.count, 1, options.head_dim);
-  const at::Tensor all_keys = heads_of_run(keys, run, options.head_dim);
-  const at::Tensor all_values = heads_of_run(values, run, options.head_dim);
-  const at::Tensor out = at::empty(all_queries.sizes(), queries.options());
-  for (const Bucket& bucket : buckets) {
-    for (std::size_t i = 0; i < bucket.kv.size(); ++i) {
-      attend_kv_head(all_queries, all_keys, all_values, bucket, i, options, 1, out);
-    }
-  }
-  return out.view({run.count, queries.size(1)});
+                      const AttentionOptions& options) {
+  const std::int64_t past = options.window > 0 ? std::max<std::int64_t>(0, run.first.keys - options.window) : 0;
+  const auto seen = [&](const at::Tensor& cache) {
+    return heads_of_run(cache, run, options.head_dim).slice(1, past, run.first.keys);
+  };
+  const at::Tensor own = heads_of(queries, run.first.query_row, run.count, 1, options.head_dim).select(1, 0);
+  const at::Tensor scores = scaled(decode_scores(own, seen(keys), options.kv_head_of), options);
+  return decode_sums(at::softmax(scores, -1), seen(values), options.kv_head_of).view({run.count, queries.size(1)});
 }
 
 /// All sequences of a run and all heads of a bucket in one batch.
@@ -247,12 +250,14 @@ at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::T
   const std::vector<Bucket> buckets = buckets_of(options.kv_head_of);
   const bool decoding = std::ranges::all_of(spans, [](const AttentionSpan& span) { return span.queries == 1; });
   const bool in_place = queries.is_cpu() && !needs_gradient(queries, keys, values);
-  if (in_place && !decoding) {
+  const bool one_by_one = decoding && queries.scalar_type() == at::kFloat;
+  if (in_place && !one_by_one) {
     return attend_in_parallel(queries, keys, values, spans, buckets, options);
   }
   std::vector<at::Tensor> parts;
   for (const Run& run : runs_of(spans)) {
-    parts.push_back((in_place ? decode_run : attend_run)(queries, keys, values, run, buckets, options));
+    parts.push_back(in_place ? decode_run(queries, keys, values, run, options)
+                             : attend_run(queries, keys, values, run, buckets, options));
   }
   return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
 }

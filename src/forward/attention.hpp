@@ -23,8 +23,8 @@ struct AttentionSpan {
   std::int64_t key_row = 0, keys = 0;
 };
 
-/// Causal attention of several sequences, in LibTorch's operators: gradients can be taken of it. Rows are tokens;
-/// within a row, heads follow one another (head_dim each).
+/// Causal attention of several sequences. Gradients can be taken of it. Rows are tokens; within a row, heads follow one
+/// another (head_dim each).
 /// @param queries  (rows, query heads * head_dim), last dimension contiguous
 /// @param keys, values  (rows, KV heads * head_dim), last dimension contiguous
 /// @param spans  in the order of their rows of `queries`, all of which they cover

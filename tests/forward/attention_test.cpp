@@ -107,5 +107,15 @@ TEST(Attention, LastQueryIsAtTheLastKey) {
   expect_as_defined({0, 1, 1}, {{0, 1, 0, 6}, {1, 1, 6, 3}}, {.head_dim = 4, .scale = 0.5, .window = 2});
 }
 
+TEST(Attention, OneQueryEachReadsACacheWithRoomBehindEverySequence) {
+  const Spans of_one_length = {{0, 1, 0, 9}, {1, 1, 16, 9}, {2, 1, 32, 9}};
+  const Spans of_several = {{0, 1, 0, 9}, {1, 1, 16, 4}, {2, 1, 32, 16}, {3, 1, 48, 1}};
+  for (const Spans& spans : {of_one_length, of_several}) {
+    expect_as_defined({1, 0, 1, 1, 2}, spans, {.head_dim = 16, .scale = 0.5});
+    expect_as_defined({1, 0, 1, 1, 2}, spans, {.head_dim = 11, .scale = 0.5});
+    expect_as_defined({0, 1, 1}, spans, {.head_dim = 20, .scale = 2, .softcap = 1.5, .window = 5});
+  }
+}
+
 }  // namespace
 }  // namespace qcqa
