@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/commands.hpp"
+#include "qcqa/pipeline/distill.hpp"
 #include "qcqa/report/sections.hpp"
 
 namespace qcqa::cli {
@@ -26,6 +27,7 @@ int run(const ReportCommand& command) {
       command.compare.empty() ? report_sections(report, command.select)
                               : compare_sections(report, command.file, read_report(command.compare), command.compare);
   std::fputs(text_of(sections).c_str(), stdout);
+  if (const std::string since = distilled_since(command.file); !since.empty()) fmt::print("\n{}\n", since);
   return kOk;
 }
 

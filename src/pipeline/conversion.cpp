@@ -34,9 +34,8 @@ constexpr const char* kTried = "tried-plan";
 constexpr const char* kWriting = "writing";
 constexpr const char* kWritten = "written";
 
-// Stages that a conversion times, beside those of the search.
+// What a conversion times, beside the stages of the search and kEvaluateStage.
 constexpr const char* kComparePlans = "plans";
-constexpr const char* kEvaluate = "evaluate";
 
 nlohmann::json to_json(const MergeChoice& choice) {
   return {{"kind", merge_kind_name(choice.kind)},
@@ -214,7 +213,7 @@ struct Conversion::State {
     report.plan_comparison.reset();
     report.merge.reset();
     report.evaluation.reset();
-    for (const char* stage : {kComparePlans, kEvaluate}) report.timings.erase(stage);
+    for (const char* stage : {kComparePlans, kEvaluateStage}) report.timings.erase(stage);
   }
 
   void choose_plan() {
@@ -353,7 +352,7 @@ struct Conversion::State {
     report.evaluation =
         qcqa::evaluate(converted, &model, text->windows, {.forward = settings.forward}, session.progress);
     report.evaluation->kv_bytes_per_token = preview_export(model, *report.plan, written).kv_bytes_per_token_after;
-    report.timings[kEvaluate] = watch.seconds();
+    report.timings[kEvaluateStage] = watch.seconds();
     write_file_atomically(settings.output.folder / kReportFile, to_json(report).dump(1) + "\n");
   }
 

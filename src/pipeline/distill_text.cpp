@@ -5,8 +5,10 @@
 #include <filesystem>
 
 #include "checkpoint/json_file.hpp"
+#include "checkpoint/json_view.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
 #include "qcqa/export/export.hpp"
+#include "qcqa/report/report.hpp"
 #include "qcqa/support/version.hpp"
 
 namespace qcqa {
@@ -71,10 +73,25 @@ std::string distilled_json(const Model& model, const Model& original, const Dist
 std::string carried_report(const Model& model) {
   const fs::path file = model.path() / kReportFile;
   if (!fs::exists(file)) return {};
-  std::string text = read_text_file(file);
   auto report = read_json_file<nlohmann::ordered_json>(file);
-  if (report.is_object() && report.erase("evaluation") > 0) text = report.dump(1) + "\n";
-  return text;
+  if (!report.is_object() || report.erase("evaluation") == 0) return read_text_file(file);
+  if (const auto timings = report.find("timings"); timings != report.end() && timings->is_object())
+    timings->erase(kEvaluateStage);
+  return report.dump(1) + "\n";
+}
+
+std::string distilled_since(const fs::path& report) {
+  static constexpr std::int64_t kMostTokens = std::int64_t{1} << 62;
+  const fs::path file = report.parent_path() / kDistillFile;
+  if (!fs::exists(file)) return {};
+  const nlohmann::json document = read_json_file(file);
+  const JsonView view(document, file.string(), "Distil again, or remove it.");
+  const auto number = [&](const char* key) { return view.at(key).number(0); };
+  return fmt::format(
+      "The model beside this report was distilled after it was written: KL from the original {:.4f} -> {:.4f} nats, "
+      "cross-entropy {:.4f} -> {:.4f} (original {:.4f}), on {} tokens that no step saw.",
+      number("kl_before"), number("kl_after"), number("cross_entropy_before"), number("cross_entropy_after"),
+      number("cross_entropy_original"), view.at("held_back_tokens").integer(0, kMostTokens));
 }
 
 }  // namespace qcqa

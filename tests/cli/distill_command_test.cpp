@@ -49,6 +49,18 @@ TEST_F(DistillCommand, TellsWhatWasGainedAndEvaluateAgrees) {
   EXPECT_LT(divergence(at("out")), divergence(at("converted")));
 }
 
+TEST_F(DistillCommand, AReportSaysWhatWasDoneSince) {
+  convert();
+  ASSERT_EQ(run_qcqa(distill(at("converted"))).exit_code, 0);
+  const auto report_of = [&](const std::string& model) {
+    const auto shown = run_qcqa({"report", model + "/qcqa-report.json"});
+    EXPECT_EQ(shown.exit_code, 0) << shown.err;
+    return shown.out;
+  };
+  EXPECT_NE(report_of(at("out")).find("was distilled after it was written: KL from the original "), std::string::npos);
+  EXPECT_EQ(report_of(at("converted")).find("distilled"), std::string::npos);
+}
+
 TEST_F(DistillCommand, ExitsWith1WhereItBringsNothing) {
   const auto result = run_qcqa(distill(kExampleModel));
   EXPECT_EQ(result.exit_code, 1) << result.err;

@@ -79,4 +79,8 @@ struct DistillOutcome {
 ///         Error(io)
 DistillOutcome distill(const Model& model, const Model& original, DistillSettings settings, Session session);
 
+/// What the model beside a report has gained since the report was written, in one sentence; empty where it was not
+/// distilled. @throws Error(corrupt) where kDistillFile is damaged
+[[nodiscard]] std::string distilled_since(const std::filesystem::path& report);
+
 }  // namespace qcqa

@@ -23,6 +23,9 @@ namespace qcqa {
 /// ReportModel::family of a report about a file of head distances: there is no model to convert.
 inline constexpr std::string_view kDistancesFamily = "distances";
 
+/// Report::timings of Report::evaluation.
+inline constexpr const char* kEvaluateStage = "evaluate";
+
 /// The model a report is about.
 struct ReportModel {
   std::string path, fingerprint, family, dtype;
