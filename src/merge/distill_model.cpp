@@ -36,6 +36,8 @@ MergeOptions as_merge(const DistillOptions& options) {
           .forward = options.forward};
 }
 
+StepCosts judged_as(const Judgements& judgements) { return {.judgements = judgements.count}; }
+
 bool are_equal(const TensorSlice& a, const TensorSlice& b) {
   if (a.empty() || b.empty()) return a.empty() == b.empty();
   std::vector<std::byte> made_a, made_b;
@@ -115,8 +117,9 @@ void distill_layers(const LayersToDistill& task, const MergeOptions& options, co
     done += task.original.tokens();
   }
   divide_batches(task.own, data.fitted, data.held_back);
+  const std::int64_t to_come = work_of_distill_steps(model, options, task.own.tokens(), judged_as(task.judgements));
   const auto after_step = [&](int step) {
-    if (report(done + step * work_per_distill_step(model, options))) return;
+    if (report(done + to_come * step / options.reconstruct.distill_steps)) return;
     throw Error(ErrorKind::interrupted, "distill", "interrupted; the steps that were taken are kept");
   };
   const Distillation result =
@@ -160,7 +163,7 @@ DistillResult distill_model(const Model& model, const Model& original, std::span
     LayersToDistill task{
         .model = model, .groupings = {}, .own = own_runner, .original = original_runner, .judgements = kEarlyStopping};
     for (const AttentionLayer& layer : model.layers()) task.groupings.push_back(equal_heads(layer));
-    const std::int64_t work = distillation_work(model, merge, own_runner.tokens());
+    const std::int64_t work = distillation_work(model, merge, own_runner.tokens(), judged_as(task.judgements));
     distill_layers(task, merge, scratch, state, [&](std::int64_t done) {
       return !progress || progress({"distill", done, work});
     });
@@ -170,7 +173,9 @@ DistillResult distill_model(const Model& model, const Model& original, std::span
 
 double estimate_distill_seconds(const Model& model, const ModelSpeed& speed, const DistillOptions& options,
                                 std::int64_t tokens, std::int64_t sampled) {
-  const std::int64_t work = distillation_work(model, as_merge(options), tokens);
+  StepCosts costs = judged_as(kEarlyStopping);
+  costs.passes = speed.step_passes;
+  const std::int64_t work = distillation_work(model, as_merge(options), tokens, costs);
   return estimate_sampling_seconds(speed, sampled) +
          speed.layers * static_cast<double>(work) / static_cast<double>(model.layers().size());
 }

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <vector>
 
+#include "merge/reconstruction.hpp"
 #include "merge/work.hpp"
 #include "statistics/layer_runner.hpp"
 #include "statistics/second_moment.hpp"
@@ -14,10 +16,11 @@
 namespace qcqa {
 namespace {
 
-/// Tokens that are sampled go through a layer in small numbers.
-constexpr double kPassesToSample = 3;
+/// What a sampled token takes, in passes; and reading all weights for one token more of every sequence.
+constexpr double kPassesToSample = 1.3, kPassesToReadWeights = 36;
 /// What is run: a batch for each thread.
 constexpr std::int64_t kTokens = 256;
+const std::int64_t kStepTokens = ReconstructOptions{}.step_tokens;
 
 /// The least of several runs, unless one takes long: others may want the machine too.
 double seconds_of(const auto& work, double enough) {
@@ -35,6 +38,29 @@ double seconds_of(const auto& work, double enough) {
   return least;
 }
 
+/// A token of steps with the gradients of all weights, on as many tokens as steps take.
+double seconds_of_step_token(const LayerRunner& runner, const LayerWeights& layer, const at::Tensor& hidden,
+                             double enough) {
+  const LayerTask task{.layer = 0,
+                       .original = &layer,
+                       .inputs = hidden,
+                       .original_inputs = hidden,
+                       .targets = hidden,
+                       .sinks = {},
+                       .importance = at::ones({runner.tokens()}),
+                       .fitted = {},
+                       .held_back = {}};
+  LayerWeights fitted = layer;
+  LayerOptimizer optimizer(fitted, ReconstructScope::block, false, ReconstructOptions{}.learning_rate);
+  std::vector<std::size_t> all(runner.batches().size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  BatchOrder order(runner, all, kStepTokens, 0);
+  const auto& batches = order.next();
+  static constexpr double kNoRate = 0;  // weights that stay are as fast as others
+  const auto step = [&] { take_step(runner, task, fitted, batches, kNoRate, optimizer); };
+  return seconds_of(step, enough) / static_cast<double>(row_count(batches));
+}
+
 }  // namespace
 
 ModelSpeed measure_speed(const Model& model, const ForwardOptions& options, double seconds) {
@@ -42,7 +68,7 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options, doub
   const ForwardSpec& spec = transformer.spec();
   const std::int64_t length = spec.max_positions > 0 ? std::min<std::int64_t>(kTokens, spec.max_positions) : kTokens;
   const std::vector<std::int32_t> sequence(static_cast<std::size_t>(length), 0);
-  const std::int64_t count = omp_get_max_threads() * ((kTokens + length - 1) / length);
+  const std::int64_t count = (std::max(omp_get_max_threads() * kTokens, kStepTokens) + length - 1) / length;
   const std::vector<TokenSequence> sequences(static_cast<std::size_t>(count), TokenSequence{.ids = sequence});
   const LayerRunner runner(transformer, sequences);
   const at::Tensor hidden = at::empty({runner.tokens(), transformer.hidden_size()});
@@ -58,23 +84,27 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options, doub
     if (linear->weight.defined()) entries += linear->weight.numel();
   }
   const double pass = seconds_of(advance, seconds) / static_cast<double>(runner.tokens());
+  const double step = seconds_of_step_token(runner, layer, hidden, seconds);
   return {.layers = pass * static_cast<double>(model.layers().size()),
           .head = pass * static_cast<double>(transformer.vocabulary() * transformer.hidden_size()) /
-                  static_cast<double>(entries)};
+                  static_cast<double>(entries),
+          .step_passes = step / pass};
 }
 
 double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const MergeOptions& options,
                               std::int64_t tokens, std::int64_t sampled) {
   const MergeMethod& method = merge_method(options.kind);
   if (method.text == TextUse::none) return 0;
-  const double passes =
-      static_cast<double>(tokens) * kPassesForMoments +
-      static_cast<double>(merge_work(model, options, tokens)) / static_cast<double>(model.layers().size());
+  const double passes = static_cast<double>(tokens) * kPassesForMoments +
+                        static_cast<double>(merge_work(model, options, tokens, {.passes = speed.step_passes})) /
+                            static_cast<double>(model.layers().size());
   return speed.layers * passes + estimate_sampling_seconds(speed, sampled);
 }
 
 double estimate_sampling_seconds(const ModelSpeed& speed, std::int64_t sampled) {
-  return (speed.layers + speed.head) * static_cast<double>(sampled) * kPassesToSample;
+  const auto together = std::clamp<std::int64_t>(sampled / kCalibrationContext, 1, kSampledTogether);
+  const double passes = kPassesToSample + kPassesToReadWeights / static_cast<double>(together);
+  return (speed.layers + speed.head) * static_cast<double>(sampled) * passes;
 }
 
 std::uint64_t merge_disk_bytes(const Model& model, const MergeOptions& options, std::int64_t tokens) {

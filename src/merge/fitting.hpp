@@ -10,6 +10,10 @@
 
 namespace qcqa {
 
+/// One batch in this many is held back, but at most kFitHoldsBackAtMost.
+inline constexpr std::size_t kFitHoldsBackEvery = 24;
+inline constexpr std::size_t kFitHoldsBackAtMost = 32;
+
 /// The batches of each step, in a new random order each time all were seen. Those of a step are of nearly one size, so
 /// that threads which take one each end together.
 class BatchOrder {

@@ -117,7 +117,7 @@ class ModelMerger {
   }
 
   [[nodiscard]] std::int64_t work_of_layer() const {
-    return method_.is_fitted ? work_per_layer(options_, runner_->tokens()) : 1;
+    return method_.is_fitted ? work_per_layer(model_, options_, runner_->tokens()) : 1;
   }
 
   void report(std::int64_t done) const {
@@ -176,13 +176,15 @@ class ModelMerger {
     if (options_.reconstruct.scope == ReconstructScope::block) refit_mlp(*runner_, task, compact);
     OutputError reached = error(compact);
     summary.refit_error = reached.all;
-    done += (kPassesToRefit - 2) * runner_->tokens();
+    done += work_to_refit(model_, options_, runner_->tokens()) - 2 * runner_->tokens();
     report(done);
     LayerWeights computed = compact;
     if (options_.reconstruct.steps > 0) {
       const Fit fit = reconstruct_layer(*runner_, task, options_.reconstruct, has_biases(attention(layer)),
                                         options_.seed + static_cast<std::uint64_t>(layer), compact,
-                                        [&](int step) { report(done + step * work_per_step(options_)); });
+                                        [&, steps = work_of_steps(options_, runner_->tokens())](int step) {
+                                          report(done + steps * step / options_.reconstruct.steps);
+                                        });
       summary.steps = fit.steps;
       computed = in_type(compact, transformer_->runtime());
       reached = error(computed);

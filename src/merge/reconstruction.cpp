@@ -8,7 +8,6 @@
 
 #include "forward/for_each_batch.hpp"
 #include "merge/fitting.hpp"
-#include "merge/layer_optimizer.hpp"
 #include "statistics/activations.hpp"
 
 namespace qcqa {
@@ -58,25 +57,28 @@ OutputError output_error(const LayerRunner& runner, const LayerTask& task, const
   return {.all = mean(0), .sinks = mean(1), .judged = mean(2)};
 }
 
+void take_step(const LayerRunner& runner, const LayerTask& task, const LayerWeights& weights,
+               const std::vector<const SequenceBatch*>& batches, double factor, LayerOptimizer& optimizer) {
+  std::vector<std::vector<at::Tensor>> gradients(batches.size());
+  for_each_batch(runner.transformer().runtime(), batches.size(), [&](std::size_t i) {
+    const at::AutoGradMode with_gradients(true);
+    const at::Tensor errors = relative_errors(runner, task, weights, *batches[i]);
+    const at::Tensor loss =
+        (errors * importance_in(runner, task, *batches[i])).sum() / static_cast<double>(row_count(batches));
+    gradients[i] = torch::autograd::grad({loss}, optimizer.weights(), {}, false, false, true);
+  });
+  optimizer.step(std::vector<std::span<const at::Tensor>>(gradients.begin(), gradients.end()), factor);
+}
+
 Fit reconstruct_layer(const LayerRunner& runner, const LayerTask& task, const ReconstructOptions& options, bool biases,
                       std::uint64_t seed, LayerWeights& weights, const std::function<void(int)>& progress) {
   LayerOptimizer optimizer(weights, options.scope, biases, options.learning_rate);
   BatchOrder order(runner, task.fitted, options.step_tokens, seed);
-  const auto take_step = [&](int step) {
-    const auto& batches = order.next();
-    std::vector<std::vector<at::Tensor>> gradients(batches.size());
-    for_each_batch(runner.transformer().runtime(), batches.size(), [&](std::size_t i) {
-      const at::AutoGradMode with_gradients(true);
-      const at::Tensor errors = relative_errors(runner, task, weights, *batches[i]);
-      const at::Tensor loss =
-          (errors * importance_in(runner, task, *batches[i])).sum() / static_cast<double>(row_count(batches));
-      gradients[i] = torch::autograd::grad({loss}, optimizer.weights(), {}, false, false, true);
-    });
-    optimizer.step(std::vector<std::span<const at::Tensor>>(gradients.begin(), gradients.end()),
-                   rate_factor(step - 1, options.steps));
-  };
   const Fit result = fit(
-      options.steps, Judgements{}, {}, take_step,
+      options.steps, Judgements{}, {},
+      [&](int step) {
+        take_step(runner, task, weights, order.next(), rate_factor(step - 1, options.steps), optimizer);
+      },
       [&] { return output_error(runner, task, weights, task.held_back).judged; }, [&] { optimizer.keep(); },
       [&](const FitState& state) { progress(state.step); });
   optimizer.finish();

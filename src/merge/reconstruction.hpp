@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "merge/fitting.hpp"
+#include "merge/layer_optimizer.hpp"
 #include "qcqa/merge/merge.hpp"
 #include "statistics/layer_runner.hpp"
 
@@ -31,6 +32,10 @@ struct OutputError {
 };
 [[nodiscard]] OutputError output_error(const LayerRunner& runner, const LayerTask& task, const LayerWeights& weights,
                                        std::span<const std::size_t> batches);
+
+/// One step of the optimizer of the layer's weights on these batches. @param factor  of its rates
+void take_step(const LayerRunner& runner, const LayerTask& task, const LayerWeights& weights,
+               const std::vector<const SequenceBatch*>& batches, double factor, LayerOptimizer& optimizer);
 
 /// Fits the layer's output to the targets. Keeps the weights that did best on the held-back batches.
 /// @param biases    whether those of queries, keys and values may change

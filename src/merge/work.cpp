@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "statistics/second_moment.hpp"
+
 namespace qcqa {
 namespace {
 
@@ -10,9 +12,25 @@ constexpr std::int64_t kTokensBeforeDistillation = 16384;
 
 /// Products with the output matrix per position that is looked at: the original's, the merged model's, their gradient.
 constexpr double kHeadsPerPosition = 3;
+/// And where it is judged: the original's and the merged model's.
+constexpr double kHeadsToJudge = 2;
 /// The share of a step that they may be.
 constexpr double kHeadShare = 0.25;
 constexpr std::int64_t kMostStride = 4;
+
+/// Products of numbers in float64, in those of float32.
+constexpr double kOfADouble = 2;
+/// Strengths of the ridge that a fit in closed form tries, on average.
+constexpr double kStrengthsTried = 4;
+/// Times that a layer's error is looked at, its attention to sinks among them.
+constexpr double kErrorsOfALayer = 4;
+
+/// See divide_batches().
+double held_back_tokens(std::int64_t tokens) {
+  return static_cast<double>(std::clamp<std::int64_t>(tokens / static_cast<std::int64_t>(kFitHoldsBackEvery),
+                                                      std::min(tokens, kBatchTokens),
+                                                      static_cast<std::int64_t>(kFitHoldsBackAtMost) * kBatchTokens));
+}
 
 std::int64_t layer_count(const Model& model) { return static_cast<std::int64_t>(model.layers().size()); }
 
@@ -93,37 +111,70 @@ std::int64_t fitted_tokens(const Model& model, const MergeOptions& options, std:
 }
 
 std::int64_t distill_stride(const Model& model) {
-  const double stride = kHeadsPerPosition * head_size(model) / (kHeadShare * static_cast<double>(kPassesPerStepToken));
+  const double stride = kHeadsPerPosition * head_size(model) / (kHeadShare * ModelSpeed{}.step_passes);
   return std::clamp(static_cast<std::int64_t>(stride), std::int64_t{1}, kMostStride);
 }
 
-std::int64_t work_per_step(const MergeOptions& options) {
-  return options.reconstruct.step_tokens * kPassesPerStepToken;
+std::int64_t work_to_refit(const Model& model, const MergeOptions& options, std::int64_t tokens) {
+  const AttentionLayer& layer = model.layers().front();
+  const double passed = static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model))) /
+                        static_cast<double>(layer_count(model));  // products of numbers in a pass
+  const double attention =
+      static_cast<double>(attention_parameters(model)) / passed / static_cast<double>(layer_count(model));
+  const auto width = static_cast<double>(layer.hidden_size);
+  const double judged = held_back_tokens(tokens);
+  const auto seen = [&](double inputs) {
+    return std::min(static_cast<double>(tokens), static_cast<double>(kMomentTokensPerColumn) * inputs);
+  };
+  /// Least squares with so many inputs, where what they are costs so many passes per token.
+  const auto least_squares = [&](double inputs, double passes) {
+    const double per_token = passes + inputs * (inputs + width) / passed;
+    const double to_solve = inputs * inputs * (inputs / 6 + 2 * width) * kOfADouble / passed;
+    return (seen(inputs) + judged) * per_token + kStrengthsTried * to_solve;
+  };
+  double work = 2 * static_cast<double>(tokens) + seen(width) * width * width * kOfADouble / passed +
+                kErrorsOfALayer * judged +
+                least_squares(static_cast<double>(layer.query_heads * layer.head_dim), 2 * attention);
+  if (options.reconstruct.scope == ReconstructScope::block)
+    work += least_squares(static_cast<double>(model.settings().shape().mlp_width), 1);
+  return static_cast<std::int64_t>(work);
 }
 
-std::int64_t work_per_layer(const MergeOptions& options, std::int64_t tokens) {
-  return tokens * kPassesToRefit + in_effect(options).reconstruct.steps * work_per_step(options);
+std::int64_t work_of_steps(const MergeOptions& options, std::int64_t tokens, const StepCosts& costs) {
+  const int steps = in_effect(options).reconstruct.steps;
+  if (steps == 0) return 0;
+  const double of_a_step = static_cast<double>(options.reconstruct.step_tokens) * costs.passes;
+  return static_cast<std::int64_t>(steps * of_a_step + (costs.judgements + 1) * held_back_tokens(tokens));
+}
+
+std::int64_t work_per_layer(const Model& model, const MergeOptions& options, std::int64_t tokens,
+                            const StepCosts& costs) {
+  return work_to_refit(model, options, tokens) + work_of_steps(options, tokens, costs);
 }
 
 std::int64_t work_to_distill(const Model& model, std::int64_t tokens) { return tokens * layer_count(model); }
 
-std::int64_t work_per_distill_step(const Model& model, const MergeOptions& options) {
-  const double heads = kHeadsPerPosition * head_size(model) / static_cast<double>(distill_stride(model));
+std::int64_t work_of_distill_steps(const Model& model, const MergeOptions& options, std::int64_t tokens,
+                                   const StepCosts& costs) {
+  const auto layers = static_cast<double>(layer_count(model));
+  const double head = head_size(model) / static_cast<double>(distill_stride(model));
   const double again = keeps_activations(model, options) ? 0 : 1;
-  const double passes =
-      (static_cast<double>(kPassesPerStepToken) + again + heads) * static_cast<double>(layer_count(model));
-  return static_cast<std::int64_t>(static_cast<double>(options.reconstruct.step_tokens) * passes);
+  const double of_a_token = costs.passes + again + kHeadsPerPosition * head;
+  const double of_a_judgement = held_back_tokens(tokens) * (1 + kHeadsToJudge * head);
+  const double steps = options.reconstruct.distill_steps * static_cast<double>(options.reconstruct.step_tokens);
+  return static_cast<std::int64_t>(layers * (steps * of_a_token + (costs.judgements + 1) * of_a_judgement));
 }
 
-std::int64_t distillation_work(const Model& model, const MergeOptions& options, std::int64_t tokens) {
+std::int64_t distillation_work(const Model& model, const MergeOptions& options, std::int64_t tokens,
+                               const StepCosts& costs) {
   if (!fits_distillation(model, options)) return 0;
-  return work_to_distill(model, tokens) + options.reconstruct.distill_steps * work_per_distill_step(model, options);
+  return work_to_distill(model, tokens) + work_of_distill_steps(model, options, tokens, costs);
 }
 
-std::int64_t merge_work(const Model& model, const MergeOptions& options, std::int64_t tokens) {
+std::int64_t merge_work(const Model& model, const MergeOptions& options, std::int64_t tokens, const StepCosts& costs) {
   if (!merge_method(options.kind).is_fitted) return 0;
-  return layer_count(model) * work_per_layer(options, fitted_tokens(model, options, tokens)) +
-         distillation_work(model, options, tokens);
+  return layer_count(model) * work_per_layer(model, options, fitted_tokens(model, options, tokens), costs) +
+         distillation_work(model, options, tokens, costs);
 }
 
 }  // namespace qcqa

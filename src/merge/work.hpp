@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "merge/fitting.hpp"
+#include "qcqa/merge/estimate.hpp"
 #include "qcqa/merge/merge.hpp"
 
 namespace qcqa {
@@ -11,10 +13,14 @@ namespace qcqa {
 
 /// Second moments of a calibration text, per token.
 inline constexpr std::int64_t kPassesForMoments = 2;
-/// Fitting a layer in closed form, per token: both streams, second moments, both projections, errors.
-inline constexpr std::int64_t kPassesToRefit = 7;
-/// Gradients cost two passes, the optimizer and looking at held-back tokens the rest.
-inline constexpr std::int64_t kPassesPerStepToken = 4;
+
+/// What steps take.
+struct StepCosts {
+  /// Per token of a step: gradients are two passes more, the optimizer goes over all weights. ModelSpeed has what was
+  /// measured.
+  double passes = ModelSpeed{}.step_passes;
+  int judgements = Judgements{}.count;  ///< looks at held-back tokens, beside one before the first step
+};
 
 /// Entries of all tensors but the embedding and the output matrix.
 [[nodiscard]] std::uint64_t layer_parameters(const Model& model);
@@ -40,15 +46,24 @@ inline constexpr std::int64_t kPassesPerStepToken = 4;
 /// Distillation looks at one position in this many: logits cost more than all layers of a small model.
 [[nodiscard]] std::int64_t distill_stride(const Model& model);
 
-[[nodiscard]] std::int64_t work_per_step(const MergeOptions& options);
-/// Fitting one layer on so many tokens, steps included.
-[[nodiscard]] std::int64_t work_per_layer(const MergeOptions& options, std::int64_t tokens);
+/// Fitting one layer on so many tokens in closed form: both streams, second moments, least squares for the output
+/// projection and the MLP's last one, errors.
+[[nodiscard]] std::int64_t work_to_refit(const Model& model, const MergeOptions& options, std::int64_t tokens);
+/// The steps that follow it.
+[[nodiscard]] std::int64_t work_of_steps(const MergeOptions& options, std::int64_t tokens, const StepCosts& costs = {});
+/// Both.
+[[nodiscard]] std::int64_t work_per_layer(const Model& model, const MergeOptions& options, std::int64_t tokens,
+                                          const StepCosts& costs = {});
 /// What distillation needs of the original first, for all layers.
 [[nodiscard]] std::int64_t work_to_distill(const Model& model, std::int64_t tokens);
-[[nodiscard]] std::int64_t work_per_distill_step(const Model& model, const MergeOptions& options);
+/// Its steps.
+[[nodiscard]] std::int64_t work_of_distill_steps(const Model& model, const MergeOptions& options, std::int64_t tokens,
+                                                 const StepCosts& costs = {});
 /// Both; 0 where nothing is distilled.
-[[nodiscard]] std::int64_t distillation_work(const Model& model, const MergeOptions& options, std::int64_t tokens);
+[[nodiscard]] std::int64_t distillation_work(const Model& model, const MergeOptions& options, std::int64_t tokens,
+                                             const StepCosts& costs = {});
 /// All of a merge's.
-[[nodiscard]] std::int64_t merge_work(const Model& model, const MergeOptions& options, std::int64_t tokens);
+[[nodiscard]] std::int64_t merge_work(const Model& model, const MergeOptions& options, std::int64_t tokens,
+                                      const StepCosts& costs = {});
 
 }  // namespace qcqa

@@ -11,6 +11,7 @@
 #include "pipeline/evaluation_text.hpp"
 #include "qcqa/forward/generate.hpp"
 #include "qcqa/forward/runnable.hpp"
+#include "qcqa/merge/estimate.hpp"
 #include "qcqa/support/error.hpp"
 #include "qcqa/text/documents.hpp"
 #include "support/fnv1a.hpp"
@@ -19,10 +20,7 @@
 namespace qcqa {
 namespace {
 
-/// Tokens of a calibration sequence: shorter ones cost less attention, longer ones show the model more.
-constexpr std::size_t kCalibrationContext = 512;
-/// Sequences that are sampled together, at most: their keys and values are kept until they end.
-constexpr std::int64_t kSampledTogether = 256;
+/// Of the sequences that are made up together.
 constexpr std::int64_t kCacheBytes = std::int64_t{4} << 30;
 
 using Ids = std::vector<std::vector<TokenId>>;
@@ -138,8 +136,8 @@ TokenSequences collect_calibration(const Model& model, const CalibrationSettings
       return TokenSequences(kept_ids(state->view(kStep, *kept), runnable.vocabulary));
     }
   }
-  const std::size_t context =
-      runnable.max_positions > 0 ? std::min(runnable.max_positions, kCalibrationContext) : kCalibrationContext;
+  constexpr auto kLongest = static_cast<std::size_t>(kCalibrationContext);
+  const std::size_t context = runnable.max_positions > 0 ? std::min(runnable.max_positions, kLongest) : kLongest;
   TokenSequences calibration;
   for (const std::string& source : settings.sources) {
     const Stopwatch watch;

@@ -32,8 +32,9 @@ double estimate_trial_seconds(const Model& model, const ModelSpeed& speed, const
                               std::int64_t tokens) {
   const PlanTrial trial = plan_trial(options, tokens);
   const double fits = trial.is_the_merge ? 1 : 2;
-  const double passes = fits * static_cast<double>(merge_work(model, trial.options, trial.tokens)) /
-                        static_cast<double>(model.layers().size());
+  const double passes =
+      fits * static_cast<double>(merge_work(model, trial.options, trial.tokens, {.passes = speed.step_passes})) /
+      static_cast<double>(model.layers().size());
   const double measured = 2 * static_cast<double>(kComparedTokens);
   return speed.layers * passes + (speed.layers + speed.head) * measured;
 }

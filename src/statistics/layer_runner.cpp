@@ -8,15 +8,6 @@
 #include "forward/for_each_batch.hpp"
 
 namespace qcqa {
-namespace {
-
-/// Tokens that go through a layer together, of which a step of reconstruction takes several batches: one for each of a
-/// few threads. A GPU takes the same, so that it learns the same: a layer large enough to need one keeps it busy with
-/// them.
-constexpr std::int64_t kBatchTokens = 256;
-
-}  // namespace
-
 std::vector<TokenSequence> evenly_spread(std::span<const TokenSequence> calibration, std::int64_t tokens) {
   std::int64_t all = 0;
   for (const TokenSequence& sequence : calibration) all += static_cast<std::int64_t>(sequence.ids.size());

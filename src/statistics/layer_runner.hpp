@@ -13,6 +13,11 @@
 
 namespace qcqa {
 
+/// Tokens that go through a layer together, of which a step of reconstruction takes several batches: one for each of a
+/// few threads. A GPU takes the same, so that it learns the same: a layer large enough to need one keeps it busy with
+/// them.
+inline constexpr std::int64_t kBatchTokens = 256;
+
 /// Some of the sequences, evenly spread, of about so many tokens in all.
 [[nodiscard]] std::vector<TokenSequence> evenly_spread(std::span<const TokenSequence> calibration, std::int64_t tokens);
 

@@ -204,7 +204,7 @@ TEST_F(MergeModel, InterruptedMergeGoesOnWithItsFinishedLayers) {
                       return ++calls > 0;
                     });
   constexpr std::int64_t kTokens = 96 * 32;
-  const std::int64_t layer = work_per_layer(reconstruct, kTokens);
+  const std::int64_t layer = work_per_layer(*model_, reconstruct, kTokens);
   const std::int64_t steps = 2 * layer + work_to_distill(*model_, kTokens);
   const std::int64_t rest = merge_work(*model_, reconstruct, kTokens) - steps;
   for (const std::int64_t reached : {layer * 3 / 2, steps + rest / 2, steps + rest * 3 / 4}) {

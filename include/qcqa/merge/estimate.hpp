@@ -10,12 +10,19 @@ namespace qcqa {
 struct ModelSpeed {
   double layers = 0;  ///< through all layers
   double head = 0;    ///< logits
+  /// What a token of a step that fits a layer takes, in times of its way through the layer.
+  double step_passes = 4;
 };
 
 /// For how long a speed is measured before hours are planned with it.
 inline constexpr double kMeasuringSeconds = 0.3;
 
-/// Runs the first layer over a few tokens.
+/// Tokens of a calibration sequence: shorter ones cost less attention, longer ones show the model more.
+inline constexpr std::int64_t kCalibrationContext = 512;
+/// Sequences that are made up together, at most: their keys and values are kept until they end.
+inline constexpr std::int64_t kSampledTogether = 256;
+
+/// Runs the first layer over a few tokens, and takes a few steps with it.
 /// @param seconds  for how long: the more, the less it matters what else the machine does
 /// @throws Error(unsupported) when the family's forward pass is not known
 [[nodiscard]] ModelSpeed measure_speed(const Model& model, const ForwardOptions& options,
