@@ -7,7 +7,7 @@
 namespace qcqa {
 namespace {
 
-/// How often distillation sees a token: less is not worth its making up, more is learnt by heart.
+/// How often steps see a token: less is not worth its making up, more is learnt by heart.
 constexpr double kLeastEpochs = 2, kMostEpochs = 16;
 
 }  // namespace

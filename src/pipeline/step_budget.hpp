@@ -6,7 +6,7 @@
 
 namespace qcqa {
 
-/// What steps of all layers together have to keep to.
+/// What steps have to keep to.
 struct StepBudget {
   double seconds = 0;            ///< for all of the work
   std::int64_t tokens = 0;       ///< of the text

@@ -21,9 +21,10 @@ struct MergeChoice {
 };
 
 /// The best merge whose estimated time on this device is within MergeSettings::time_limit: reconstruct on text that the
-/// model makes up (and on any calibration given), with fewer tokens and steps where need be, then with steps of all
-/// layers together alone, as many as there is time for; then refit; then subspace; then aligned, which needs no tokens.
-/// Plans are compared where that leaves time for the same merge, with fewer steps of all layers together if need be.
+/// model makes up (and on any calibration given), with fewer tokens and steps where need be, then (few layers) with
+/// steps layer by layer alone, then with steps of all layers together alone, as many as there is time for; then refit;
+/// then subspace; then aligned, which needs no tokens. Plans are compared where that leaves time for the same merge,
+/// with fewer steps if need be.
 /// Measures how fast the model runs: two calls may choose otherwise.
 [[nodiscard]] MergeChoice choose_merge(const Model& model, const MergeSettings& merge,
                                        const CalibrationSettings& calibration, const ForwardOptions& forward,
