@@ -153,12 +153,12 @@ at::Tensor heads_of_run(const at::Tensor& packed, const Run& run, int head_dim) 
 /// @param queries, out  (count, queries, heads, head_dim)
 /// @param keys, values  (count, keys, heads, head_dim)
 void attend_kv_head(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Bucket& bucket,
-                    std::size_t index, const AttentionOptions& options, std::int64_t block, const at::Tensor& out) {
+                    std::size_t index, const AttentionOptions& options, const at::Tensor& out) {
   const auto first = bucket.queries.begin() + static_cast<std::ptrdiff_t>(index) * bucket.group;
   const std::vector<std::int64_t> members(first, first + bucket.group);
   const at::Tensor attended =
       attend_groups(select_heads(queries, members).transpose(1, 2), keys.select(2, bucket.kv[index]),
-                    values.select(2, bucket.kv[index]), options, block);
+                    values.select(2, bucket.kv[index]), options, kQueriesInCache);
   for (std::int64_t member = 0; member < bucket.group; ++member) {
     out.select(2, members[static_cast<std::size_t>(member)]).copy_(attended.select(1, member));
   }
@@ -233,7 +233,7 @@ at::Tensor attend_in_parallel(const at::Tensor& queries, const at::Tensor& keys,
       return heads_of(packed, row, 1, length, options.head_dim);
     };
     attend_kv_head(heads(queries, span->query_row, span->queries), heads(keys, span->key_row, span->keys),
-                   heads(values, span->key_row, span->keys), *bucket, index, options, kQueriesInCache,
+                   heads(values, span->key_row, span->keys), *bucket, index, options,
                    heads(out, span->query_row, span->queries));
   });
   return out;
@@ -247,19 +247,19 @@ bool needs_gradient(const at::Tensor& a, const at::Tensor& b, const at::Tensor& 
 
 at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
                   const std::vector<AttentionSpan>& spans, const AttentionOptions& options) {
-  const std::vector<Bucket> buckets = buckets_of(options.kv_head_of);
   const bool decoding = std::ranges::all_of(spans, [](const AttentionSpan& span) { return span.queries == 1; });
   const bool in_place = queries.is_cpu() && !needs_gradient(queries, keys, values);
-  const bool one_by_one = decoding && queries.scalar_type() == at::kFloat;
-  if (in_place && !one_by_one) {
-    return attend_in_parallel(queries, keys, values, spans, buckets, options);
+  const auto join = [&](const auto& attend_one) {
+    std::vector<at::Tensor> parts;
+    for (const Run& run : runs_of(spans)) parts.push_back(attend_one(run));
+    return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
+  };
+  if (in_place && decoding && queries.scalar_type() == at::kFloat) {
+    return join([&](const Run& run) { return decode_run(queries, keys, values, run, options); });
   }
-  std::vector<at::Tensor> parts;
-  for (const Run& run : runs_of(spans)) {
-    parts.push_back(in_place ? decode_run(queries, keys, values, run, options)
-                             : attend_run(queries, keys, values, run, buckets, options));
-  }
-  return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
+  const std::vector<Bucket> buckets = buckets_of(options.kv_head_of);
+  if (in_place) return attend_in_parallel(queries, keys, values, spans, buckets, options);
+  return join([&](const Run& run) { return attend_run(queries, keys, values, run, buckets, options); });
 }
 
 }  // namespace qcqa

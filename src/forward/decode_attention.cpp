@@ -55,30 +55,36 @@ void add_up(const float* weights, const CachedRows& values, const int* kv_head_o
   }
 }
 
-CachedRows rows_of(const at::Tensor& cache, std::int64_t sequence) {
-  return {cache.data_ptr<float>() + sequence * cache.stride(0), cache.size(1), cache.stride(1), cache.stride(2),
-          cache.size(3)};
+/// visit(sequence, its rows) for all sequences of a cache.
+template <typename Visit>
+void for_each_sequence(const at::Tensor& cache, const Visit& visit) {
+  parallel_for(static_cast<std::size_t>(cache.size(0)), [&](std::size_t index) {
+    const auto sequence = static_cast<std::int64_t>(index);
+    visit(sequence, CachedRows{cache.data_ptr<float>() + sequence * cache.stride(0), cache.size(1), cache.stride(1),
+                               cache.stride(2), cache.size(3)});
+  });
+}
+
+/// The numbers of one sequence.
+float* of_sequence(const at::Tensor& all, std::int64_t sequence) {
+  return all.data_ptr<float>() + sequence * all.stride(0);
 }
 
 }  // namespace
 
 at::Tensor decode_scores(const at::Tensor& queries, const at::Tensor& keys, const std::vector<int>& kv_head_of) {
   const at::Tensor own = queries.contiguous();
-  at::Tensor scores = at::empty({own.size(0), own.size(1), keys.size(1)}, own.options());
-  parallel_for(static_cast<std::size_t>(own.size(0)), [&](std::size_t index) {
-    const auto sequence = static_cast<std::int64_t>(index);
-    multiply(own.data_ptr<float>() + sequence * own.stride(0), rows_of(keys, sequence), kv_head_of.data(),
-             kv_head_of.size(), scores.data_ptr<float>() + sequence * scores.stride(0));
+  const at::Tensor scores = at::empty({own.size(0), own.size(1), keys.size(1)}, own.options());
+  for_each_sequence(keys, [&](std::int64_t sequence, const CachedRows& rows) {
+    multiply(of_sequence(own, sequence), rows, kv_head_of.data(), kv_head_of.size(), of_sequence(scores, sequence));
   });
   return scores;
 }
 
 at::Tensor decode_sums(const at::Tensor& weights, const at::Tensor& values, const std::vector<int>& kv_head_of) {
-  at::Tensor sums = at::zeros({weights.size(0), weights.size(1), values.size(3)}, weights.options());
-  parallel_for(static_cast<std::size_t>(weights.size(0)), [&](std::size_t index) {
-    const auto sequence = static_cast<std::int64_t>(index);
-    add_up(weights.data_ptr<float>() + sequence * weights.stride(0), rows_of(values, sequence), kv_head_of.data(),
-           kv_head_of.size(), sums.data_ptr<float>() + sequence * sums.stride(0));
+  const at::Tensor sums = at::zeros({weights.size(0), weights.size(1), values.size(3)}, weights.options());
+  for_each_sequence(values, [&](std::int64_t sequence, const CachedRows& rows) {
+    add_up(of_sequence(weights, sequence), rows, kv_head_of.data(), kv_head_of.size(), of_sequence(sums, sequence));
   });
   return sums;
 }

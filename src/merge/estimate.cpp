@@ -20,7 +20,7 @@ namespace {
 constexpr double kPassesToSample = 1.3, kPassesToReadWeights = 36;
 /// What is run: a batch for each thread.
 constexpr std::int64_t kTokens = 256;
-const std::int64_t kStepTokens = ReconstructOptions{}.step_tokens;
+constexpr std::int64_t kStepTokens = ReconstructOptions{}.step_tokens;
 
 /// The least of several runs, unless one takes long: others may want the machine too.
 double seconds_of(const auto& work, double enough) {
@@ -83,12 +83,15 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options, doub
   for (const Linear* linear : {&layer.query_key_value, &layer.output, &layer.gate_up, &layer.down}) {
     if (linear->weight.defined()) entries += linear->weight.numel();
   }
-  const double pass = seconds_of(advance, seconds) / static_cast<double>(runner.tokens());
-  const double step = seconds_of_step_token(runner, layer, hidden, seconds);
-  return {.layers = pass * static_cast<double>(model.layers().size()),
-          .head = pass * static_cast<double>(transformer.vocabulary() * transformer.hidden_size()) /
-                  static_cast<double>(entries),
-          .step_passes = step / pass};
+  const double once = seconds_of(advance, seconds);
+  const double pass = once / static_cast<double>(runner.tokens());
+  ModelSpeed speed = {.layers = pass * static_cast<double>(model.layers().size()),
+                      .head = pass * static_cast<double>(transformer.vocabulary() * transformer.hidden_size()) /
+                              static_cast<double>(entries)};
+  // Not of a large layer: a step takes several copies of its weights.
+  if (once * speed.step_passes <= seconds)
+    speed.step_passes = seconds_of_step_token(runner, layer, hidden, seconds) / pass;
+  return speed;
 }
 
 double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const MergeOptions& options,

@@ -8,6 +8,10 @@ namespace {
 
 constexpr double kWarmUp = 0.05;  ///< share of the steps
 
+/// One batch in this many is held back, but at most kMostHeldBack.
+constexpr std::size_t kHoldBackOneIn = 24;
+constexpr std::size_t kMostHeldBack = 32;
+
 template <class T>
 void shuffle(std::vector<T>& all, std::mt19937_64& random) {  // written out: the standard's differ between libraries
   for (std::size_t i = all.size(); i > 1; --i) std::swap(all[i - 1], all[random() % i]);
@@ -46,10 +50,15 @@ void BatchOrder::deal() {
 
 void divide_batches(const LayerRunner& runner, std::vector<std::size_t>& fitted, std::vector<std::size_t>& held_back) {
   const std::size_t count = runner.batches().size();
-  const std::size_t every = std::max(kFitHoldsBackEvery, (count + kFitHoldsBackAtMost - 1) / kFitHoldsBackAtMost);
+  const std::size_t every = std::max(kHoldBackOneIn, (count + kMostHeldBack - 1) / kMostHeldBack);
   for (std::size_t i = 0; i < count; ++i) (i % every == every / 2 || count == 1 ? held_back : fitted).push_back(i);
   if (held_back.empty()) held_back = fitted;
   if (fitted.empty()) fitted = held_back;
+}
+
+std::int64_t held_back_tokens(std::int64_t tokens) {
+  return std::clamp(tokens / static_cast<std::int64_t>(kHoldBackOneIn), std::min(tokens, kBatchTokens),
+                    static_cast<std::int64_t>(kMostHeldBack) * kBatchTokens);
 }
 
 std::int64_t row_count(const std::vector<const SequenceBatch*>& batches) {

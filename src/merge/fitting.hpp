@@ -10,10 +10,6 @@
 
 namespace qcqa {
 
-/// One batch in this many is held back, but at most kFitHoldsBackAtMost.
-inline constexpr std::size_t kFitHoldsBackEvery = 24;
-inline constexpr std::size_t kFitHoldsBackAtMost = 32;
-
 /// The batches of each step, in a new random order each time all were seen. Those of a step are of nearly one size, so
 /// that threads which take one each end together.
 class BatchOrder {
@@ -36,6 +32,8 @@ class BatchOrder {
 
 /// Which batches to fit on, and which to judge by.
 void divide_batches(const LayerRunner& runner, std::vector<std::size_t>& fitted, std::vector<std::size_t>& held_back);
+/// About how many tokens of so many it judges by.
+[[nodiscard]] std::int64_t held_back_tokens(std::int64_t tokens);
 
 [[nodiscard]] std::int64_t row_count(const std::vector<const SequenceBatch*>& batches);
 

@@ -25,13 +25,6 @@ constexpr double kStrengthsTried = 4;
 /// Times that a layer's error is looked at, its attention to sinks among them.
 constexpr double kErrorsOfALayer = 4;
 
-/// See divide_batches().
-double held_back_tokens(std::int64_t tokens) {
-  return static_cast<double>(std::clamp<std::int64_t>(tokens / static_cast<std::int64_t>(kFitHoldsBackEvery),
-                                                      std::min(tokens, kBatchTokens),
-                                                      static_cast<std::int64_t>(kFitHoldsBackAtMost) * kBatchTokens));
-}
-
 std::int64_t layer_count(const Model& model) { return static_cast<std::int64_t>(model.layers().size()); }
 
 /// The output matrix's entries, in those of all layers.
@@ -117,12 +110,11 @@ std::int64_t distill_stride(const Model& model) {
 
 std::int64_t work_to_refit(const Model& model, const MergeOptions& options, std::int64_t tokens) {
   const AttentionLayer& layer = model.layers().front();
-  const double passed = static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model))) /
-                        static_cast<double>(layer_count(model));  // products of numbers in a pass
-  const double attention =
-      static_cast<double>(attention_parameters(model)) / passed / static_cast<double>(layer_count(model));
+  const auto of_layers = static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model)));
+  const double passed = of_layers / static_cast<double>(layer_count(model));  // products of numbers in a pass
+  const double attention = static_cast<double>(attention_parameters(model)) / of_layers;
   const auto width = static_cast<double>(layer.hidden_size);
-  const double judged = held_back_tokens(tokens);
+  const auto judged = static_cast<double>(held_back_tokens(tokens));
   const auto seen = [&](double inputs) {
     return std::min(static_cast<double>(tokens), static_cast<double>(kMomentTokensPerColumn) * inputs);
   };
@@ -144,7 +136,7 @@ std::int64_t work_of_steps(const MergeOptions& options, std::int64_t tokens, con
   const int steps = in_effect(options).reconstruct.steps;
   if (steps == 0) return 0;
   const double of_a_step = static_cast<double>(options.reconstruct.step_tokens) * costs.passes;
-  return static_cast<std::int64_t>(steps * of_a_step + (costs.judgements + 1) * held_back_tokens(tokens));
+  return static_cast<std::int64_t>(steps * of_a_step) + (costs.judgements + 1) * held_back_tokens(tokens);
 }
 
 std::int64_t work_per_layer(const Model& model, const MergeOptions& options, std::int64_t tokens,
@@ -160,7 +152,7 @@ std::int64_t work_of_distill_steps(const Model& model, const MergeOptions& optio
   const double head = head_size(model) / static_cast<double>(distill_stride(model));
   const double again = keeps_activations(model, options) ? 0 : 1;
   const double of_a_token = costs.passes + again + kHeadsPerPosition * head;
-  const double of_a_judgement = held_back_tokens(tokens) * (1 + kHeadsToJudge * head);
+  const double of_a_judgement = static_cast<double>(held_back_tokens(tokens)) * (1 + kHeadsToJudge * head);
   const double steps = options.reconstruct.distill_steps * static_cast<double>(options.reconstruct.step_tokens);
   return static_cast<std::int64_t>(layers * (steps * of_a_token + (costs.judgements + 1) * of_a_judgement));
 }

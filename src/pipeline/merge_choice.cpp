@@ -46,8 +46,8 @@ constexpr std::array<Candidate, 13> kCandidates = {{{MergeKind::reconstruct, 1},
 /// heads): 80 of them on 16,384 tokens left the layers' errors as they were.
 constexpr std::size_t kMostLayersToFill = 12;
 
-/// The share of the time that steps give up at most so that plans can be compared: they gain
-/// more than the better of two plans where time is short.
+/// The share of the time that steps give up at most so that plans can be compared: they gain more than the better of
+/// two plans where time is short.
 constexpr double kMostToCompare = 0.25;
 
 MergeChoice share_of(const MergeSettings& merge, const CalibrationSettings& calibration, const Candidate& candidate) {

@@ -8,6 +8,7 @@
 #include "forward/for_each_batch.hpp"
 
 namespace qcqa {
+
 std::vector<TokenSequence> evenly_spread(std::span<const TokenSequence> calibration, std::int64_t tokens) {
   std::int64_t all = 0;
   for (const TokenSequence& sequence : calibration) all += static_cast<std::int64_t>(sequence.ids.size());

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <filesystem>
 #include <optional>
 #include <set>
 #include <string>
@@ -27,9 +28,12 @@ std::vector<double> limits() {
 
 class MergeChoiceTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    write_pico_model(folder_ / "model", {.layers = 2, .query_heads = 4, .kv_heads = 4, .head_dim = 8, .mlp_size = 48});
-    model_.emplace(Model::open(folder_ / "model"));
+  void SetUp() override { use_model(2); }
+
+  void use_model(int layers) {
+    const std::filesystem::path path = folder_ / ("model-" + std::to_string(layers));
+    write_pico_model(path, {.layers = layers, .query_heads = 4, .kv_heads = 4, .head_dim = 8, .mlp_size = 48});
+    model_.emplace(Model::open(path));
   }
 
   [[nodiscard]] MergeChoice within(double seconds, ComparePlans plans = ComparePlans::no) {
@@ -70,14 +74,13 @@ TEST_F(MergeChoiceTest, MoreTimeNeverGivesLess) {
 }
 
 TEST_F(MergeChoiceTest, StepsFillTheTime) {
-  const auto fills = [](const MergeChoice& choice, int ReconstructOptions::*steps, int ReconstructOptions::*others) {
-    return choice.kind == MergeKind::reconstruct && choice.reconstruct.*steps > 0 && choice.reconstruct.*others == 0;
-  };
-  const auto expect_filled = [&](int ReconstructOptions::*steps, int ReconstructOptions::*others, const char* words) {
+  using Steps = int ReconstructOptions::*;
+  /// Of all limits, how many have as many of these steps as there is time for, and none of the others.
+  const auto filled = [&](Steps steps, Steps others, const char* words) {
     int seen = 0;
     for (const double seconds : limits()) {
       const MergeChoice choice = within(seconds);
-      if (!fills(choice, steps, others)) continue;
+      if (choice.kind != MergeKind::reconstruct || choice.reconstruct.*others > 0) continue;
       SCOPED_TRACE(seconds);
       ++seen;
       const int taken = choice.reconstruct.*steps;
@@ -90,10 +93,19 @@ TEST_F(MergeChoiceTest, StepsFillTheTime) {
       ++(more.reconstruct.*steps);
       EXPECT_TRUE(epochs > 15.9 || seconds_of(more) > seconds);
     }
-    EXPECT_GT(seen, 1) << words;
+    return seen;
   };
-  expect_filled(&ReconstructOptions::steps, &ReconstructOptions::distill_steps, " steps per layer");
-  expect_filled(&ReconstructOptions::distill_steps, &ReconstructOptions::steps, " steps of all layers together");
+  const auto by_layer = [&] {
+    return filled(&ReconstructOptions::steps, &ReconstructOptions::distill_steps, " steps per layer");
+  };
+  const auto together = [&] {
+    return filled(&ReconstructOptions::distill_steps, &ReconstructOptions::steps, " steps of all layers together");
+  };
+  EXPECT_GT(by_layer(), 3);
+  EXPECT_GT(together(), 1);
+  use_model(13);  // too deep
+  EXPECT_EQ(by_layer(), 0);
+  EXPECT_GT(together(), 3);
 }
 
 TEST_F(MergeChoiceTest, NothingIsDistilledThatTheUserDoesNotWantOrThatDoesNotFit) {
@@ -121,6 +133,9 @@ TEST_F(MergeChoiceTest, PlansAreComparedWithinTheTimeAndNeverInThePlaceOfTheMerg
     EXPECT_FALSE(alone.compares_plans);
     EXPECT_EQ(choice.kind, alone.kind);
     EXPECT_EQ(choice.calibration.tokens, alone.calibration.tokens);
+    if (choice.reconstruct.distill_steps > 0) {
+      EXPECT_EQ(choice.reconstruct.steps, alone.reconstruct.steps);
+    }
     EXPECT_LE(choice.reconstruct.steps, alone.reconstruct.steps);
     EXPECT_LE(choice.reconstruct.distill_steps, alone.reconstruct.distill_steps);
     EXPECT_EQ(choice.reason.find("with a comparison of two plans") != std::string::npos,

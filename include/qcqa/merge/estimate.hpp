@@ -22,7 +22,7 @@ inline constexpr std::int64_t kCalibrationContext = 512;
 /// Sequences that are made up together, at most: their keys and values are kept until they end.
 inline constexpr std::int64_t kSampledTogether = 256;
 
-/// Runs the first layer over a few tokens, and takes a few steps with it.
+/// Runs the first layer over a few tokens, and takes a few steps with it where there is time for one.
 /// @param seconds  for how long: the more, the less it matters what else the machine does
 /// @throws Error(unsupported) when the family's forward pass is not known
 [[nodiscard]] ModelSpeed measure_speed(const Model& model, const ForwardOptions& options,
