@@ -11,7 +11,7 @@ constexpr std::array<FitnessInfo, 4> kRows = {{
     {FitnessKind::aligned, "aligned", "output error of the aligned merge"},
     {FitnessKind::subspace, "subspace", "output error of the subspace merge; better with --calibrate"},
     {FitnessKind::measured, "measured",
-     "as subspace, but between layers the rise of the cross-entropy when one alone is merged; needs --calibrate"},
+     "as subspace, but between layers what each grouping leaves of a converted model's predictions; needs --calibrate"},
 }};
 
 }  // namespace
@@ -25,7 +25,7 @@ std::string_view fitness_name(FitnessKind kind) noexcept {
 std::string fitness_unit(FitnessKind kind, bool calibrated) {
   if (kind == FitnessKind::wse) return "sum of squared errors of the weights";
   if (kind == FitnessKind::measured)
-    return "sum over layers of the rise of the cross-entropy when one alone is merged, nats per token";
+    return "sum over layers of what one adds to the KL divergence of the converted model, nats per token";
   return calibrated ? "squared error of the attention output, as a share of the residual stream's square"
                     : "squared error of the attention output for inputs of any direction";
 }

@@ -156,17 +156,7 @@ class ModelMerger {
     const AttentionWeights merged =
         merged_heads(layer, [&](std::int64_t inputs) { return second_moment(*runner_, converted_, original, inputs); });
     LayerWeights compact = compact_layer(original, merged, grouping(layer), transformer_->runtime());
-    const at::Tensor sinks = find_sinks(*runner_, targets_);
-    LayerTask task{.layer = layer,
-                   .original = &original,
-                   .inputs = converted_,
-                   .original_inputs = original_,
-                   .targets = targets_,
-                   .sinks = sinks,
-                   .importance = importance_of(sinks),
-                   .fitted = {},
-                   .held_back = {}};
-    divide_batches(*runner_, task.fitted, task.held_back);
+    const LayerTask task = layer_task(*runner_, layer, original, converted_, original_, targets_);
     MergedLayer summary{.layer = layer};
     const auto error = [&](const LayerWeights& weights) {
       return output_error(*runner_, task, weights, task.held_back);
@@ -191,8 +181,8 @@ class ModelMerger {
     }
     summary.error = reached.all;
     summary.sink_error = reached.sinks;
-    summary.sink_mass_before = sink_mass(*runner_, sinks, original, layer, original_, task.held_back);
-    summary.sink_mass = sink_mass(*runner_, sinks, computed, layer, converted_, task.held_back);
+    summary.sink_mass_before = sink_mass(*runner_, task.sinks, original, layer, original_, task.held_back);
+    summary.sink_mass = sink_mass(*runner_, task.sinks, computed, layer, converted_, task.held_back);
     state_.finish(layer, fitted_tensors(model_, layer, compact, grouping(layer), options_.reconstruct.scope), summary);
   }
 

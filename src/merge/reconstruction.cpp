@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "forward/for_each_batch.hpp"
 #include "merge/fitting.hpp"
+#include "merge/sinks.hpp"
 #include "statistics/activations.hpp"
 
 namespace qcqa {
@@ -24,6 +26,22 @@ at::Tensor relative_errors(const LayerRunner& runner, const LayerTask& task, con
 }
 
 }  // namespace
+
+LayerTask layer_task(const LayerRunner& runner, int layer, const LayerWeights& original, at::Tensor inputs,
+                     at::Tensor original_inputs, at::Tensor targets) {
+  const at::Tensor sinks = find_sinks(runner, targets);
+  LayerTask task{.layer = layer,
+                 .original = &original,
+                 .inputs = std::move(inputs),
+                 .original_inputs = std::move(original_inputs),
+                 .targets = std::move(targets),
+                 .sinks = sinks,
+                 .importance = importance_of(sinks),
+                 .fitted = {},
+                 .held_back = {}};
+  divide_batches(runner, task.fitted, task.held_back);
+  return task;
+}
 
 at::Tensor importance_in(const LayerRunner& runner, const LayerTask& task, const SequenceBatch& batch) {
   return runner.rows(task.importance, batch).to(at::kFloat);

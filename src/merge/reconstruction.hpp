@@ -21,6 +21,10 @@ struct LayerTask {
   std::vector<std::size_t> fitted, held_back;  ///< batches of the streams to fit on, and to judge by
 };
 
+/// With the sinks that its targets show, and its batches divided. `original` has to outlive it.
+[[nodiscard]] LayerTask layer_task(const LayerRunner& runner, int layer, const LayerWeights& original,
+                                   at::Tensor inputs, at::Tensor original_inputs, at::Tensor targets);
+
 /// LayerTask::importance of a batch's tokens.
 [[nodiscard]] at::Tensor importance_in(const LayerRunner& runner, const LayerTask& task, const SequenceBatch& batch);
 

@@ -203,7 +203,7 @@ struct Conversion::State {
     RunState* state = kept ? &*kept : nullptr;
     const LayerCosts costs =
         compute_costs(model, fitness(options.kind), calibration, *statistics, settings.forward, session, state);
-    report = search_model(model, costs, search_options(), settings.forward.device, session, state);
+    report = search_model(model, costs, search_options(), settings.plan.kv, settings.forward.device, session, state);
   }
 
   /// Takes the search of another run, without what that run measured of a conversion of its own.
@@ -236,10 +236,12 @@ struct Conversion::State {
     }
   }
 
-  /// What merging keeps on the disk, simpler merges that it is compared with included.
+  /// What merging keeps on the disk, simpler merges that it is compared with and those that price layers included.
   [[nodiscard]] std::uint64_t merge_bytes(std::int64_t tokens) const {
-    const bool is_compared = text || !held_back.empty() || settings.calibration.samples();
-    return merge_disk_bytes(model, options, tokens) + (is_compared ? comparison_disk_bytes(model, options) : 0);
+    std::uint64_t bytes = merge_disk_bytes(model, options, tokens);
+    if (text || settings.calibration.given()) bytes += comparison_disk_bytes(model, options);
+    if (settings.plan.report.empty()) bytes += costs_disk_bytes(model, fitness(options.kind));
+    return bytes;
   }
 
   /// Before a calibration is sampled; a plan is not known yet, nor how long a text is.

@@ -7,11 +7,15 @@
 #include <vector>
 
 #include "fitness/sharing_cost.hpp"
+#include "pipeline/calibration.hpp"
 #include "qcqa/export/export.hpp"
 #include "qcqa/fitness/head_gram.hpp"
-#include "qcqa/fitness/measured_costs.hpp"
 #include "qcqa/fitness/sharing_costs.hpp"
+#include "qcqa/merge/estimate.hpp"
+#include "qcqa/merge/measured_costs.hpp"
+#include "qcqa/merge/merge.hpp"
 #include "qcqa/support/error.hpp"
+#include "statistics/layer_runner.hpp"
 #include "support/stopwatch.hpp"
 
 namespace qcqa {
@@ -80,14 +84,37 @@ std::vector<std::unique_ptr<GroupCost>> weight_sharing_errors(const Model& model
   return costs;
 }
 
-/// Measures only once it is asked, and keeps nothing when all layers are measured.
-GroupingCosts measuring_costs(const Model& model, const TokenSequences& calibration, InputStatistics& statistics,
-                              const ForwardOptions& forward, const ProgressFn& progress) {
-  const auto costs = std::make_shared<std::optional<MeasuredCosts>>();
-  return [=, &model, &calibration, &statistics](int layer, std::span<const Grouping> groupings) {
-    if (!*costs) costs->emplace(model, calibration.all(), statistics, forward, progress);
-    std::vector<double> result = (*costs)->measure(layer, groupings);
-    if (layer + 1 == static_cast<int>(model.layers().size())) costs->reset();
+/// One sequence of the calibration in this many judges layers that are refitted on the others.
+constexpr std::size_t kJudgedEvery = 5;
+
+/// How what is around a layer that is measured is merged.
+constexpr MergeOptions kAround = {.kind = MergeKind::refit};
+
+/// Merges the plan, and measures, only once it is asked; keeps nothing in memory when all layers are measured.
+GroupingCosts measuring_costs(const Model& model, const Plan& plan, const TokenSequences& calibration,
+                              const ForwardOptions& forward, const ProgressFn& progress,
+                              const std::filesystem::path& scratch) {
+  struct Measuring {
+    TokenSequences fitted, judged;
+    std::optional<MeasuredCosts> costs;
+  };
+  const auto measuring = std::make_shared<Measuring>();
+  return [=, &model, &calibration](int layer, std::span<const Grouping> groupings) {
+    auto& [fitted, judged, costs] = *measuring;
+    if (!costs) {
+      fitted = TokenSequences(calibration.ids());
+      judged = hold_back(fitted, kJudgedEvery);
+      const auto some = evenly_spread(fitted.all(), MeasuredCosts::kFittedTokens);
+      MergeOptions refit = kAround;
+      refit.forward = forward;
+      const ProgressFn refitting = [&](const ProgressEvent& event) {
+        return !progress || progress({"refit", event.done, event.total});  // "merge" is that of the plan in the end
+      };
+      MergeResult merged = merge_model(model, plan, some, refit, scratch, refitting);
+      costs.emplace(model, std::move(merged.model), some, judged.all(), forward, progress);
+    }
+    std::vector<double> result = costs->measure(layer, groupings);
+    if (layer + 1 == static_cast<int>(model.layers().size())) *measuring = {};
     return result;
   };
 }
@@ -98,6 +125,10 @@ std::vector<const GroupCost*> LayerCosts::pointers() const {
   std::vector<const GroupCost*> pointers;
   for (const auto& cost : costs) pointers.push_back(cost.get());
   return pointers;
+}
+
+std::uint64_t costs_disk_bytes(const Model& model, FitnessKind fitness) {
+  return fitness == FitnessKind::measured ? merge_disk_bytes(model, kAround, MeasuredCosts::kFittedTokens) : 0;
 }
 
 InputStatistics calibration_statistics(const Model& model, const TokenSequences& calibration,
@@ -126,7 +157,14 @@ LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSeq
   }
   if (are_new && state != nullptr) keep(tables, *state);
   if (fitness == FitnessKind::measured) {
-    result.measure = measuring_costs(model, calibration, statistics, forward, session.progress);
+    if (state == nullptr) {
+      throw Error(ErrorKind::invalid_argument, "--fitness measured", "needs a folder for what it keeps", "none",
+                  "Give the session a state folder.");
+    }
+    result.measured_in = [&model, &calibration, forward, progress = session.progress,
+                          scratch = state->path("measured-in")](const Plan& plan) {
+      return measuring_costs(model, plan, calibration, forward, progress, scratch);
+    };
   }
   result.seconds = watch.seconds();
   return result;

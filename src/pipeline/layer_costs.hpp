@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -18,8 +20,9 @@ struct LayerCosts {
   FitnessKind fitness{};
   bool calibrated = false;
   std::vector<std::unique_ptr<GroupCost>> costs;
-  double seconds = 0;       ///< that it took
-  GroupingCosts measure{};  ///< between layers; of FitnessKind::measured
+  double seconds = 0;  ///< that it took
+  /// Of FitnessKind::measured, between layers: what groupings cost in the model converted by a plan.
+  std::function<GroupingCosts(const Plan&)> measured_in{};
 
   [[nodiscard]] std::vector<const GroupCost*> pointers() const;
 };
@@ -29,6 +32,9 @@ struct LayerCosts {
 [[nodiscard]] LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSequences& calibration,
                                        InputStatistics& statistics, const ForwardOptions& forward,
                                        const Session& session, RunState* state);
+
+/// Bytes of what it keeps of converted models.
+[[nodiscard]] std::uint64_t costs_disk_bytes(const Model& model, FitnessKind fitness);
 
 /// Statistics of the calibration, kept in the run's state where there is one.
 [[nodiscard]] InputStatistics calibration_statistics(const Model& model, const TokenSequences& calibration,

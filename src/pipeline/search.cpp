@@ -20,6 +20,20 @@ namespace {
 constexpr const char* kSearchStep = "search";           // where it stands
 constexpr const char* kSearchedStep = "search-report";  // what it came to
 
+/// The plan that layers are measured in: what the costs alone choose of about that size.
+Plan plan_to_measure_in(const LayerCosts& costs, const SearchOptions& options, int model_kv_heads, double kv,
+                        const ProgressFn& progress) {
+  const SearchResult found = ModelSearch(costs.pointers(), options).run(progress);
+  if (found.stop == StopReason::interrupted) throw Error(ErrorKind::interrupted, "search", "interrupted");
+  std::int64_t smallest = model_kv_heads;
+  for (const auto* points : {&found.front, &found.uniform}) {
+    for (const ModelPoint& point : *points) smallest = std::min<std::int64_t>(smallest, point.kv_heads);
+  }
+  return plan_for_fraction(found, model_kv_heads,
+                           std::max(kv, static_cast<double>(smallest) / static_cast<double>(model_kv_heads)),
+                           options.limits);
+}
+
 /// The search itself; fills in Report::search and the time it took.
 Report search_costs(const std::vector<const GroupCost*>& costs, const SearchOptions& options, const Session& session,
                     RunState* state, const GroupingCosts& measure = {}) {
@@ -82,9 +96,13 @@ std::optional<Report> kept_search(const RunState& state) {
   return report_from_json(*kept, (state.folder() / (std::string(kSearchedStep) + ".json")).string());
 }
 
-Report search_model(const Model& model, const LayerCosts& costs, const SearchOptions& options, const Device& device,
-                    const Session& session, RunState* state) {
-  Report report = search_costs(costs.pointers(), options, session, state, costs.measure);
+Report search_model(const Model& model, const LayerCosts& costs, const SearchOptions& options, double kv,
+                    const Device& device, const Session& session, RunState* state) {
+  GroupingCosts measure;
+  if (costs.measured_in) {
+    measure = costs.measured_in(plan_to_measure_in(costs, options, model.total_kv_heads(), kv, session.progress));
+  }
+  Report report = search_costs(costs.pointers(), options, session, state, measure);
   report.model = describe(model);
   report.options = options_json(options, device);
   report.fitness_name = fitness_name(costs.fitness);
@@ -114,7 +132,7 @@ Report search(const Model& model, const SearchSettings& settings, const Session&
         calibration_statistics(model, calibration, settings.forward, MergeOptions{}.memory, session, state);
     const LayerCosts costs =
         compute_costs(model, settings.fitness, calibration, statistics, settings.forward, session, state);
-    return search_model(model, costs, options, settings.forward.device, session, state);
+    return search_model(model, costs, options, PlanSettings{}.kv, settings.forward.device, session, state);
   };
   return state != nullptr ? preparing(*state, work) : work();
 }

@@ -14,8 +14,9 @@ namespace qcqa {
 void require_search(const Model& model, const SearchOptions& options, std::optional<double> kv = std::nullopt);
 
 /// The search over a model's costs. Its result is kept, or where it stands when it is interrupted.
+/// @param kv  the fraction of the KV cache about which layers are measured, where they are
 /// @throws Error(interrupted)
-[[nodiscard]] Report search_model(const Model& model, const LayerCosts& costs, const SearchOptions& options,
+[[nodiscard]] Report search_model(const Model& model, const LayerCosts& costs, const SearchOptions& options, double kv,
                                   const Device& device, const Session& session, RunState* state);
 
 /// Keeps what a search came to, and what became of it since. @param state  nullptr: nothing is kept

@@ -10,10 +10,9 @@
 #include "merge/work.hpp"
 #include "model/attention_weights.hpp"
 #include "qcqa/evaluate/evaluate.hpp"
-#include "qcqa/fitness/measured_costs.hpp"
 #include "qcqa/fitness/sharing_costs.hpp"
 #include "qcqa/merge/estimate.hpp"
-#include "qcqa/search/model_search.hpp"
+#include "qcqa/merge/measured_costs.hpp"
 #include "support/expect_error.hpp"
 #include "support/gpu.hpp"
 #include "support/pico_model.hpp"
@@ -346,35 +345,56 @@ TEST_F(MergeModel, CostsPredictWhichGroupingLosesLess) {
   EXPECT_LT(loss(best, "best"), loss(worst, "worst"));
 }
 
-TEST_F(MergeModel, MeasuredCostIsTheRiseOfTheCrossEntropy) {
-  sequences_.resize(8);
-  const auto text = calibration();
-  InputStatistics statistics(*model_, text, {});
-  const auto costs = sharing_costs(*model_, MergeKind::subspace, statistics);
-  std::vector<const GroupCost*> pointers;
-  for (const auto& cost : costs) pointers.push_back(cost.get());
-  MeasuredCosts measured(*model_, text, statistics, {});
-  const SearchResult result = ModelSearch(pointers, {}).run({}, [&](int layer, std::span<const Grouping> groupings) {
-    return measured.measure(layer, groupings);
-  });
+TEST_F(MergeModel, MeasuredCostIsWhatALayerAddsToTheDivergenceOfTheConvertedModel) {
+  const std::vector<TokenSequence> text = calibration();
+  const std::size_t half = text.size() / 2;
+  const std::span fitted = std::span(text).first(half);
+  const std::span judged = std::span(text).subspan(half);
+  const MergeOptions refit = options(MergeKind::refit);
+  const auto merged_by = [&](const Plan& plan) {
+    return merge_model(*model_, plan, fitted, refit, new_folder()).model;
+  };
+  MeasuredCosts measured(*model_, merged_by(pairs()), fitted, judged, {});
 
+  // The last layer of two: all that is before it is the converted model's.
+  const std::vector<Grouping> groupings = {Grouping::contiguous(4, 1), Grouping::contiguous(4, 2),
+                                           Grouping::from_labels(std::vector{0, 1, 1, 0})};
+  std::vector<std::vector<std::int32_t>> rows;  // one token more: nothing is predicted after the last one
   std::vector<TokenSequence> windows;
-  for (const auto& sequence : sequences_) windows.push_back({sequence, 1, windows.size()});
-  const double before = evaluate(*model_, nullptr, windows, {}).cross_entropy;
-  for (std::size_t l = 0; l < result.layers.size(); ++l) {
-    const LayerGrouping& entry = *result.layers[l].find(Cardinality::equal, 1);
+  for (const TokenSequence& sequence : judged) {
+    auto& row = rows.emplace_back(sequence.ids.begin(), sequence.ids.end());
+    row.push_back(0);
+  }
+  for (const auto& row : rows) windows.push_back({row, 1, windows.size()});
+  const auto divergence_with = [&](const Grouping& grouping) {
     Plan plan = pairs();
-    plan = Plan::of(std::vector(plan.layers.size(), Grouping::contiguous(4, 4)));
-    plan.layers[l].grouping = entry.grouping;
-    const MergeResult alone = merge_model(*model_, plan, calibration(), options(MergeKind::subspace), new_folder());
-    const double rise = evaluate(alone.model, nullptr, windows, {}).cross_entropy - before;
-    EXPECT_NEAR(entry.cost, std::max(0.0, rise), 1e-4);
-    EXPECT_NEAR(entry.parts.total(), entry.cost, 1e-12);
-    EXPECT_EQ(result.layers[l].find(Cardinality::equal, 4)->cost, 0);
-    for (const LayerGrouping& kept : result.layers[l].groupings) {
-      EXPECT_GE(kept.grouping.cardinality(), kept.cardinality) << "a grouping stays in a class that has it";
-      EXPECT_LE(result.layers[l].find(Cardinality::arbitrary, kept.grouping.groups())->cost, kept.cost);
-    }
+    plan.layers[1].grouping = grouping;
+    return evaluate(merged_by(plan), &*model_, windows, {}).reference->kl_mean;
+  };
+  const double of_all_heads = divergence_with(Grouping::contiguous(4, 4));
+  const std::vector<double> costs = measured.measure(1, groupings);
+  ASSERT_EQ(costs.size(), groupings.size());
+  for (std::size_t i = 0; i < costs.size(); ++i) {
+    EXPECT_NEAR(costs[i], std::max(0.0, divergence_with(groupings[i]) - of_all_heads), 2e-5) << i;
+  }
+  EXPECT_GT(costs[0], costs[1]);
+
+  // What is around the first layer counts too, and the order in which layers are asked for does not.
+  const std::vector<double> first = measured.measure(0, groupings);
+  MeasuredCosts anew(*model_, merged_by(pairs()), fitted, judged, {});
+  EXPECT_EQ(anew.measure(0, groupings), first);
+  MeasuredCosts elsewhere(*model_, merged_by(Plan::of({Grouping::contiguous(4, 2), Grouping::contiguous(4, 1)})),
+                          fitted, judged, {});
+  EXPECT_NE(elsewhere.measure(0, groupings), first);
+}
+
+TEST_F(MergeModel, MeasuredCostsNeedTwoTexts) {
+  const std::vector<TokenSequence> text = calibration();
+  for (const bool fitted : {true, false}) {
+    expect_error(ErrorKind::invalid_argument, "needs two or more sequences of calibration tokens", [&] {
+      const std::vector<TokenSequence> none;
+      (void)MeasuredCosts(*model_, Model::open(model_->path()), fitted ? text : none, fitted ? none : text, {});
+    });
   }
 }
 
