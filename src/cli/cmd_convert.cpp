@@ -83,7 +83,7 @@ int run(const ConvertCommand& command) {
   Conversion conversion(model, settings, console.session({}, resume_of(command.resume, command.output.force)));
   const Report& report = conversion.plan();
   if (settings.output.dry_run) {
-    print_preview(model, conversion.preview(), report, console);
+    print_preview(model, conversion.preview(), conversion.needs(), report, console);
     return kOk;
   }
   (void)conversion.merge();

@@ -60,7 +60,7 @@ int run(const RunCommand& command) {
   const Report& report = conversion.plan();
   if (!command.common.quiet) std::printf("%s", search_summary(report).c_str());
   if (settings.output.dry_run) {
-    print_preview(model, conversion.preview(), report, console);
+    print_preview(model, conversion.preview(), conversion.needs(), report, console);
     return kOk;
   }
   (void)conversion.merge();

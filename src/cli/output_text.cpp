@@ -60,7 +60,8 @@ void print_left_out(std::span<const std::string> names) {
     fmt::print("Not copied, since it is not part of the converted model: {}\n", fmt::join(names, ", "));
 }
 
-void print_preview(const Model& model, const ExportSummary& summary, const Report& report, Console& console) {
+void print_preview(const Model& model, const ExportSummary& summary, const ConversionNeeds& needs, const Report& report,
+                   Console& console) {
   print_notes(summary, console);
   fmt::print("{}\n{}\n", text_of(report_sections(report, {"plan"})), kv_change(summary));
   print_cost_of_shape(model, summary);
@@ -69,7 +70,7 @@ void print_preview(const Model& model, const ExportSummary& summary, const Repor
              human_bytes(summary.tensor_bytes_before));
   print_left_out(summary.left_out);
   fmt::print("Needs {} of free disk and about {} of memory above the mapped input. Nothing was written (--dry-run).\n",
-             human_bytes(summary.file_bytes), human_bytes(summary.buffer_bytes));
+             human_bytes(needs.disk_bytes), human_bytes(needs.memory_bytes));
 }
 
 void print_output(const Model& model, const ExportSummary& summary, const Plan& plan, const ExportOptions& options,

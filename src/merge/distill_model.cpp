@@ -176,7 +176,7 @@ double estimate_distill_seconds(const Model& model, const ModelSpeed& speed, con
   StepCosts costs = judged_as(kEarlyStopping);
   costs.passes = speed.step_passes;
   const std::int64_t work = distillation_work(model, as_merge(options), tokens, costs);
-  return estimate_sampling_seconds(speed, sampled) +
+  return estimate_sampling_seconds(model, speed, sampled) +
          speed.layers * static_cast<double>(work) / static_cast<double>(model.layers().size());
 }
 

@@ -10,6 +10,7 @@
 
 #include "merge/reconstruction.hpp"
 #include "merge/work.hpp"
+#include "qcqa/forward/runnable.hpp"
 #include "statistics/layer_runner.hpp"
 #include "statistics/second_moment.hpp"
 
@@ -61,6 +62,49 @@ double seconds_of_step_token(const LayerRunner& runner, const LayerWeights& laye
   return seconds_of(step, enough) / static_cast<double>(row_count(batches));
 }
 
+/// Of the caches in which text is made up.
+std::int64_t cache_bytes_per_token(const Model& model) {
+  std::int64_t entries = 0;
+  for (const AttentionLayer& layer : model.layers()) entries += std::int64_t{2} * layer.kv_heads * layer.head_dim;
+  return entries * static_cast<std::int64_t>(sizeof(float));
+}
+
+/// Sequences of so many tokens that are made up together.
+std::int64_t together_of(const Model& model, std::int64_t sampled) {
+  return std::clamp<std::int64_t>(sampled / calibration_context(model), 1, sampled_together(model));
+}
+
+std::int64_t output_matrix_entries(const Model& model) {
+  return std::int64_t{model.settings().shape().vocabulary} * model.layers().front().hidden_size;
+}
+
+/// All of a model's layers and its output matrix, caches, and logits with their probabilities.
+std::uint64_t sampling_bytes(const Model& model, std::int64_t sampled) {
+  if (sampled == 0) return 0;
+  const std::int64_t together = together_of(model, sampled);
+  const std::int64_t numbers = static_cast<std::int64_t>(layer_parameters(model)) + output_matrix_entries(model) +
+                               3 * together * model.settings().shape().vocabulary;
+  return static_cast<std::uint64_t>(numbers) * sizeof(float) +
+         static_cast<std::uint64_t>(together * calibration_context(model) * cache_bytes_per_token(model));
+}
+
+/// Streams of so many tokens, where they are not in a file.
+std::uint64_t stream_bytes(const Model& model, const MergeOptions& options, std::int64_t tokens, std::int64_t streams) {
+  const auto bytes = static_cast<std::uint64_t>(tokens * model.layers().front().hidden_size * streams) * sizeof(float);
+  return bytes > options.memory ? 0 : bytes;
+}
+
+/// Of the largest layer's fit in closed form: weights as they are, as they become and as they are written, and least
+/// squares for the projection with most inputs (sums of both kinds of tokens, a copy, its factor, a batch's).
+std::uint64_t fit_bytes(const Model& model, const MergeOptions& options, std::uint64_t of_layer) {
+  const AttentionLayer& layer = model.layers().front();
+  std::uint64_t inputs = static_cast<std::uint64_t>(layer.query_heads * layer.head_dim);
+  if (options.reconstruct.scope == ReconstructScope::block)
+    inputs = std::max(inputs, static_cast<std::uint64_t>(model.settings().shape().mlp_width));
+  const std::uint64_t numbers = inputs * (5 * inputs + 4 * static_cast<std::uint64_t>(layer.hidden_size));
+  return 3 * of_layer + numbers * sizeof(double);
+}
+
 }  // namespace
 
 ModelSpeed measure_speed(const Model& model, const ForwardOptions& options, double seconds) {
@@ -101,13 +145,54 @@ double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const
   const double passes = static_cast<double>(tokens) * kPassesForMoments +
                         static_cast<double>(merge_work(model, options, tokens, {.passes = speed.step_passes})) /
                             static_cast<double>(model.layers().size());
-  return speed.layers * passes + estimate_sampling_seconds(speed, sampled);
+  return speed.layers * passes + estimate_sampling_seconds(model, speed, sampled);
 }
 
-double estimate_sampling_seconds(const ModelSpeed& speed, std::int64_t sampled) {
-  const auto together = std::clamp<std::int64_t>(sampled / kCalibrationContext, 1, kSampledTogether);
+std::int64_t calibration_context(const Model& model) {
+  const auto positions = static_cast<std::int64_t>(require_runnable(model).max_positions);
+  return positions > 0 ? std::min(positions, kCalibrationContext) : kCalibrationContext;
+}
+
+std::int64_t sampled_together(const Model& model) {
+  static constexpr std::int64_t kCacheBytes = std::int64_t{4} << 30;
+  static constexpr std::int64_t kMost = 256;
+  return std::clamp<std::int64_t>(kCacheBytes / (calibration_context(model) * cache_bytes_per_token(model)), 1, kMost);
+}
+
+double estimate_sampling_seconds(const Model& model, const ModelSpeed& speed, std::int64_t sampled) {
+  const std::int64_t together = together_of(model, sampled);
   const double passes = kPassesToSample + kPassesToReadWeights / static_cast<double>(together);
   return (speed.layers + speed.head) * static_cast<double>(sampled) * passes;
+}
+
+std::uint64_t merge_memory_bytes(const Model& model, const MergeOptions& options, std::int64_t tokens,
+                                 std::int64_t sampled) {
+  static constexpr std::uint64_t kProgram = std::uint64_t{80} << 20;
+  static constexpr std::uint64_t kNotGivenBack = 10;  // one part in this many, by the allocator
+  const MergeMethod& method = merge_method(options.kind);
+  const MergeOptions used = in_effect(options);
+  const std::uint64_t of_layer = layer_parameters(model) * sizeof(float) / model.layers().size();
+  const auto width = static_cast<std::uint64_t>(model.layers().front().hidden_size);
+  std::uint64_t most = sampling_bytes(model, sampled);
+  const auto consider = [&](std::uint64_t bytes) { most = std::max(most, bytes); };
+  if (method.pooled == Pooled::no) consider(of_layer + 3 * width * width * sizeof(double));
+  if (method.text != TextUse::none) consider(of_layer + stream_bytes(model, options, tokens, 1));
+  if (method.is_fitted) {
+    const std::uint64_t streams = stream_bytes(model, options, fitted_tokens(model, used, tokens), 3);
+    consider(streams + fit_bytes(model, used, of_layer));
+    if (used.reconstruct.steps > 0) {
+      const std::uint64_t activations = activation_bytes(model, used.reconstruct.step_tokens) / model.layers().size();
+      consider(streams + of_layer + distillation_bytes(model, used.reconstruct.scope) / model.layers().size() +
+               activations);
+    }
+  }
+  if (method.is_fitted && fits_distillation(model, used)) {
+    const std::uint64_t all = activation_bytes(model, used.reconstruct.step_tokens);
+    const std::uint64_t activations = keeps_activations(model, used) ? all : all / model.layers().size();
+    consider(distillation_bytes(model, used.reconstruct.scope) + activations + stream_bytes(model, options, tokens, 2) +
+             static_cast<std::uint64_t>(output_matrix_entries(model)) * sizeof(float));
+  }
+  return kProgram + most + most / kNotGivenBack;
 }
 
 std::uint64_t merge_disk_bytes(const Model& model, const MergeOptions& options, std::int64_t tokens) {

@@ -35,21 +35,6 @@ double head_size(const Model& model) {
                                     static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model)));
 }
 
-/// What is kept for the gradients of a step, roughly: what each operator reads. Of the stream and its norms 10 numbers
-/// for every entry, of queries, keys and values 3, of attention 3 for every token that is attended to, of the MLP 4;
-/// logits twice for both models.
-std::uint64_t activation_bytes(const Model& model, std::int64_t tokens) {
-  static constexpr std::int64_t kAttendedTo = 512;
-  std::int64_t numbers = 0;
-  for (const AttentionLayer& layer : model.layers()) {
-    const std::int64_t rows = std::int64_t{layer.query_heads + 2 * layer.kv_heads} * layer.head_dim;
-    numbers += 10 * std::int64_t{layer.hidden_size} + 3 * rows + 3 * layer.query_heads * kAttendedTo +
-               4 * std::int64_t{model.settings().shape().mlp_width};
-  }
-  numbers += 4 * std::int64_t{model.settings().shape().vocabulary} / distill_stride(model);
-  return static_cast<std::uint64_t>(numbers * tokens) * sizeof(float);
-}
-
 /// Those of the attention's matrices.
 std::uint64_t attention_parameters(const Model& model) {
   std::uint64_t entries = 0;
@@ -79,6 +64,18 @@ std::uint64_t fitted_parameters(const Model& model, ReconstructScope scope) {
 std::uint64_t distillation_bytes(const Model& model, ReconstructScope scope) {
   static constexpr std::uint64_t kMoreOfAFittedWeight = 6;
   return (layer_parameters(model) + kMoreOfAFittedWeight * fitted_parameters(model, scope)) * sizeof(float);
+}
+
+std::uint64_t activation_bytes(const Model& model, std::int64_t tokens) {
+  static constexpr std::int64_t kAttendedTo = 512;
+  std::int64_t numbers = 0;
+  for (const AttentionLayer& layer : model.layers()) {
+    const std::int64_t rows = std::int64_t{layer.query_heads + 2 * layer.kv_heads} * layer.head_dim;
+    numbers += 10 * std::int64_t{layer.hidden_size} + 3 * rows + 3 * layer.query_heads * kAttendedTo +
+               4 * std::int64_t{model.settings().shape().mlp_width};
+  }
+  numbers += 4 * std::int64_t{model.settings().shape().vocabulary} / distill_stride(model);
+  return static_cast<std::uint64_t>(numbers * tokens) * sizeof(float);
 }
 
 bool keeps_activations(const Model& model, const MergeOptions& options) {

@@ -31,6 +31,10 @@ struct StepCosts {
 /// Memory that distillation needs of all layers: weights, and of those that are fitted the ones kept, two moments,
 /// gradients of two batches and their sum.
 [[nodiscard]] std::uint64_t distillation_bytes(const Model& model, ReconstructScope scope);
+/// What is kept for the gradients of a step, roughly: what each operator reads. Of the stream and its norms 10 numbers
+/// for every entry, of queries, keys and values 3, of attention 3 for every token that is attended to, of the MLP 4;
+/// logits twice for both models.
+[[nodiscard]] std::uint64_t activation_bytes(const Model& model, std::int64_t tokens);
 /// Whether what a step computes on the way to its loss fits beside these into the memory allowed; else layers are run
 /// again for their gradients.
 [[nodiscard]] bool keeps_activations(const Model& model, const MergeOptions& options);

@@ -20,17 +20,7 @@
 namespace qcqa {
 namespace {
 
-/// Of the sequences that are made up together.
-constexpr std::int64_t kCacheBytes = std::int64_t{4} << 30;
-
 using Ids = std::vector<std::vector<TokenId>>;
-
-std::int64_t sampled_together(const Model& model, std::int64_t length) {
-  std::int64_t entries = 0;
-  for (const AttentionLayer& layer : model.layers()) entries += std::int64_t{2} * layer.kv_heads * layer.head_dim;
-  const auto bytes = entries * length * static_cast<std::int64_t>(sizeof(float));
-  return std::clamp<std::int64_t>(kCacheBytes / bytes, 1, kSampledTogether);
-}
 
 /// Token ids as a step keeps them; what is there may be damaged.
 Ids kept_ids(const JsonView& kept, std::size_t vocabulary) {
@@ -62,7 +52,7 @@ class Sampler {
 
   void sample(std::int64_t tokens, TokenSequences& sequences) {
     const std::int64_t wanted = (tokens + length_ - 1) / length_;
-    const std::int64_t together = sampled_together(model_, length_);
+    const std::int64_t together = sampled_together(model_);
     for (std::int64_t done = 0; done < wanted; done += together) {
       for (auto& made_up : some(done, std::min(together, wanted - done), wanted)) sequences.add(std::move(made_up));
     }
@@ -136,8 +126,7 @@ TokenSequences collect_calibration(const Model& model, const CalibrationSettings
       return TokenSequences(kept_ids(state->view(kStep, *kept), runnable.vocabulary));
     }
   }
-  constexpr auto kLongest = static_cast<std::size_t>(kCalibrationContext);
-  const std::size_t context = runnable.max_positions > 0 ? std::min(runnable.max_positions, kLongest) : kLongest;
+  const auto context = static_cast<std::size_t>(calibration_context(model));
   TokenSequences calibration;
   for (const std::string& source : settings.sources) {
     const Stopwatch watch;

@@ -200,6 +200,9 @@ struct Conversion::State {
         return;
       }
     }
+    if (settings.output.dry_run && fitness(options.kind) == FitnessKind::measured) {
+      session.say("plan: by the costs that --fitness measured begins with; nothing is measured in a dry run");
+    }
     RunState* state = kept ? &*kept : nullptr;
     const LayerCosts costs =
         compute_costs(model, fitness(options.kind), calibration, *statistics, settings.forward, session, state);
@@ -403,6 +406,17 @@ ExportSummary Conversion::preview() const {
   ExportOptions options = state_->written;
   options.report = to_json(state_->report).dump(1) + "\n";
   return preview_export(state_->model, *state_->report.plan, options);
+}
+
+ConversionNeeds Conversion::needs() const {
+  const State& s = *state_;
+  const CalibrationSettings& calibration = s.settings.calibration;
+  const std::int64_t tokens = calibration.all_tokens(calibration.tokens);
+  const ExportSummary written = preview();
+  return {.disk_bytes = written.file_bytes + s.merge_bytes(tokens),
+          .memory_bytes =
+              std::max(written.buffer_bytes,
+                       merge_memory_bytes(s.model, s.options, tokens, calibration.sampled_tokens(calibration.tokens)))};
 }
 
 const Report& Conversion::merge() {

@@ -156,7 +156,7 @@ LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSeq
     result.costs = sharing_costs(model, kind, statistics, session.progress, &tables);
   }
   if (are_new && state != nullptr) keep(tables, *state);
-  if (fitness == FitnessKind::measured) {
+  if (fitness == FitnessKind::measured && !calibration.empty()) {
     if (state == nullptr) {
       throw Error(ErrorKind::invalid_argument, "--fitness measured", "needs a folder for what it keeps", "none",
                   "Give the session a state folder.");

@@ -21,7 +21,8 @@ struct LayerCosts {
   bool calibrated = false;
   std::vector<std::unique_ptr<GroupCost>> costs;
   double seconds = 0;  ///< that it took
-  /// Of FitnessKind::measured, between layers: what groupings cost in the model converted by a plan.
+  /// Of FitnessKind::measured, between layers: what groupings cost in the model converted by a plan. Nothing without a
+  /// calibration, as in a dry run.
   std::function<GroupingCosts(const Plan&)> measured_in{};
 
   [[nodiscard]] std::vector<const GroupCost*> pointers() const;

@@ -1,4 +1,5 @@
 #include "qcqa/pipeline/conversion.hpp"
+#include "merge/work.hpp"
 #include "pipeline/merge_comparison.hpp"
 
 #include <fmt/format.h>
@@ -266,6 +267,29 @@ TEST_F(ConversionTest, FinishedStepsOfOtherSettingsAreRefusedByName) {
   EXPECT_TRUE(fs::exists(folder_ / "out.state" / "search-report.json"));
   (void)run(*model_, other, session(Resume::start_over));
   EXPECT_FALSE(fs::exists(folder_ / "out.state"));
+}
+
+TEST_F(ConversionTest, ADryRunCountsWhatTheMergeTakes) {
+  const auto needs = [&](MergeKind kind, int distill_steps, FitnessKind fitness = FitnessKind::subspace) {
+    ConversionSettings dry = settings("out");
+    dry.output.dry_run = true;
+    dry.fitness = fitness;
+    dry.merge.kind = kind;
+    dry.merge.reconstruct.distill_steps = distill_steps;
+    Conversion conversion(*model_, dry, {});
+    (void)conversion.plan();
+    EXPECT_GT(conversion.needs().disk_bytes, conversion.preview().file_bytes);
+    return conversion.needs();
+  };
+  const ConversionNeeds refit = needs(MergeKind::refit, 0);
+  const ConversionNeeds distilled = needs(MergeKind::reconstruct, 8);
+  const ConversionNeeds measured = needs(MergeKind::refit, 0, FitnessKind::measured);
+  // Of every fitted weight, two states of a distillation keep four numbers each.
+  const std::uint64_t fitted = fitted_parameters(*model_, ReconstructScope::block) * sizeof(float);
+  EXPECT_GE(distilled.disk_bytes, refit.disk_bytes + 8 * fitted);
+  EXPECT_GT(measured.disk_bytes, refit.disk_bytes + fitted);
+  EXPECT_GE(distilled.memory_bytes, refit.memory_bytes);
+  EXPECT_GT(refit.memory_bytes, fitted);
 }
 
 TEST_F(ConversionTest, TheMergeThatWasChosenStays) {

@@ -19,8 +19,11 @@ inline constexpr double kMeasuringSeconds = 0.3;
 
 /// Tokens of a calibration sequence: shorter ones cost less attention, longer ones show the model more.
 inline constexpr std::int64_t kCalibrationContext = 512;
-/// Sequences that are made up together, at most: their keys and values are kept until they end.
-inline constexpr std::int64_t kSampledTogether = 256;
+/// The same for a model that was made for shorter ones.
+/// @throws Error(unsupported) when the family's forward pass is not known
+[[nodiscard]] std::int64_t calibration_context(const Model& model);
+/// How many of them are made up together, at most: their keys and values are kept until they end.
+[[nodiscard]] std::int64_t sampled_together(const Model& model);
 
 /// Runs the first layer over a few tokens, and takes a few steps with it where there is time for one.
 /// @param seconds  for how long: the more, the less it matters what else the machine does
@@ -35,7 +38,13 @@ inline constexpr std::int64_t kSampledTogether = 256;
                                             std::int64_t tokens, std::int64_t sampled);
 
 /// Seconds to make up so many tokens, roughly.
-[[nodiscard]] double estimate_sampling_seconds(const ModelSpeed& speed, std::int64_t sampled);
+[[nodiscard]] double estimate_sampling_seconds(const Model& model, const ModelSpeed& speed, std::int64_t sampled);
+
+/// Bytes of memory beside the mapped checkpoint that the largest step of merge_model() takes, roughly, and of what
+/// comes before it: making up text.
+/// @param tokens, sampled  as above
+[[nodiscard]] std::uint64_t merge_memory_bytes(const Model& model, const MergeOptions& options, std::int64_t tokens,
+                                               std::int64_t sampled);
 
 /// Bytes that merge_model() writes into its scratch folder at most: merged tensors, distilled ones, statistics of the
 /// calibration, activations that do not fit into memory.

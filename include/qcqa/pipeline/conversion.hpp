@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -9,6 +10,12 @@
 #include "qcqa/report/report.hpp"
 
 namespace qcqa {
+
+/// What a conversion takes while it runs.
+struct ConversionNeeds {
+  std::uint64_t disk_bytes = 0;    ///< what is written, and what is kept until then
+  std::uint64_t memory_bytes = 0;  ///< beside the mapped input
+};
 
 /// A model's way to fewer KV heads, step by step: plan() (calibrate, price, search, choose; where layers may keep
 /// different numbers of heads, the better of two plans that were merged and measured), merge() (and comparing simpler
@@ -35,6 +42,8 @@ class Conversion {
   const Report& plan();
   /// What write() would write. Touches no tensor byte and no disk.
   [[nodiscard]] ExportSummary preview() const;
+  /// What all of it needs, roughly: a calibration may be shorter than it was allowed to be.
+  [[nodiscard]] ConversionNeeds needs() const;
   const Report& merge();
   ExportSummary write();
   /// Measures the written model beside the one it was made from, and says so in the report inside the output.
