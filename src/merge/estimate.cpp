@@ -148,6 +148,11 @@ double estimate_merge_seconds(const Model& model, const ModelSpeed& speed, const
   return speed.layers * passes + estimate_sampling_seconds(model, speed, sampled);
 }
 
+double estimate_measuring_seconds(const Model& model, const ModelSpeed& speed, const MergeOptions& options) {
+  return speed.layers * static_cast<double>(work_to_measure(model, options)) /
+         static_cast<double>(model.layers().size());
+}
+
 std::int64_t calibration_context(const Model& model) {
   const auto positions = static_cast<std::int64_t>(require_runnable(model).max_positions);
   return positions > 0 ? std::min(positions, kCalibrationContext) : kCalibrationContext;

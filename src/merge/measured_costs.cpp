@@ -18,12 +18,13 @@ namespace qcqa {
 class MeasuredCosts::Meter {
  public:
   Meter(const Model& model, Model converted, std::span<const TokenSequence> fitted,
-        std::span<const TokenSequence> judged, const ForwardOptions& options, ProgressFn progress)
+        std::span<const TokenSequence> judged, const MergeOptions& options, ProgressFn progress)
       : model_(model),
         converted_model_(std::move(converted)),
+        scope_(options.reconstruct.scope),
         progress_(std::move(progress)),
-        original_(model, Runtime::of(options)),
-        converted_(converted_model_, Runtime::of(options)),
+        original_(model, Runtime::of(options.forward)),
+        converted_(converted_model_, Runtime::of(options.forward)),
         fitted_(original_, evenly_spread(fitted, kFittedTokens)),
         judged_(original_, evenly_spread(judged, kJudgedTokens)),
         freedoms_(key_freedoms(model.settings())),
@@ -54,7 +55,7 @@ class MeasuredCosts::Meter {
           merge_heads(weights, grouping, MergeKind::refit, freedoms_[static_cast<std::size_t>(index)], moment);
       LayerWeights compact = compact_layer(loaded, merged, grouping, original_.runtime());
       refit_output(fitted_, task, compact);
-      refit_mlp(fitted_, task, compact);
+      if (scope_ == ReconstructScope::block) refit_mlp(fitted_, task, compact);
       hidden.push_back(judged_stream_.clone());
       advance(judged_, compact, index, hidden.back());
     }
@@ -128,6 +129,7 @@ class MeasuredCosts::Meter {
 
   const Model& model_;
   Model converted_model_;
+  ReconstructScope scope_;
   ProgressFn progress_;
   Transformer original_, converted_;
   LayerRunner fitted_, judged_;
@@ -140,8 +142,7 @@ class MeasuredCosts::Meter {
 };
 
 MeasuredCosts::MeasuredCosts(const Model& model, Model converted, std::span<const TokenSequence> fitted,
-                             std::span<const TokenSequence> judged, const ForwardOptions& options,
-                             ProgressFn progress) {
+                             std::span<const TokenSequence> judged, const MergeOptions& options, ProgressFn progress) {
   if (fitted.empty() || judged.empty()) {
     throw Error(ErrorKind::invalid_argument, "--fitness measured", "needs two or more sequences of calibration tokens",
                 "fewer", "Give --calibrate more text.");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "qcqa/merge/measured_costs.hpp"
 #include "statistics/second_moment.hpp"
 
 namespace qcqa {
@@ -105,27 +106,62 @@ std::int64_t distill_stride(const Model& model) {
   return std::clamp(static_cast<std::int64_t>(stride), std::int64_t{1}, kMostStride);
 }
 
-std::int64_t work_to_refit(const Model& model, const MergeOptions& options, std::int64_t tokens) {
+namespace {
+
+/// Entries of a layer: products of numbers in a pass of one token.
+double entries_of_a_layer(const Model& model) {
+  return static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model))) /
+         static_cast<double>(layer_count(model));
+}
+
+/// Tokens that least squares, or a second moment, with so many inputs look at.
+double tokens_seen(std::int64_t tokens, double inputs) {
+  return std::min(static_cast<double>(tokens), static_cast<double>(kMomentTokensPerColumn) * inputs);
+}
+
+/// The output projection's, and with the whole block the MLP's last one's.
+double work_of_least_squares(const Model& model, ReconstructScope scope, std::int64_t tokens) {
   const AttentionLayer& layer = model.layers().front();
-  const auto of_layers = static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model)));
-  const double passed = of_layers / static_cast<double>(layer_count(model));  // products of numbers in a pass
-  const double attention = static_cast<double>(attention_parameters(model)) / of_layers;
+  const double passed = entries_of_a_layer(model);
+  const double attention =
+      static_cast<double>(attention_parameters(model)) / (passed * static_cast<double>(layer_count(model)));
   const auto width = static_cast<double>(layer.hidden_size);
   const auto judged = static_cast<double>(held_back_tokens(tokens));
-  const auto seen = [&](double inputs) {
-    return std::min(static_cast<double>(tokens), static_cast<double>(kMomentTokensPerColumn) * inputs);
-  };
-  /// Least squares with so many inputs, where what they are costs so many passes per token.
-  const auto least_squares = [&](double inputs, double passes) {
+  /// With so many inputs, where what they are costs so many passes per token.
+  const auto of = [&](double inputs, double passes) {
     const double per_token = passes + inputs * (inputs + width) / passed;
     const double to_solve = inputs * inputs * (inputs / 6 + 2 * width) * kOfADouble / passed;
-    return (seen(inputs) + judged) * per_token + kStrengthsTried * to_solve;
+    return (tokens_seen(tokens, inputs) + judged) * per_token + kStrengthsTried * to_solve;
   };
-  double work = 2 * static_cast<double>(tokens) + seen(width) * width * width * kOfADouble / passed +
-                kErrorsOfALayer * judged +
-                least_squares(static_cast<double>(layer.query_heads * layer.head_dim), 2 * attention);
-  if (options.reconstruct.scope == ReconstructScope::block)
-    work += least_squares(static_cast<double>(model.settings().shape().mlp_width), 1);
+  double work = of(static_cast<double>(layer.query_heads * layer.head_dim), 2 * attention);
+  if (scope == ReconstructScope::block) work += of(static_cast<double>(model.settings().shape().mlp_width), 1);
+  return work;
+}
+
+}  // namespace
+
+std::int64_t work_to_refit(const Model& model, const MergeOptions& options, std::int64_t tokens) {
+  const auto width = static_cast<double>(model.layers().front().hidden_size);
+  const double moments = tokens_seen(tokens, width) * width * width * kOfADouble / entries_of_a_layer(model);
+  const double errors = kErrorsOfALayer * static_cast<double>(held_back_tokens(tokens));
+  return static_cast<std::int64_t>(2 * static_cast<double>(tokens) + moments + errors +
+                                   work_of_least_squares(model, options.reconstruct.scope, tokens));
+}
+
+std::int64_t work_to_measure(const Model& model, const MergeOptions& options) {
+  static constexpr auto kFitted = MeasuredCosts::kFittedTokens, kJudged = MeasuredCosts::kJudgedTokens;
+  const auto layers = static_cast<double>(layer_count(model));
+  const double fit = work_of_least_squares(model, options.reconstruct.scope, kFitted);
+  const double logits = static_cast<double>(kJudged) * head_size(model) * layers;
+  double work = 0;
+  double behind = layers;  // layers that come behind one, and itself
+  for (const AttentionLayer& layer : model.layers()) {
+    const int variants = layer.kv_heads;  // about a grouping for each number of heads, and all of them
+    work += static_cast<double>(work_to_refit(model, options, kFitted));  // of the model around
+    work +=
+        3 * static_cast<double>(kFitted) + logits + variants * (fit + static_cast<double>(kJudged) * behind + logits);
+    behind -= 1;
+  }
   return static_cast<std::int64_t>(work);
 }
 

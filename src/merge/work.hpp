@@ -53,9 +53,11 @@ struct StepCosts {
 /// Fitting one layer on so many tokens in closed form: both streams, second moments, least squares for the output
 /// projection and the MLP's last one, errors.
 [[nodiscard]] std::int64_t work_to_refit(const Model& model, const MergeOptions& options, std::int64_t tokens);
-/// The steps that follow it.
+/// What MeasuredCosts takes of all layers, and converting the model that they are measured in.
+[[nodiscard]] std::int64_t work_to_measure(const Model& model, const MergeOptions& options);
+/// The steps that follow a fit in closed form.
 [[nodiscard]] std::int64_t work_of_steps(const MergeOptions& options, std::int64_t tokens, const StepCosts& costs = {});
-/// Both.
+/// A fit in closed form and its steps.
 [[nodiscard]] std::int64_t work_per_layer(const Model& model, const MergeOptions& options, std::int64_t tokens,
                                           const StepCosts& costs = {});
 /// What distillation needs of the original first, for all layers.

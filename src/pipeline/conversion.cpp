@@ -118,6 +118,10 @@ struct Conversion::State {
     }
   }
 
+  [[nodiscard]] bool measures_layers() const {
+    return settings.fitness == FitnessKind::measured && settings.plan.report.empty();
+  }
+
   [[nodiscard]] FitnessKind fitness(MergeKind kind) const {
     return settings.fitness.value_or(merge_method(kind).fitness);
   }
@@ -169,7 +173,8 @@ struct Conversion::State {
       const auto before = kept ? kept->find(kChosenMerge) : std::nullopt;
       choice = before ? choice_from_json(kept->view(kChosenMerge, *before), choice)
                       : choose_merge(model, settings.merge, settings.calibration, settings.forward,
-                                     may_compare_plans() ? ComparePlans::maybe : ComparePlans::no);
+                                     may_compare_plans() ? ComparePlans::maybe : ComparePlans::no,
+                                     measures_layers() ? MeasureLayers::yes : MeasureLayers::no);
       if (kept && !before) kept->keep(kChosenMerge, to_json(choice));
       session.say("merge: " + std::string(merge_kind_name(choice.kind)) + ", " + choice.reason);
     }
@@ -200,12 +205,13 @@ struct Conversion::State {
         return;
       }
     }
-    if (settings.output.dry_run && fitness(options.kind) == FitnessKind::measured) {
-      session.say("plan: by the costs that --fitness measured begins with; nothing is measured in a dry run");
+    if (fitness(options.kind) == FitnessKind::measured && calibration.empty()) {
+      session.say("plan: by the costs that --fitness measured begins with; there is no calibration to measure on" +
+                  std::string(settings.output.dry_run ? " in a dry run" : ""));
     }
     RunState* state = kept ? &*kept : nullptr;
     const LayerCosts costs =
-        compute_costs(model, fitness(options.kind), calibration, *statistics, settings.forward, session, state);
+        compute_costs(model, fitness(options.kind), calibration, *statistics, options, session, state);
     report = search_model(model, costs, search_options(), settings.plan.kv, settings.forward.device, session, state);
   }
 
@@ -243,7 +249,7 @@ struct Conversion::State {
   [[nodiscard]] std::uint64_t merge_bytes(std::int64_t tokens) const {
     std::uint64_t bytes = merge_disk_bytes(model, options, tokens);
     if (text || settings.calibration.given()) bytes += comparison_disk_bytes(model, options);
-    if (settings.plan.report.empty()) bytes += costs_disk_bytes(model, fitness(options.kind));
+    if (settings.plan.report.empty()) bytes += costs_disk_bytes(model, fitness(options.kind), options);
     return bytes;
   }
 

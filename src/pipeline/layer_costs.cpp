@@ -87,12 +87,18 @@ std::vector<std::unique_ptr<GroupCost>> weight_sharing_errors(const Model& model
 /// One sequence of the calibration in this many judges layers that are refitted on the others.
 constexpr std::size_t kJudgedEvery = 5;
 
-/// How what is around a layer that is measured is merged.
-constexpr MergeOptions kAround = {.kind = MergeKind::refit};
+/// How what is around a layer that is measured is merged, in a run that merges so.
+MergeOptions merge_around(const MergeOptions& merge) {
+  return {.kind = MergeKind::refit,
+          .reconstruct = {.scope = merge.reconstruct.scope},
+          .seed = merge.seed,
+          .memory = merge.memory,
+          .forward = merge.forward};
+}
 
 /// Merges the plan, and measures, only once it is asked; keeps nothing in memory when all layers are measured.
 GroupingCosts measuring_costs(const Model& model, const Plan& plan, const TokenSequences& calibration,
-                              const ForwardOptions& forward, const ProgressFn& progress,
+                              const MergeOptions& merge, const ProgressFn& progress,
                               const std::filesystem::path& scratch) {
   struct Measuring {
     TokenSequences fitted, judged;
@@ -105,13 +111,12 @@ GroupingCosts measuring_costs(const Model& model, const Plan& plan, const TokenS
       fitted = TokenSequences(calibration.ids());
       judged = hold_back(fitted, kJudgedEvery);
       const auto some = evenly_spread(fitted.all(), MeasuredCosts::kFittedTokens);
-      MergeOptions refit = kAround;
-      refit.forward = forward;
+      const MergeOptions refit = merge_around(merge);
       const ProgressFn refitting = [&](const ProgressEvent& event) {
         return !progress || progress({"refit", event.done, event.total});  // "merge" is that of the plan in the end
       };
       MergeResult merged = merge_model(model, plan, some, refit, scratch, refitting);
-      costs.emplace(model, std::move(merged.model), some, judged.all(), forward, progress);
+      costs.emplace(model, std::move(merged.model), some, judged.all(), refit, progress);
     }
     std::vector<double> result = costs->measure(layer, groupings);
     if (layer + 1 == static_cast<int>(model.layers().size())) *measuring = {};
@@ -127,8 +132,9 @@ std::vector<const GroupCost*> LayerCosts::pointers() const {
   return pointers;
 }
 
-std::uint64_t costs_disk_bytes(const Model& model, FitnessKind fitness) {
-  return fitness == FitnessKind::measured ? merge_disk_bytes(model, kAround, MeasuredCosts::kFittedTokens) : 0;
+std::uint64_t costs_disk_bytes(const Model& model, FitnessKind fitness, const MergeOptions& merge) {
+  if (fitness != FitnessKind::measured) return 0;
+  return merge_disk_bytes(model, merge_around(merge), MeasuredCosts::kFittedTokens);
 }
 
 InputStatistics calibration_statistics(const Model& model, const TokenSequences& calibration,
@@ -140,7 +146,7 @@ InputStatistics calibration_statistics(const Model& model, const TokenSequences&
 }
 
 LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSequences& calibration,
-                         InputStatistics& statistics, const ForwardOptions& forward, const Session& session,
+                         InputStatistics& statistics, const MergeOptions& merge, const Session& session,
                          RunState* state) {
   require_unconverted(model);
   const Stopwatch watch;
@@ -149,7 +155,7 @@ LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSeq
   std::vector<CostTable> tables = kept_tables(model, fitness, state);
   const bool are_new = tables.empty();
   if (fitness == FitnessKind::wse) {
-    result.costs = weight_sharing_errors(model, forward.device, session.progress, tables);
+    result.costs = weight_sharing_errors(model, merge.forward.device, session.progress, tables);
   } else {
     result.calibrated = !calibration.empty();
     const MergeKind kind = fitness == FitnessKind::aligned ? MergeKind::aligned : MergeKind::subspace;
@@ -161,9 +167,9 @@ LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSeq
       throw Error(ErrorKind::invalid_argument, "--fitness measured", "needs a folder for what it keeps", "none",
                   "Give the session a state folder.");
     }
-    result.measured_in = [&model, &calibration, forward, progress = session.progress,
+    result.measured_in = [&model, &calibration, merge, progress = session.progress,
                           scratch = state->path("measured-in")](const Plan& plan) {
-      return measuring_costs(model, plan, calibration, forward, progress, scratch);
+      return measuring_costs(model, plan, calibration, merge, progress, scratch);
     };
   }
   result.seconds = watch.seconds();

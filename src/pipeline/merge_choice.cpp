@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
+#include <vector>
 
 #include "pipeline/calibration.hpp"
 #include "pipeline/plan_trial.hpp"
@@ -78,7 +80,9 @@ double seconds_to_compare(const Model& model, const ModelSpeed& speed, const Mer
 double estimate(const Model& model, const ModelSpeed& speed, const MergeChoice& choice, std::uint64_t memory,
                 const ForwardOptions& forward) {
   const std::int64_t sampled = choice.calibration.sampled_tokens(choice.calibration.tokens);
-  return seconds_to_compare(model, speed, choice, memory, forward) +
+  const double to_measure =
+      choice.measures_layers ? estimate_measuring_seconds(model, speed, options_of(choice, memory, forward)) : 0;
+  return to_measure + seconds_to_compare(model, speed, choice, memory, forward) +
          estimate_merge_seconds(model, speed, options_of(choice, memory, forward), tokens_of(choice), sampled);
 }
 
@@ -126,7 +130,8 @@ std::string add_self(const Model& model, CalibrationSettings& calibration) {
 
 /// The merge for this model on this machine, whose speed is measured for so many seconds.
 MergeChoice choose_after(double measuring, const Model& model, const MergeSettings& merge,
-                         const CalibrationSettings& calibration, const ForwardOptions& forward, ComparePlans plans) {
+                         const CalibrationSettings& calibration, const ForwardOptions& forward, ComparePlans plans,
+                         MeasureLayers layers) {
   MergeChoice simple{
       .kind = MergeKind::mean, .reconstruct = merge.reconstruct, .calibration = calibration, .reason = {}};
   try {
@@ -138,7 +143,7 @@ MergeChoice choose_after(double measuring, const Model& model, const MergeSettin
   CalibrationSettings wanted = calibration;
   const std::string no_self = add_self(model, wanted);
   if (wanted.given()) {
-    return choose_merge(model, measure_speed(model, forward, measuring), merge, wanted, forward, plans);
+    return choose_merge(model, measure_speed(model, forward, measuring), merge, wanted, forward, plans, layers);
   }
   simple.kind = MergeKind::aligned;
   simple.compares_plans = plans == ComparePlans::maybe;  // takes what comparing merges takes
@@ -149,7 +154,8 @@ MergeChoice choose_after(double measuring, const Model& model, const MergeSettin
 }  // namespace
 
 MergeChoice choose_merge(const Model& model, const ModelSpeed& speed, const MergeSettings& merge,
-                         const CalibrationSettings& calibration, const ForwardOptions& forward, ComparePlans plans) {
+                         const CalibrationSettings& calibration, const ForwardOptions& forward, ComparePlans plans,
+                         MeasureLayers layers) {
   const auto fits = [&](const Candidate& candidate, MergeChoice& choice) {
     if (candidate.filler != Filler::none && !fill(candidate.filler, model, speed, merge, forward, choice)) return false;
     choice.seconds = estimate(model, speed, choice, merge.memory, forward);
@@ -159,16 +165,21 @@ MergeChoice choose_merge(const Model& model, const ModelSpeed& speed, const Merg
   for (const Candidate& candidate : kCandidates) {
     MergeChoice choice = share_of(merge, calibration, candidate);
     choice.compares_plans = plans == ComparePlans::maybe;
+    choice.measures_layers = layers == MeasureLayers::yes;
     if (!fits(candidate, choice)) {
       choice = share_of(merge, calibration, candidate);
+      choice.measures_layers = layers == MeasureLayers::yes;
       if (!fits(candidate, choice)) {
         if (choice.seconds > 0) least = choice.seconds;
         continue;
       }
     }
-    choice.reason = words_for(choice) + "about " + duration_text(choice.seconds) + " here" +
-                    (choice.compares_plans ? " with a comparison of two plans" : "") + ", within --time-limit " +
-                    duration_text(merge.time_limit);
+    std::vector<std::string> more;
+    if (choice.measures_layers) more.emplace_back("measured layers");
+    if (choice.compares_plans) more.emplace_back("a comparison of two plans");
+    choice.reason =
+        fmt::format("{}about {} here{}{}, within --time-limit {}", words_for(choice), duration_text(choice.seconds),
+                    more.empty() ? "" : " with ", fmt::join(more, " and "), duration_text(merge.time_limit));
     return choice;
   }
   MergeChoice simple{
@@ -182,8 +193,8 @@ MergeChoice choose_merge(const Model& model, const ModelSpeed& speed, const Merg
 }
 
 MergeChoice choose_merge(const Model& model, const MergeSettings& merge, const CalibrationSettings& calibration,
-                         const ForwardOptions& forward, ComparePlans plans) {
-  return choose_after(kMeasuringSeconds, model, merge, calibration, forward, plans);
+                         const ForwardOptions& forward, ComparePlans plans, MeasureLayers layers) {
+  return choose_after(kMeasuringSeconds, model, merge, calibration, forward, plans, layers);
 }
 
 std::string better_merge(const Model& model, MergeKind used, const MergeSettings& merge,
@@ -191,7 +202,8 @@ std::string better_merge(const Model& model, MergeKind used, const MergeSettings
   if (used == merge_methods().back()->kind) return {};  // measuring the speed takes a while
   try {
     static constexpr double kMeasuring = 0.1;  // a hint is to cost little beside the conversion
-    const MergeChoice best = choose_after(kMeasuring, model, merge, calibration, forward, ComparePlans::no);
+    const MergeChoice best =
+        choose_after(kMeasuring, model, merge, calibration, forward, ComparePlans::no, MeasureLayers::no);
     if (best.kind <= used || !best.calibration.given()) return {};
     std::string options = "--merge " + std::string(merge_kind_name(best.kind));
     for (const std::string& source : best.calibration.sources) options += " --calibrate " + source;

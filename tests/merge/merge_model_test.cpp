@@ -350,12 +350,10 @@ TEST_F(MergeModel, MeasuredCostIsWhatALayerAddsToTheDivergenceOfTheConvertedMode
   const std::size_t half = text.size() / 2;
   const std::span fitted = std::span(text).first(half);
   const std::span judged = std::span(text).subspan(half);
-  const MergeOptions refit = options(MergeKind::refit);
+  MergeOptions refit = options(MergeKind::refit);
   const auto merged_by = [&](const Plan& plan) {
     return merge_model(*model_, plan, fitted, refit, new_folder()).model;
   };
-  MeasuredCosts measured(*model_, merged_by(pairs()), fitted, judged, {});
-
   // The last layer of two: all that is before it is the converted model's.
   const std::vector<Grouping> groupings = {Grouping::contiguous(4, 1), Grouping::contiguous(4, 2),
                                            Grouping::from_labels(std::vector{0, 1, 1, 0})};
@@ -371,20 +369,27 @@ TEST_F(MergeModel, MeasuredCostIsWhatALayerAddsToTheDivergenceOfTheConvertedMode
     plan.layers[1].grouping = grouping;
     return evaluate(merged_by(plan), &*model_, windows, {}).reference->kl_mean;
   };
-  const double of_all_heads = divergence_with(Grouping::contiguous(4, 4));
-  const std::vector<double> costs = measured.measure(1, groupings);
-  ASSERT_EQ(costs.size(), groupings.size());
-  for (std::size_t i = 0; i < costs.size(); ++i) {
-    EXPECT_NEAR(costs[i], std::max(0.0, divergence_with(groupings[i]) - of_all_heads), 2e-5) << i;
+  for (const ReconstructScope scope : {ReconstructScope::block, ReconstructScope::attention}) {
+    refit.reconstruct.scope = scope;
+    MeasuredCosts measured(*model_, merged_by(pairs()), fitted, judged, refit);
+    const double of_all_heads = divergence_with(Grouping::contiguous(4, 4));
+    const std::vector<double> costs = measured.measure(1, groupings);
+    ASSERT_EQ(costs.size(), groupings.size());
+    for (std::size_t i = 0; i < costs.size(); ++i) {
+      EXPECT_NEAR(costs[i], std::max(0.0, divergence_with(groupings[i]) - of_all_heads), 2e-5) << i;
+    }
+    EXPECT_GT(costs[0], costs[1]);
   }
-  EXPECT_GT(costs[0], costs[1]);
 
   // What is around the first layer counts too, and the order in which layers are asked for does not.
+  MeasuredCosts measured(*model_, merged_by(pairs()), fitted, judged, refit);
+  const std::vector<double> last = measured.measure(1, groupings);
   const std::vector<double> first = measured.measure(0, groupings);
-  MeasuredCosts anew(*model_, merged_by(pairs()), fitted, judged, {});
+  MeasuredCosts anew(*model_, merged_by(pairs()), fitted, judged, refit);
   EXPECT_EQ(anew.measure(0, groupings), first);
+  EXPECT_EQ(anew.measure(1, groupings), last);
   MeasuredCosts elsewhere(*model_, merged_by(Plan::of({Grouping::contiguous(4, 2), Grouping::contiguous(4, 1)})),
-                          fitted, judged, {});
+                          fitted, judged, refit);
   EXPECT_NE(elsewhere.measure(0, groupings), first);
 }
 

@@ -36,9 +36,10 @@ class MergeChoiceTest : public ::testing::Test {
     model_.emplace(Model::open(path));
   }
 
-  [[nodiscard]] MergeChoice within(double seconds, ComparePlans plans = ComparePlans::no) {
+  [[nodiscard]] MergeChoice within(double seconds, ComparePlans plans = ComparePlans::no,
+                                   MeasureLayers layers = MeasureLayers::no) {
     merge_.time_limit = seconds;
-    return choose_merge(*model_, kSpeed, merge_, calibration_, {}, plans);
+    return choose_merge(*model_, kSpeed, merge_, calibration_, {}, plans, layers);
   }
 
   [[nodiscard]] double seconds_of(const MergeChoice& choice) const {
@@ -122,6 +123,22 @@ TEST_F(MergeChoiceTest, NothingIsDistilledThatTheUserDoesNotWantOrThatDoesNotFit
   merge_.memory = MergeSettings().memory;
   merge_.reconstruct.distill_steps = 0;
   EXPECT_FALSE(distils());
+}
+
+TEST_F(MergeChoiceTest, LayersAreMeasuredWithinTheTime) {
+  const double to_measure = estimate_measuring_seconds(*model_, kSpeed, {});
+  EXPECT_GT(to_measure, 0);
+  int measured = 0;
+  for (const double seconds : limits()) {
+    SCOPED_TRACE(seconds);
+    const MergeChoice choice = within(seconds, ComparePlans::no, MeasureLayers::yes);
+    if (choice.kind == MergeKind::aligned) continue;
+    ++measured;
+    EXPECT_LE(choice.seconds, seconds);
+    EXPECT_NEAR(choice.seconds, seconds_of(choice) + to_measure, 1e-6 * seconds);
+    EXPECT_NE(choice.reason.find("with measured layers"), std::string::npos) << choice.reason;
+  }
+  EXPECT_GT(measured, 5);
 }
 
 TEST_F(MergeChoiceTest, PlansAreComparedWithinTheTimeAndNeverInThePlaceOfTheMerge) {

@@ -40,6 +40,10 @@ inline constexpr std::int64_t kCalibrationContext = 512;
 /// Seconds to make up so many tokens, roughly.
 [[nodiscard]] double estimate_sampling_seconds(const Model& model, const ModelSpeed& speed, std::int64_t sampled);
 
+/// Seconds to measure all layers for a search, see MeasuredCosts, roughly.
+[[nodiscard]] double estimate_measuring_seconds(const Model& model, const ModelSpeed& speed,
+                                                const MergeOptions& options);
+
 /// Bytes of memory beside the mapped checkpoint that the largest step of merge_model() takes, roughly, and of what
 /// comes before it: making up text.
 /// @param tokens, sampled  as above

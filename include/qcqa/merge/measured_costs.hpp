@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "qcqa/forward/forward_options.hpp"
+#include "qcqa/merge/merge.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/plan/grouping.hpp"
 #include "qcqa/support/progress.hpp"
@@ -27,9 +27,10 @@ class MeasuredCosts {
   /// @param converted  the same merged and refitted: what is around a layer that is measured
   /// @param fitted     what a layer is refitted on. Not empty, as
   /// @param judged     what it is judged by
+  /// @param options    of the fit: what it may change, and where it runs
   /// @throws Error(invalid_argument, unsupported, interrupted)
   MeasuredCosts(const Model& model, Model converted, std::span<const TokenSequence> fitted,
-                std::span<const TokenSequence> judged, const ForwardOptions& options, ProgressFn progress = {});
+                std::span<const TokenSequence> judged, const MergeOptions& options, ProgressFn progress = {});
   MeasuredCosts(MeasuredCosts&&) noexcept;
   MeasuredCosts& operator=(MeasuredCosts&&) noexcept;
   ~MeasuredCosts();
