@@ -1,6 +1,7 @@
 #include "qcqa/pipeline/merge_choice.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
