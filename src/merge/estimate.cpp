@@ -74,15 +74,11 @@ std::int64_t together_of(const Model& model, std::int64_t sampled) {
   return std::clamp<std::int64_t>(sampled / calibration_context(model), 1, sampled_together(model));
 }
 
-std::int64_t output_matrix_entries(const Model& model) {
-  return std::int64_t{model.settings().shape().vocabulary} * model.layers().front().hidden_size;
-}
-
 /// All of a model's layers and its output matrix, caches, and logits with their probabilities.
 std::uint64_t sampling_bytes(const Model& model, std::int64_t sampled) {
   if (sampled == 0) return 0;
   const std::int64_t together = together_of(model, sampled);
-  const std::int64_t numbers = static_cast<std::int64_t>(layer_parameters(model)) + output_matrix_entries(model) +
+  const std::int64_t numbers = static_cast<std::int64_t>(layer_parameters(model) + head_entries(model)) +
                                3 * together * model.settings().shape().vocabulary;
   return static_cast<std::uint64_t>(numbers) * sizeof(float) +
          static_cast<std::uint64_t>(together * calibration_context(model) * cache_bytes_per_token(model));
@@ -195,7 +191,7 @@ std::uint64_t merge_memory_bytes(const Model& model, const MergeOptions& options
     const std::uint64_t all = activation_bytes(model, used.reconstruct.step_tokens);
     const std::uint64_t activations = keeps_activations(model, used) ? all : all / model.layers().size();
     consider(distillation_bytes(model, used.reconstruct.scope) + activations + stream_bytes(model, options, tokens, 2) +
-             static_cast<std::uint64_t>(output_matrix_entries(model)) * sizeof(float));
+             head_entries(model) * sizeof(float));
   }
   return kProgram + most + most / kNotGivenBack;
 }

@@ -28,12 +28,10 @@ constexpr double kErrorsOfALayer = 4;
 
 std::int64_t layer_count(const Model& model) { return static_cast<std::int64_t>(model.layers().size()); }
 
-/// The output matrix's entries, in those of all layers.
+/// Those of the output matrix, in those of all layers.
 double head_size(const Model& model) {
-  const TensorView* embedding = model.checkpoint().find(model.architecture().embedding + ".weight");
-  return embedding == nullptr ? 0
-                              : static_cast<double>(embedding->element_count()) /
-                                    static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model)));
+  return static_cast<double>(head_entries(model)) /
+         static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model)));
 }
 
 /// Those of the attention's matrices.
@@ -46,6 +44,36 @@ std::uint64_t attention_parameters(const Model& model) {
   return entries;
 }
 
+/// Entries of a layer: products of numbers in a pass of one token.
+double entries_of_a_layer(const Model& model) {
+  return static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model))) /
+         static_cast<double>(layer_count(model));
+}
+
+/// Tokens that least squares, or a second moment, with so many inputs look at.
+double tokens_seen(std::int64_t tokens, double inputs) {
+  return std::min(static_cast<double>(tokens), static_cast<double>(kMomentTokensPerColumn) * inputs);
+}
+
+/// The output projection's, and with the whole block the MLP's last one's.
+double work_of_least_squares(const Model& model, ReconstructScope scope, std::int64_t tokens) {
+  const AttentionLayer& layer = model.layers().front();
+  const double passed = entries_of_a_layer(model);
+  const double attention =
+      static_cast<double>(attention_parameters(model)) / (passed * static_cast<double>(layer_count(model)));
+  const auto width = static_cast<double>(layer.hidden_size);
+  const auto judged = static_cast<double>(held_back_tokens(tokens));
+  /// With so many inputs, where what they are costs so many passes per token.
+  const auto of = [&](double inputs, double passes) {
+    const double per_token = passes + inputs * (inputs + width) / passed;
+    const double to_solve = inputs * inputs * (inputs / 6 + 2 * width) * kOfADouble / passed;
+    return (tokens_seen(tokens, inputs) + judged) * per_token + kStrengthsTried * to_solve;
+  };
+  double work = of(static_cast<double>(layer.query_heads * layer.head_dim), 2 * attention);
+  if (scope == ReconstructScope::block) work += of(static_cast<double>(model.settings().shape().mlp_width), 1);
+  return work;
+}
+
 }  // namespace
 
 std::uint64_t layer_parameters(const Model& model) {
@@ -56,6 +84,11 @@ std::uint64_t layer_parameters(const Model& model) {
     if (!outside) entries += static_cast<std::uint64_t>(tensor.element_count());
   }
   return entries;
+}
+
+std::uint64_t head_entries(const Model& model) {
+  const TensorView* embedding = model.checkpoint().find(model.architecture().embedding + ".weight");
+  return embedding == nullptr ? 0 : static_cast<std::uint64_t>(embedding->element_count());
 }
 
 std::uint64_t fitted_parameters(const Model& model, ReconstructScope scope) {
@@ -105,40 +138,6 @@ std::int64_t distill_stride(const Model& model) {
   const double stride = kHeadsPerPosition * head_size(model) / (kHeadShare * ModelSpeed{}.step_passes);
   return std::clamp(static_cast<std::int64_t>(stride), std::int64_t{1}, kMostStride);
 }
-
-namespace {
-
-/// Entries of a layer: products of numbers in a pass of one token.
-double entries_of_a_layer(const Model& model) {
-  return static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model))) /
-         static_cast<double>(layer_count(model));
-}
-
-/// Tokens that least squares, or a second moment, with so many inputs look at.
-double tokens_seen(std::int64_t tokens, double inputs) {
-  return std::min(static_cast<double>(tokens), static_cast<double>(kMomentTokensPerColumn) * inputs);
-}
-
-/// The output projection's, and with the whole block the MLP's last one's.
-double work_of_least_squares(const Model& model, ReconstructScope scope, std::int64_t tokens) {
-  const AttentionLayer& layer = model.layers().front();
-  const double passed = entries_of_a_layer(model);
-  const double attention =
-      static_cast<double>(attention_parameters(model)) / (passed * static_cast<double>(layer_count(model)));
-  const auto width = static_cast<double>(layer.hidden_size);
-  const auto judged = static_cast<double>(held_back_tokens(tokens));
-  /// With so many inputs, where what they are costs so many passes per token.
-  const auto of = [&](double inputs, double passes) {
-    const double per_token = passes + inputs * (inputs + width) / passed;
-    const double to_solve = inputs * inputs * (inputs / 6 + 2 * width) * kOfADouble / passed;
-    return (tokens_seen(tokens, inputs) + judged) * per_token + kStrengthsTried * to_solve;
-  };
-  double work = of(static_cast<double>(layer.query_heads * layer.head_dim), 2 * attention);
-  if (scope == ReconstructScope::block) work += of(static_cast<double>(model.settings().shape().mlp_width), 1);
-  return work;
-}
-
-}  // namespace
 
 std::int64_t work_to_refit(const Model& model, const MergeOptions& options, std::int64_t tokens) {
   const auto width = static_cast<double>(model.layers().front().hidden_size);

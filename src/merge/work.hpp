@@ -25,7 +25,10 @@ struct StepCosts {
 /// Entries of all tensors but the embedding and the output matrix.
 [[nodiscard]] std::uint64_t layer_parameters(const Model& model);
 
-/// Of them, those that a fit of this scope changes.
+/// Those of the output matrix, which are as many as the embedding's.
+[[nodiscard]] std::uint64_t head_entries(const Model& model);
+
+/// Entries of the layers that a fit of this scope changes.
 [[nodiscard]] std::uint64_t fitted_parameters(const Model& model, ReconstructScope scope);
 
 /// Memory that distillation needs of all layers: weights, and of those that are fitted the ones kept, two moments,

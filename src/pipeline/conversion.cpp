@@ -205,7 +205,7 @@ struct Conversion::State {
         return;
       }
     }
-    if (fitness(options.kind) == FitnessKind::measured && calibration.empty()) {
+    if (measures_layers() && calibration.empty()) {
       session.say("plan: by the costs that --fitness measured begins with; there is no calibration to measure on" +
                   std::string(settings.output.dry_run ? " in a dry run" : ""));
     }
@@ -249,7 +249,7 @@ struct Conversion::State {
   [[nodiscard]] std::uint64_t merge_bytes(std::int64_t tokens) const {
     std::uint64_t bytes = merge_disk_bytes(model, options, tokens);
     if (text || settings.calibration.given()) bytes += comparison_disk_bytes(model, options);
-    if (settings.plan.report.empty()) bytes += costs_disk_bytes(model, fitness(options.kind), options);
+    if (measures_layers()) bytes += measuring_disk_bytes(model, options);
     return bytes;
   }
 

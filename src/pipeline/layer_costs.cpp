@@ -132,8 +132,7 @@ std::vector<const GroupCost*> LayerCosts::pointers() const {
   return pointers;
 }
 
-std::uint64_t costs_disk_bytes(const Model& model, FitnessKind fitness, const MergeOptions& merge) {
-  if (fitness != FitnessKind::measured) return 0;
+std::uint64_t measuring_disk_bytes(const Model& model, const MergeOptions& merge) {
   return merge_disk_bytes(model, merge_around(merge), MeasuredCosts::kFittedTokens);
 }
 

@@ -28,14 +28,14 @@ struct LayerCosts {
   [[nodiscard]] std::vector<const GroupCost*> pointers() const;
 };
 
-/// The model, the calibration and its statistics must outlive the result. @param merge  how the run will merge. What the costs are made from is kept in the
-/// run's state, where there is one. @throws Error(interrupted)
+/// The model, the calibration and its statistics must outlive the result. @param merge  how the run will merge. What
+/// the costs are made from is kept in the run's state, where there is one. @throws Error(interrupted)
 [[nodiscard]] LayerCosts compute_costs(const Model& model, FitnessKind fitness, const TokenSequences& calibration,
-                                       InputStatistics& statistics, const MergeOptions& merge,
-                                       const Session& session, RunState* state);
+                                       InputStatistics& statistics, const MergeOptions& merge, const Session& session,
+                                       RunState* state);
 
-/// Bytes of what it keeps of converted models.
-[[nodiscard]] std::uint64_t costs_disk_bytes(const Model& model, FitnessKind fitness, const MergeOptions& merge);
+/// Bytes of the converted model in which layers are measured.
+[[nodiscard]] std::uint64_t measuring_disk_bytes(const Model& model, const MergeOptions& merge);
 
 /// Statistics of the calibration, kept in the run's state where there is one.
 [[nodiscard]] InputStatistics calibration_statistics(const Model& model, const TokenSequences& calibration,
