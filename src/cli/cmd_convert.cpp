@@ -9,7 +9,7 @@
 #include "cli/evaluate_flags.hpp"
 #include "cli/fitness_flag.hpp"
 #include "cli/flags.hpp"
-#include "cli/forward_setup.hpp"
+#include "cli/freed_memory.hpp"
 #include "cli/merge_flags.hpp"
 #include "cli/open_model.hpp"
 #include "cli/output_text.hpp"
@@ -79,7 +79,7 @@ int run(const ConvertCommand& command) {
   Console console = command.common.console();
   const Model model = open_model(command.model, console);
   console.note(preamble(model, "convert"));
-  prepare_forward(threads);
+  keep_freed_memory();
   Conversion conversion(model, settings, console.session({}, resume_of(command.resume, command.output.force)));
   const Report& report = conversion.plan();
   if (settings.output.dry_run) {

@@ -7,7 +7,7 @@
 #include "cli/evaluate_flags.hpp"
 #include "cli/fit_flags.hpp"
 #include "cli/flags.hpp"
-#include "cli/forward_setup.hpp"
+#include "cli/freed_memory.hpp"
 #include "cli/open_model.hpp"
 #include "cli/output_text.hpp"
 #include "cli/search_text.hpp"
@@ -60,13 +60,13 @@ void print_outcome(const DistillCommand& command, const DistillOutcome& outcome)
 }
 
 int run(const DistillCommand& command) {
-  const int threads = command.common.apply_threads();
+  command.common.apply_threads();
   const DistillSettings settings = settings_of(command);
   Console console = command.common.console();
   const Model model = open_model(command.model, console);
   const Model original = open_model(command.reference, console);
   console.note(preamble(model, "distill"));
-  prepare_forward(threads);
+  keep_freed_memory();
   const DistillOutcome outcome =
       distill(model, original, settings, console.session({}, resume_of(command.resume, command.force)));
   if (settings.dry_run) {

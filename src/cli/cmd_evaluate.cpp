@@ -5,7 +5,7 @@
 #include "cli/commands.hpp"
 #include "cli/evaluate_flags.hpp"
 #include "cli/flags.hpp"
-#include "cli/forward_setup.hpp"
+#include "cli/freed_memory.hpp"
 #include "cli/open_model.hpp"
 #include "cli/sample_flags.hpp"
 #include "cli/text_flags.hpp"
@@ -92,7 +92,8 @@ void print_result(const EvaluateCommand& command, const Result& result) {
 
 int run(const EvaluateCommand& command) {
   check(command);
-  prepare_forward(command.common.apply_threads());
+  command.common.apply_threads();
+  keep_freed_memory();
   const EvaluateOptions options = {.forward = command.compute.resolve(command.common.device),
                                    .kv_cache = command.kv_cache.resolve(),
                                    .by_position = command.by_position};

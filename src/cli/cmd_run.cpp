@@ -6,7 +6,7 @@
 #include "cli/evaluate_flags.hpp"
 #include "cli/fitness_flag.hpp"
 #include "cli/flags.hpp"
-#include "cli/forward_setup.hpp"
+#include "cli/freed_memory.hpp"
 #include "cli/merge_flags.hpp"
 #include "cli/open_model.hpp"
 #include "cli/output_text.hpp"
@@ -55,7 +55,7 @@ int run(const RunCommand& command) {
   Console console = command.common.console();
   const Model model = open_model(command.model, console);
   console.note(preamble(model, "run"));
-  prepare_forward(threads);
+  keep_freed_memory();
   Conversion conversion(model, settings, console.session({}, resume_of(command.resume, command.output.force)));
   const Report& report = conversion.plan();
   if (!command.common.quiet) std::printf("%s", search_summary(report).c_str());

@@ -7,7 +7,7 @@
 #include "cli/evaluate_flags.hpp"
 #include "cli/fitness_flag.hpp"
 #include "cli/flags.hpp"
-#include "cli/forward_setup.hpp"
+#include "cli/freed_memory.hpp"
 #include "cli/open_model.hpp"
 #include "cli/search_text.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
@@ -65,7 +65,7 @@ Report report_of(const SearchCommand& command, const SearchSettings& settings, c
   }
   const Model model = open_model(command.model, console);
   console.note(preamble(model, "search"));
-  if (settings.calibration.given()) prepare_forward(settings.search.threads);
+  if (settings.calibration.given()) keep_freed_memory();
   return search(model, settings, session);
 }
 

@@ -1,5 +1,6 @@
 #include "cli/flags.hpp"
 
+#include <ATen/Parallel.h>
 #include <omp.h>
 
 #include <array>
@@ -99,8 +100,9 @@ int CommonFlags::apply_threads() const {
     throw Error(ErrorKind::invalid_argument, "--threads", "must be from 0 to " + std::to_string(kMostThreads),
                 std::to_string(threads));
   }
-  if (threads > 0) omp_set_num_threads(threads);
-  return omp_get_max_threads();
+  const int applied = threads > 0 ? threads : omp_get_max_threads();
+  at::set_num_threads(applied);  // OpenMP's too
+  return applied;
 }
 
 void SearchFlags::add_to(CLI::App& command) {

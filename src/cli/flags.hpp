@@ -27,7 +27,8 @@ struct CommonFlags {
 
   void add_to(CLI::App& command);
   [[nodiscard]] Console console() const;
-  /// Sets the number of OpenMP threads and returns it.
+  /// Sets the number of threads of OpenMP and LibTorch, and returns it. Left to itself, LibTorch sets OpenMP's to the
+  /// number of cores it believes in, with its first operator: on some virtual machines one of two.
   int apply_threads() const;
 };
 

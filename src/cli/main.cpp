@@ -48,9 +48,9 @@ int print_error(const char* text, int code) {
 std::string version_text() { return fmt::format("qcqa {} ({})", version(), commit()); }
 
 std::string libraries_text() {
-  return fmt::format("LibTorch  {}\nBLAS      {}\nthreads   {}{}\nGPUs      {}", TORCH_VERSION, blas_name(),
-                     omp_get_max_threads(), rows_are_independent() ? "" : "; last digits of results depend on them",
-                     gpu_count());
+  const int threads = omp_get_max_threads();  // LibTorch may change it
+  return fmt::format("LibTorch  {}\nBLAS      {}\nthreads   {}{}\nGPUs      {}", TORCH_VERSION, blas_name(), threads,
+                     rows_are_independent() ? "" : "; last digits of results depend on them", gpu_count());
 }
 
 /// Ends the program without tearing down LibTorch and the hundreds of libraries below it, which takes longer than most

@@ -11,10 +11,6 @@ namespace qcqa {
 /// @returns (tokens), bool
 [[nodiscard]] at::Tensor find_sinks(const LayerRunner& runner, const at::Tensor& stream);
 
-/// How much each token counts in a fit, so that sinks have their share of it; the mean is 1.
-/// @returns (tokens), float
-[[nodiscard]] at::Tensor importance_of(const at::Tensor& sinks);
-
 /// Share of attention that goes to sinks: mean over heads and over those tokens of some batches that are none.
 /// @param stream  (tokens, hidden_size): what goes into the layer
 [[nodiscard]] double sink_mass(const LayerRunner& runner, const at::Tensor& sinks, const LayerWeights& weights,

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -14,6 +15,14 @@
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
+namespace {
+
+/// Times the median length that make an activation massive.
+constexpr double kMassive = 10;
+/// Share of the whole that a few tokens count for at least: they are one in hundreds.
+constexpr double kLeastShare = 0.125;
+
+}  // namespace
 
 at::Tensor make_activations(std::int64_t rows, std::int64_t width, bool in_file, const std::filesystem::path& folder) {
   if (!in_file) return at::empty({rows, width});
@@ -41,6 +50,18 @@ at::Tensor make_activations(std::int64_t rows, std::int64_t width, bool in_file,
 
 at::Tensor squares_of(const at::Tensor& stream) {
   return stream.square().sum(-1).clamp_min(std::numeric_limits<float>::min());
+}
+
+at::Tensor massive_tokens(const at::Tensor& stream) {
+  const at::Tensor length = stream.norm(2, {1});
+  return length > kMassive * length.median();
+}
+
+at::Tensor importance_of(const at::Tensor& few) {
+  const auto share = few.to(at::kFloat).mean().item<double>();
+  if (share == 0) return at::ones(few.sizes());
+  const at::Tensor counts = at::where(few, std::max(1.0, kLeastShare / share), at::ones({1}));
+  return counts / counts.mean();
 }
 
 }  // namespace qcqa

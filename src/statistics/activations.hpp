@@ -16,4 +16,12 @@ namespace qcqa {
 /// them. The streams of a few tokens are far longer than all others, and would decide alone.
 [[nodiscard]] at::Tensor squares_of(const at::Tensor& stream);
 
+/// Which tokens' stream is far longer than most others' (massive activations, arXiv 2402.17762).
+/// @param stream  (tokens, hidden_size)  @returns (tokens), bool
+[[nodiscard]] at::Tensor massive_tokens(const at::Tensor& stream);
+
+/// How much each token counts, so that a few have a share of the whole that is worth meeting; the mean is 1.
+/// @param few  (tokens), bool  @returns (tokens), float
+[[nodiscard]] at::Tensor importance_of(const at::Tensor& few);
+
 }  // namespace qcqa

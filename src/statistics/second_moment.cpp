@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "statistics/activations.hpp"
+
 namespace qcqa {
 
 at::Tensor second_moment(const LayerRunner& runner, const at::Tensor& hidden, const LayerWeights& layer,
@@ -16,15 +18,18 @@ at::Tensor second_moment(const LayerRunner& runner, const at::Tensor& hidden, co
                                     std::max<std::int64_t>(1, runner.tokens())));
   const std::size_t every = std::max<std::size_t>(1, batches.size() / wanted);
   at::Tensor sum = at::zeros({inputs, inputs}, options);
-  std::int64_t tokens = 0;
+  double counts = 0;
   const at::NoGradGuard no_gradients;
+  const at::Tensor importance = importance_of(massive_tokens(hidden));
   for (std::size_t i = 0; i < batches.size(); i += every) {
     at::Tensor x = attention_input(layer, runner.transformer().spec(), runner.rows(hidden, batches[i])).to(at::kDouble);
     if (inputs > x.size(1)) x = at::cat({x, at::ones({x.size(0), 1}, options)}, 1);
+    const at::Tensor count = runner.rows(importance, batches[i]).to(at::kDouble);
+    x = x * count.sqrt().unsqueeze(1);
     sum.addmm_(x.t(), x);
-    tokens += batches[i].rows;
+    counts += count.sum().item<double>();
   }
-  return (sum / static_cast<double>(tokens)).to(at::kCPU);
+  return (sum / counts).to(at::kCPU);
 }
 
 at::Tensor isotropic_moment(const Model& model, int layer, std::int64_t inputs) {

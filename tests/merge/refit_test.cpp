@@ -11,6 +11,7 @@
 #include "forward/grouped_layer.hpp"
 #include "merge/sinks.hpp"
 #include "model/attention_facts.hpp"
+#include "statistics/activations.hpp"
 #include "statistics/second_moment.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"

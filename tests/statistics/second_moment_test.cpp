@@ -58,6 +58,22 @@ TEST_F(SecondMoment, IsTheMeanOverAllTokens) {
   EXPECT_TRUE(at::allclose(found, at::mm(x.t(), x) / 400, 1e-5, 1e-6));
 }
 
+TEST_F(SecondMoment, TokensOfMassiveActivationsCountAboutAnEighth) {
+  open("llama");
+  const LayerRunner few = runner(4);
+  at::manual_seed(5);
+  const at::Tensor hidden = at::randn({few.tokens(), kHidden});
+  at::Tensor counts = at::ones({few.tokens(), 1}, at::kDouble);
+  for (const std::int64_t row : {0, 200}) {
+    hidden[row] *= 300;
+    counts[row] = 400.0 / 8 / 2;
+  }
+  const LayerWeights layer = transformer_->load(1);
+  const at::Tensor x = normed(hidden, layer.attention_norm, transformer_->spec().norm_epsilon);
+  const at::Tensor wanted = at::mm((counts * x).t(), x) / counts.sum();
+  EXPECT_TRUE(at::allclose(second_moment(few, hidden, layer, kHidden), wanted, 1e-5, 1e-6));
+}
+
 TEST_F(SecondMoment, HasAOneBelowTheInputWhereThereAreBiases) {
   open("llama");
   const LayerRunner few = runner(4);

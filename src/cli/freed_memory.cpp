@@ -1,6 +1,4 @@
-#include "cli/forward_setup.hpp"
-
-#include <ATen/Parallel.h>
+#include "cli/freed_memory.hpp"
 
 #include <cstdlib>
 #if defined(__GLIBC__)
@@ -9,8 +7,7 @@
 
 namespace qcqa::cli {
 
-void prepare_forward(int threads) {
-  at::set_num_threads(threads);
+void keep_freed_memory() {
 #if defined(__GLIBC__)
   static constexpr int kLargest = 1 << 30;
   (void)mallopt(M_MMAP_THRESHOLD, kLargest);
