@@ -38,8 +38,6 @@ nlohmann::ordered_json inspect_json(const Model& model) {
   const ReportModel facts = describe(model);
   nlohmann::ordered_json contexts = nlohmann::ordered_json::object();
   for (const std::int64_t tokens : kContexts) contexts[std::to_string(tokens)] = tokens * facts.kv_bytes_per_token;
-  nlohmann::ordered_json heads = nlohmann::ordered_json::array();
-  for (const AttentionLayer& layer : model.layers()) heads.push_back(layer.kv_heads);
   return {{"schema_version", 1},
           {"path", facts.path},
           {"format", model.gguf()                                                   ? "gguf"
@@ -51,7 +49,7 @@ nlohmann::ordered_json inspect_json(const Model& model) {
           {"layers", facts.layers},
           {"query_heads", facts.query_heads},
           {"kv_heads", facts.kv_heads},
-          {"kv_heads_per_layer", std::move(heads)},
+          {"kv_heads_per_layer", model.kv_heads()},
           {"head_dim", facts.head_dim},
           {"hidden_size", facts.hidden_size},
           {"dtype", facts.dtype},

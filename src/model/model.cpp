@@ -211,6 +211,12 @@ std::int64_t Model::kv_bytes_per_token() const noexcept {
   return bytes;
 }
 
+std::vector<int> Model::kv_heads() const {
+  std::vector<int> heads;
+  for (const AttentionLayer& layer : layers_) heads.push_back(layer.kv_heads);
+  return heads;
+}
+
 int Model::total_kv_heads() const noexcept {
   int heads = 0;
   for (const AttentionLayer& layer : layers_) heads += layer.kv_heads;

@@ -110,12 +110,7 @@ struct Conversion::State {
   void check_settings() const {
     require_tokens(settings.calibration);
     if (const auto kind = settings.merge.kind) require_use_of(settings.calibration, kind, fitness(*kind));
-    const int heads = model.layers().front().kv_heads;
-    const int groups = settings.plan.groups.value_or(1);
-    if (groups < 1 || groups > heads) {
-      throw Error(ErrorKind::invalid_argument, "--groups",
-                  "must be from 1 to the number of KV heads, " + std::to_string(heads), std::to_string(groups));
-    }
+    if (settings.plan.groups) require_groups(*settings.plan.groups, settings.plan.cardinality, model.kv_heads());
   }
 
   [[nodiscard]] bool measures_layers() const {

@@ -84,8 +84,7 @@ void restrict_to(const Model& model, Target target, SearchOptions& options) {
 }
 
 void require_search(const Model& model, const SearchOptions& options, std::optional<double> kv) {
-  std::vector<int> heads;
-  for (const AttentionLayer& layer : model.layers()) heads.push_back(layer.kv_heads);
+  const std::vector<int> heads = model.kv_heads();
   require_valid(options, heads);
   if (kv) require_reachable(*kv, options, heads);
 }

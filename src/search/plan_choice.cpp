@@ -98,21 +98,34 @@ Plan plan_for_point(const SearchResult& search, int index) {
   return Plan::of(point.layers, point.cost, "point " + std::to_string(index) + " of the search's front");
 }
 
+void require_groups(int groups, Cardinality cardinality, std::span<const int> heads) {
+  for (std::size_t layer = 0; layer < heads.size(); ++layer) {
+    const int own = heads[layer];
+    const std::string where = "layer " + std::to_string(layer) + " with " + std::to_string(own) + " KV heads";
+    if (groups < 1 || groups > own) {
+      throw Error(ErrorKind::invalid_argument, "--groups", "must be from 1 to the number of KV heads of " + where,
+                  std::to_string(groups));
+    }
+    if (cardinality != Cardinality::arbitrary && own % groups != 0) {
+      throw Error(ErrorKind::invalid_argument, "--groups " + std::to_string(groups), where + " has no such grouping",
+                  std::string(cardinality_name(cardinality)) + " groups",
+                  "Use a divisor of the head count, or --cardinality arbitrary.");
+    }
+  }
+}
+
 Plan plan_for_groups(const SearchResult& search, int groups, Cardinality cardinality) {
+  std::vector<int> heads;
+  for (const LayerFront& layer : search.layers) heads.push_back(layer.heads);
+  require_groups(groups, cardinality, heads);
   std::vector<Grouping> groupings;
   double cost = 0;
   std::string origin = std::to_string(groups) + " groups per layer, " + std::string(cardinality_name(cardinality));
   for (const LayerFront& layer : search.layers) {
     const LayerGrouping* entry = layer.find(cardinality, groups);
     if (!entry) {
-      const bool divides = groups >= 1 && groups <= layer.heads && layer.heads % groups == 0;
-      throw Error(ErrorKind::invalid_argument, "--groups " + std::to_string(groups),
-                  "layer " + std::to_string(layer.layer) + " with " + std::to_string(layer.heads) +
-                      " KV heads has no such grouping",
-                  std::string(cardinality_name(cardinality)) + " groups",
-                  divides || cardinality == Cardinality::arbitrary
-                      ? "Use 1 to " + std::to_string(layer.heads) + " groups."
-                      : "Use a divisor of the head count, or --cardinality arbitrary.");
+      throw Error(ErrorKind::invalid_argument, origin, "must be among the groupings that the search looked at",
+                  "layer " + std::to_string(layer.layer));
     }
     groupings.push_back(entry->grouping);
     cost += entry->cost;

@@ -97,6 +97,8 @@ class Model {
   [[nodiscard]] std::int64_t parameter_count() const noexcept;
   /// Bytes of KV cache for one token, all layers, in the checkpoint's own type.
   [[nodiscard]] std::int64_t kv_bytes_per_token() const noexcept;
+  /// KV heads of each layer.
+  [[nodiscard]] std::vector<int> kv_heads() const;
   /// Sum of all layers' KV heads.
   [[nodiscard]] int total_kv_heads() const noexcept;
 

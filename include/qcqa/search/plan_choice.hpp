@@ -28,8 +28,13 @@ void require_reachable(double max_fraction, const SearchOptions& options, std::s
 /// The front's point `index`. @throws Error(invalid_argument) when out of range
 [[nodiscard]] Plan plan_for_point(const SearchResult& search, int index);
 
-/// `groups` groups in every layer, of the given class, from a search that covered it.
+/// Looks before a search whether every layer can have `groups` groups of the given class.
+/// @param heads  KV heads of each layer
 /// @throws Error(invalid_argument) naming the first layer where that is impossible
+void require_groups(int groups, Cardinality cardinality, std::span<const int> heads);
+
+/// `groups` groups in every layer, of the given class, from a search that covered it.
+/// @throws Error(invalid_argument) as require_groups(), or where the search left them out
 [[nodiscard]] Plan plan_for_groups(const SearchResult& search, int groups, Cardinality cardinality);
 
 }  // namespace qcqa
