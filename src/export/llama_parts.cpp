@@ -123,6 +123,7 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what) {
   note_if(differences, !names.positions.tensor.empty(), "learned positions");
   note_if(differences, spec.embedding_multiplier != 1 || spec.residual_multiplier != 1 || spec.logit_divisor != 1,
           "multipliers");
+  note_if(differences, spec.clip > 0, "clipped queries, keys and values");
   note_attention(model, spec, differences);
   note_if(differences, spec.head_norm && (head_norm.scope != HeadNormScope::head || head_norm.after_rotary),
           "norms of another kind of queries and keys");

@@ -93,11 +93,15 @@ ForwardSpec read_forward_spec(const ModelConfig& config) {
     if (layer.rotary != LayerRotary::none && !rotary) rotary = read_rotary_spec(config, layer.rotary);
   }
   spec.head_norm = has_head_norm(config);
+  spec.clip = config.value(architecture.attention.clip);
   spec.activation = read_activation(config, names);
-  spec.logit_divisor = config.value(names.logit_divisor);
+  const double multiplier = config.value(names.logit_multiplier);
+  spec.logit_divisor = config.value(names.logit_divisor) / multiplier;
   spec.logit_softcap = config.value(names.logit_softcap);
   require_number(config, spec.norm_epsilon >= 0, architecture.norm.epsilon.key, "a number that is not negative",
                  spec.norm_epsilon);
+  require_number(config, spec.clip >= 0, architecture.attention.clip.key, "a number that is not negative", spec.clip);
+  require_number(config, multiplier > 0, names.logit_multiplier.key, "a positive number", multiplier);
   require_number(config, spec.logit_divisor > 0, names.logit_divisor.key, "a positive number", spec.logit_divisor);
   return spec;
 }

@@ -40,6 +40,7 @@ struct ForwardSpec {
   std::vector<AttentionFacts> attention{};  ///< per layer
   RotarySpecs rotary{};
   bool head_norm = false;
+  double clip = 0;  ///< of queries, keys and values; 0: none
   Activation activation{};
   double logit_divisor = 1;
   double logit_softcap = 0;  ///< 0: none

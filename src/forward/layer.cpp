@@ -49,12 +49,17 @@ at::Tensor norm_if_any(const at::Tensor& x, const NormWeights& norm, const Forwa
   return norm.weight.defined() ? apply_norm(x, norm, spec) : x;
 }
 
+at::Tensor clipped(const at::Tensor& x, const ForwardSpec& spec) {
+  return spec.clip > 0 ? at::clamp(x, -spec.clip, spec.clip) : x;
+}
+
 /// @param part  (tokens, heads * head_dim): queries or keys  @param norm  theirs  @returns the same shape
 at::Tensor turned(const at::Tensor& part, const NormWeights& norm, const LayerWeights& weights, const ForwardSpec& spec,
                   const RotaryTable::Rows& rotary) {
   const HeadNormDescription& description = spec.architecture->attention.head_norm;
   const bool whole = description.scope == HeadNormScope::projection;
-  const at::Tensor heads = (whole ? norm_if_any(part, norm, spec) : part).view({part.size(0), -1, weights.head_dim});
+  const at::Tensor heads =
+      clipped(whole ? norm_if_any(part, norm, spec) : part, spec).view({part.size(0), -1, weights.head_dim});
   if (whole) return apply_rotary(heads, rotary).view(part.sizes());
   if (description.after_rotary) return norm_if_any(apply_rotary(heads, rotary), norm, spec).view(part.sizes());
   return apply_rotary(norm_if_any(heads, norm, spec), rotary).view(part.sizes());
@@ -84,7 +89,7 @@ at::Tensor run_attention(const LayerWeights& weights, const ForwardSpec& spec, c
   const std::vector<at::Tensor> parts =  // one split: its gradient is one concatenation
       at::split_with_sizes(qkv, {std::int64_t{weights.query_heads} * weights.head_dim, kv_width, kv_width}, 1);
   return weights.output(attend(turned(parts[0], weights.query_norm, weights, spec, rotary),
-                               turned(parts[1], weights.key_norm, weights, spec, rotary), parts[2]));
+                               turned(parts[1], weights.key_norm, weights, spec, rotary), clipped(parts[2], spec)));
 }
 
 at::Tensor mlp_features(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed) {

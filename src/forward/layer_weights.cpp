@@ -61,6 +61,11 @@ void require_fits(const Linear& linear, std::int64_t inputs, std::int64_t output
 
 NormWeights load_norm(const Model& model, const std::string& name, const Runtime& runtime) {
   NormWeights norm;
+  if (!model.architecture().norm.weights) {
+    norm.is_fixed = true;
+    norm.weight = at::ones({model.settings().shape().hidden_size}, runtime.float_options());
+    return norm;
+  }
   norm.weight =
       (widened(model.checkpoint().at(name + ".weight")) + model.architecture().norm.offset).to(runtime.device);
   if (const TensorView* bias = model.checkpoint().find(name + ".bias")) norm.bias = widened(*bias).to(runtime.device);

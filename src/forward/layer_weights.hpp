@@ -6,8 +6,9 @@
 namespace qcqa {
 
 struct NormWeights {
-  at::Tensor weight;  ///< float32, the family's offset added, (width) or (heads, head_dim); undefined: no norm here
-  at::Tensor bias;    ///< float32 or undefined
+  at::Tensor weight;      ///< float32, the family's offset added, (width) or (heads, head_dim); undefined: no norm here
+  at::Tensor bias;        ///< float32 or undefined
+  bool is_fixed = false;  ///< the family's class has no weights for it: they are ones
 };
 
 /// Everything one layer computes with, in memory.
@@ -27,7 +28,8 @@ struct LayerWeights {
 [[nodiscard]] LayerWeights load_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec,
                                       const Runtime& runtime);
 
-/// A norm of the family's kind. @param name  of its tensors, without ".weight"
+/// A norm of the family's kind over the hidden size or, where its tensor says so, another.
+/// @param name  of its tensors, without ".weight"
 [[nodiscard]] NormWeights load_norm(const Model& model, const std::string& name, const Runtime& runtime);
 
 /// Tells the system that these weights will be read soon, or are no longer needed.

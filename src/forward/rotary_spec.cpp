@@ -93,6 +93,11 @@ RotarySpec read_rotary_spec(const ModelConfig& config, LayerRotary which) {
   rotary.theta = keys.theta();
   rotary.dim = keys.dim();
   rotary.neighbours = config.architecture().attention.rotary->neighbours;
+  // "dynamic" in the checkpoints of Hunyuan, though it is the same for sequences of any length.
+  const bool has_alpha = kind == "ntk_alpha" && keys.has("alpha");
+  if (has_alpha) {
+    rotary.theta *= std::pow(keys.number("alpha"), static_cast<double>(rotary.dim) / (rotary.dim - 2));
+  }
   rotary.frequencies = plain_frequencies(rotary.theta, rotary.dim);
   if (kind == "linear") {
     for (float& frequency : rotary.frequencies) frequency /= static_cast<float>(keys.number("factor"));
@@ -102,10 +107,10 @@ RotarySpec read_rotary_spec(const ModelConfig& config, LayerRotary which) {
     scale_yarn(keys, rotary.theta, rotary);
   } else if (kind == "longrope") {
     scale_longrope(keys, rotary);
-  } else if (kind == "dynamic") {
+  } else if (kind == "dynamic" || (kind == "ntk_alpha" && !has_alpha)) {
     rotary.kind = RotarySpec::Kind::dynamic;
     rotary.switch_length = static_cast<int>(std::min(keys.max_positions(), 1e9));
-  } else if (kind != "default") {
+  } else if (kind != "default" && !has_alpha) {
     keys.unsupported("a rotary scaling of the kinds default, linear, dynamic, llama3, yarn and longrope to be run",
                      kind);
   }

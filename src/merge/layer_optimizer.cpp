@@ -36,6 +36,7 @@ LayerOptimizer::LayerOptimizer(LayerWeights& layer, ReconstructScope scope, bool
   // Not the attention norm: it scales columns that move anyway, and gradients would have to pass the widest matrix.
   for (NormWeights* norm :
        {&layer.attention_post_norm, &layer.mlp_norm, &layer.mlp_post_norm, &layer.query_norm, &layer.key_norm}) {
+    if (norm->is_fixed) continue;
     add(norm->weight, learning_rate * kVectorRate);
     add(norm->bias, learning_rate * kVectorRate);
   }

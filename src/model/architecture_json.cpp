@@ -160,6 +160,9 @@ Composite parse_composite(const json& document, const std::string& where) {
   composite.model_class = root.text("model_class");
   composite.text_config = root.text("text_config");
   composite.text_family = root.optional_text("text_family");
+  root.value("may_be_flat", composite.may_be_flat);
+  if (composite.may_be_flat && composite.text_family.empty())
+    root.fail("what \"may_be_flat\" needs a \"text_family\"", "none");
   if (root.optional("outside_keys")) composite.outside_keys = root.texts("outside_keys");
   for (const JsonView& entry : root.array("names")) {
     ObjectReader name(entry);

@@ -25,6 +25,7 @@ RotaryDescription parse_rotary(ObjectReader reader) {
   RotaryDescription rotary;
   reader.required_setting("theta", rotary.theta);
   reader.setting("share", rotary.share);
+  reader.setting("dims", rotary.dims);
   reader.setting("original_positions", rotary.original_positions);
   rotary.aliases = reader.text_map("scaling_aliases");
   reader.value("neighbours", rotary.neighbours);
@@ -66,6 +67,8 @@ NormDescription parse_norm(ObjectReader reader) {
   reader.value("offset", norm.offset);
   norm.bias = norm.kind == NormKind::layer;
   reader.value("bias", norm.bias);
+  reader.value("weights", norm.weights);
+  norm.bias = norm.bias && norm.weights;
   reader.finish();
   return norm;
 }
@@ -78,6 +81,10 @@ AttentionDescription parse_attention(ObjectReader& reader) {
   reader.setting("scale", attention.scale);
   reader.setting("scale_is_inverse_root_of", attention.scale_root);
   reader.setting("softcap", attention.softcap);
+  reader.setting("clip", attention.clip);
+  const HeadNormDescription& norm = attention.head_norm;
+  if (!attention.clip.key.empty() && !norm.query.empty() && norm.scope != HeadNormScope::projection)
+    reader.fail("\"clip\" is for queries and keys without norms or with norms of the scope \"projection\"", "another");
   if (reader.optional("window")) attention.window = parse_window(reader.child("window"));
   const bool listed = attention.rotary && attention.rotary->layers == RotatedLayers::listed;
   if (attention.window.layers == WindowLayers::not_rotated && !listed)

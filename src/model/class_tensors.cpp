@@ -46,6 +46,7 @@ class TensorList {
   }
 
   void norm(const std::string& name, std::int64_t size) {
+    if (!architecture_.norm.weights) return;
     add(name + ".weight", {size});
     bias(name, size, architecture_.norm.bias);
   }

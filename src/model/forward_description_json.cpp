@@ -41,6 +41,7 @@ void parse_mlp(ObjectReader reader, ForwardDescription& description) {
 
 void parse_logits(ObjectReader reader, ForwardDescription& description) {
   reader.setting("divisor", description.logit_divisor);
+  reader.setting("multiplier", description.logit_multiplier);
   reader.setting("softcap", description.logit_softcap);
   reader.finish();
 }

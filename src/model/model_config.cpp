@@ -88,6 +88,8 @@ ModelShape read_shape(const ModelConfig& config) {
   }
   shape.vocabulary = config.value(architecture.vocabulary);
   shape.mlp_width = config.value(architecture.mlp_width);
+  static constexpr int kUsualWidth = 4;
+  if (shape.mlp_width == 0) shape.mlp_width = kUsualWidth * shape.hidden_size;
   shape.max_positions = config.value(architecture.positions);
   shape.query_heads_per_layer = counts_per_layer(config.json(), config.file(), kQueryHeadsPerLayer, shape.layers);
   shape.kv_heads_per_layer = counts_per_layer(config.json(), config.file(), kKvHeadsPerLayer, shape.layers);
@@ -103,6 +105,11 @@ ModelShape read_shape(const ModelConfig& config) {
 
 ordered_json text_config_of(const ordered_json& document, const Composite& composite, const fs::path& file) {
   const auto text = document.find(composite.text_config);
+  if (text == document.end() && composite.may_be_flat) {
+    ordered_json config = document;
+    config["model_type"] = composite.text_family;
+    return config;
+  }
   if (text == document.end() || !text->is_object()) {
     throw Error(ErrorKind::corrupt, file.string(),
                 "a " + composite.family + " must hold the config of its text model, \"" + composite.text_config + "\"",
@@ -145,6 +152,11 @@ bool ModelConfig::counts_outside(const std::string& key) const {
 ordered_json ModelConfig::document_with(const ordered_json& json) const {
   if (!composite_) return json;
   ordered_json document = document_;
+  if (!document.contains(composite_->text_config)) {  // flat
+    document = json;
+    document["model_type"] = document_["model_type"];
+    return document;
+  }
   document[composite_->text_config] = json;
   std::vector<std::string> outside = composite_->outside_keys;
   outside.insert(outside.end(), {"dtype", "torch_dtype"});  // of all parts

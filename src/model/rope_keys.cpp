@@ -1,6 +1,7 @@
 #include "model/rope_keys.hpp"
 
 #include <algorithm>
+#include <string_view>
 
 #include "qcqa/support/error.hpp"
 
@@ -19,16 +20,22 @@ RopeKeys::RopeKeys(const ModelConfig& config, LayerRotary of)
     : config_(config),
       names_(*config.architecture().attention.rotary),
       theta_(of == LayerRotary::windowed ? *names_.windowed_theta : names_.theta) {
+  if (names_.theta.key.empty()) return;  // the class reads none of them
+  bool is_scaling = false;
   for (const char* name : {"rope_scaling", "rope_parameters"}) {
     const auto it = config.json().find(name);
     if (it != config.json().end() && it->is_object() && !it->empty()) {
       keys_ = *it;
+      is_scaling = std::string_view(name) == "rope_scaling";
       break;
     }
   }
   const auto nested = std::ranges::find_if(keys_, [](const ordered_json& value) { return value.is_object(); });
   if (nested == keys_.end()) {
-    if (of == LayerRotary::windowed) keys_ = ordered_json::object();  // the scaling is that of the other layers
+    // Classes with two embeddings take a scaling for that of the other layers, by the new spelling of its kind, and
+    // look up both by name in rope_parameters.
+    const bool counts = of == LayerRotary::main && is_scaling && has("rope_type");
+    if (names_.windowed_theta && !counts) keys_ = ordered_json::object();
   } else if (!names_.windowed_theta) {
     unsupported("one rotary embedding for all layers", "one for " + nested.key());
   } else {
@@ -62,8 +69,10 @@ double RopeKeys::share() const {
 }
 
 int RopeKeys::dim() const {
-  const double part = share();
-  const int dim = static_cast<int>(config_.shape().head_dim * part);
+  const int head_dim = config_.shape().head_dim;
+  const int stated = config_.value(names_.dims);
+  const double part = stated > 0 ? static_cast<double>(stated) / head_dim : share();
+  const int dim = stated > 0 ? stated : static_cast<int>(head_dim * part);
   if (!(part > 0 && part <= 1) || dim < 2 || dim % 2 != 0)
     unsupported("an even number of rotated dimensions", std::to_string(dim) + " dimensions");
   return dim;

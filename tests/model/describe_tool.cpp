@@ -43,7 +43,8 @@ void describe_attention(const qcqa::ModelConfig& config, json& result) {
   const std::vector<qcqa::AttentionFacts> facts = qcqa::attention_facts(config);
   json windows = json::array();
   for (const qcqa::AttentionFacts& layer : facts) windows.push_back(layer.window);
-  const qcqa::RotarySpec rotary = qcqa::read_rotary_spec(config, facts.front().rotary);
+  const bool rotates = config.architecture().attention.rotary.has_value();
+  const qcqa::RotarySpec rotary = rotates ? qcqa::read_rotary_spec(config, facts.front().rotary) : qcqa::RotarySpec{};
   result.update({{"frequencies", rotary.frequencies},
                  {"magnitude", rotary.magnitude},
                  {"scale", facts.front().scale},

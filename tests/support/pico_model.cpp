@@ -67,6 +67,8 @@ nlohmann::ordered_json config_of(const PicoModel& pico, const Architecture& arch
   for (const Projection& projection : architecture.projections) {
     if (!projection.bias.key.empty()) config[projection.bias.key] = pico.biases;
   }
+  if (const auto& rotary = architecture.attention.rotary; rotary && !rotary->dims.key.empty())
+    config[rotary->dims.key] = pico.head_dim;
   config["torch_dtype"] = "float32";
   return config;
 }

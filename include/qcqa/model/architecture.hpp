@@ -88,7 +88,8 @@ struct Architecture {
   /// 0: one per query head. Without a key: the family's class has no way to say otherwise.
   Setting<int> kv_heads;
   Setting<int> head_dim;  ///< 0: hidden_size / query heads, which it always is without a key
-  Setting<int> vocabulary, mlp_width, positions;
+  Setting<int> vocabulary, positions;
+  Setting<int> mlp_width;  ///< 0: 4 * hidden_size
 
   std::string embedding;  ///< without ".weight"
   HeadDescription head;
@@ -138,6 +139,7 @@ struct Composite {
   std::string model_class;
   std::string text_config;                ///< the key of config.json that holds the text model's
   std::string text_family;                ///< where that says no model_type; empty: it must
+  bool may_be_flat = false;               ///< without text_config, config.json is the text model's of text_family
   std::vector<std::string> outside_keys;  ///< that count where they stand beside text_config, not in it
   std::vector<NamePart> names;            ///< the longest that fits counts; tensors that none fits are of other parts
 };

@@ -19,6 +19,7 @@ struct NormDescription {
   Setting<double> epsilon{};
   double offset = 0;  ///< added to a norm's weight
   bool bias = false;
+  bool weights = true;  ///< false: neither weights nor biases
 };
 
 /// Layers of the kind that a sliding window applies to, where config.json does not say it layer by layer.
@@ -50,7 +51,8 @@ enum class RotatedLayers {
 struct RotaryDescription {
   Setting<double> theta;
   Setting<double> share{.key = {}, .fallback = 1};  ///< of head_dim that is rotated
-  std::map<std::string, std::string> aliases;       ///< kinds of scaling that mean another in this family
+  Setting<int> dims;                           ///< the number of dimensions of head_dim that are rotated; 0: by `share`
+  std::map<std::string, std::string> aliases;  ///< kinds of scaling that mean another in this family
   /// The trained length, which comes before the one among the scaling's own keys; 0: not stated.
   Setting<double> original_positions{.key = "original_max_position_embeddings"};
   bool neighbours = false;  ///< dimensions 2i and 2i + 1 are turned together, not i and i + half of those rotated
@@ -85,6 +87,7 @@ struct AttentionDescription {
   Setting<double> scale;       ///< of the scores; 0: from scale_root
   Setting<double> scale_root;  ///< scale is 1/sqrt(this); 0: head_dim
   Setting<double> softcap;     ///< of the scores; 0: none
+  Setting<double> clip;  ///< queries, keys and values are kept within -clip and clip, biases included; 0: they are not
   WindowDescription window;
 };
 

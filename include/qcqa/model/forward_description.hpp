@@ -43,6 +43,7 @@ struct ForwardDescription {
   std::map<std::string, std::string> activation_aliases;  ///< names that mean another function in this family
 
   Setting<double> logit_divisor{.key = {}, .fallback = 1};
+  Setting<double> logit_multiplier{.key = {}, .fallback = 1};
   Setting<double> logit_softcap;  ///< 0: none
 };
 
