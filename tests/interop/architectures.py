@@ -21,28 +21,75 @@ VOCABULARY = 96
 class Family:
     name: str  # model_type in config.json
     packing: str = "split"  # split | concatenated (q, k, v rows one after another) | interleaved (q, k, v per head)
+    # | transposed (concatenated, and matrices are stored as their transposes)
     config: dict = dataclasses.field(default_factory=dict)  # beyond what every family gets
     grouped: bool = True  # the class has num_key_value_heads
+    runs: bool = True  # qcqa evaluates it
+    query_heads: str = "free"  # numbers that the class takes: free | divisors (of the hidden size) | fixed (hidden size / head_dim)
     prefix: str = "model.layers.{layer}.self_attn."
 
 
 FAMILIES = [
-    Family("llama", config={"attention_bias": True}),
+    Family("llama", config={"attention_bias": True}, query_heads="divisors"),
     Family("mistral"),
     Family("ministral", config={"sliding_window": 9, "head_dim": 8, "layer_types": [
         "full_attention", "sliding_attention", "full_attention"]}),
-    Family("qwen2"),
+    Family("qwen2", query_heads="divisors"),
     Family("phi3", packing="concatenated", config={"pad_token_id": 0}),
     Family("gpt_neox", packing="interleaved", grouped=False, prefix="gpt_neox.layers.{layer}.attention.",
            config={"rotary_pct": 0.5}),
     Family("qwen3", config={"head_dim": 8}),
     Family("gemma", config={"head_dim": 8}),
     Family("starcoder2"),
-    Family("stablelm", config={"partial_rotary_factor": 0.5, "use_qkv_bias": True}),
+    Family("stablelm", config={"partial_rotary_factor": 0.5, "use_qkv_bias": True}, query_heads="fixed"),
     Family("phi", config={"partial_rotary_factor": 0.5}),
     Family("granite"),
-    Family("gemma2", config={"head_dim": 8, "query_pre_attn_scalar": 8}),
-    Family("mixtral", config={"num_local_experts": 2, "num_experts_per_tok": 1}),
+    Family("gemma2", config={"head_dim": 8, "query_pre_attn_scalar": 8}, query_heads="divisors"),
+    Family("mixtral", config={"num_local_experts": 2, "num_experts_per_tok": 1}, runs=False),
+    Family("arcee", config={"attention_bias": True, "mlp_bias": True}, query_heads="divisors"),
+    Family("seed_oss", config={"head_dim": 8, "attention_out_bias": True, "mlp_bias": True}),
+    Family("ernie4_5", config={"head_dim": 8, "use_bias": True}),
+    Family("helium", config={"head_dim": 8, "attention_bias": True, "mlp_bias": True}, query_heads="fixed"),
+    Family("hunyuan_v1_dense", config={"head_dim": 8, "attention_bias": True}),
+    Family("exaone4", config={"sliding_window": 9, "sliding_window_pattern": 2}),
+    Family("smollm3", config={"attention_bias": True, "mlp_bias": True, "pad_token_id": 0, "use_sliding_window": True,
+                              "sliding_window": 9, "no_rope_layers": [1, 0, 0], "layer_types": [
+                                  "full_attention", "sliding_attention", "full_attention"]}),
+    Family("nemotron", config={"attention_bias": True, "mlp_bias": True}),
+    Family("jais2", query_heads="divisors"),
+    Family("glm", config={"head_dim": 8, "pad_token_id": 0}),
+    Family("glm4", config={"head_dim": 8, "pad_token_id": 0}),
+    Family("olmo", config={"attention_bias": True, "clip_qkv": 0.8}),
+    Family("olmo2", config={"attention_bias": True}, query_heads="fixed"),
+    Family("olmo3", query_heads="fixed", config={
+        "attention_bias": True, "sliding_window": 9, "layer_types": [
+            "sliding_attention", "full_attention", "sliding_attention"], "rope_parameters": {
+                "sliding_attention": {"rope_type": "default", "rope_theta": 300.0},
+                "full_attention": {"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0,
+                                   "original_max_position_embeddings": 16}}}),
+    Family("gemma3_text", query_heads="divisors", config={
+        "head_dim": 8, "query_pre_attn_scalar": 12, "attention_bias": True, "final_logit_softcapping": 20.0,
+        "sliding_window": 9, "sliding_window_pattern": 2, "rope_parameters": {
+            "sliding_attention": {"rope_type": "default", "rope_theta": 300.0},
+            "full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 4.0}}}),
+    Family("internlm3", config={"head_dim": 8, "attention_bias": True, "mlp_bias": True}, query_heads="divisors"),
+    Family("cohere", config={"attention_bias": True, "use_qk_norm": True, "logit_scale": 0.4}),
+    Family("cohere2", config={"attention_bias": True, "logit_scale": 0.4, "sliding_window": 9, "layer_types": [
+        "sliding_attention", "full_attention", "sliding_attention"]}),
+    Family("persimmon", packing="interleaved", grouped=False),
+    Family("opt", grouped=False, prefix="model.decoder.layers.{layer}.self_attn.",
+           config={"ffn_dim": 80, "enable_bias": True}),
+    Family("biogpt", grouped=False, prefix="biogpt.layers.{layer}.self_attn."),
+    Family("gptj", grouped=False, prefix="transformer.h.{layer}.attn.", config={"n_inner": 80, "rotary_dim": 4}),
+    Family("gpt2", packing="transposed", grouped=False, prefix="transformer.h.{layer}.attn.", config={"n_inner": 80}),
+    Family("qwen3_moe", runs=False, config={
+        "head_dim": 8, "attention_bias": True, "use_sliding_window": True, "sliding_window": 9, "num_experts": 4,
+        "num_experts_per_tok": 2, "moe_intermediate_size": 48}),
+    Family("qwen2_moe", runs=False, config={"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48,
+                                            "shared_expert_intermediate_size": 56}),
+    Family("granitemoe", runs=False, config={
+        "attention_bias": True, "attention_multiplier": 0.35, "residual_multiplier": 0.6, "embedding_multiplier": 2.0,
+        "logits_scaling": 1.5, "num_local_experts": 4}),
 ]
 
 

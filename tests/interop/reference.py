@@ -41,11 +41,15 @@ def same_bits(a, b):
 
 
 def geometry(config):
-    heads = config["num_attention_heads"]
+    def first(*keys):
+        return next((config[key] for key in keys if config.get(key)), None)
+
+    heads = first("num_attention_heads", "n_head")
     return {
+        "layers": first("num_hidden_layers", "n_layer"),
         "query_heads": heads,
         "kv_heads": config.get("num_key_value_heads") or heads,
-        "head_dim": config.get("head_dim") or config["hidden_size"] // heads,
+        "head_dim": config.get("head_dim") or first("hidden_size", "n_embd") // heads,
     }
 
 
@@ -53,9 +57,10 @@ def attention_names(family, layer, tensors):
     """Names of the layer's tensors that hold keys or values, or that a permutation of query heads may touch."""
     prefix = family.prefix.format(layer=layer)
     stems = {
-        "split": ["q_proj", "k_proj", "v_proj", "o_proj", "dense"],
+        "split": ["q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "dense", "q_norm", "k_norm"],
         "concatenated": ["qkv_proj", "o_proj"],
-        "interleaved": ["query_key_value", "dense"],
+        "interleaved": ["query_key_value", "dense", "c_attn", "c_proj"],
+        "transposed": ["c_attn", "c_proj"],
     }[family.packing]
     return [prefix + stem + kind for stem in stems for kind in (".weight", ".bias") if prefix + stem + kind in tensors]
 
@@ -70,12 +75,25 @@ def kv_slices(family, layer, tensors, shape):
     for kind in (".weight", ".bias"):
         if family.packing == "split":
             slices += [(prefix + "k_proj" + kind, rows, None), (prefix + "v_proj" + kind, None, rows)]
-        elif family.packing == "concatenated":
-            slices.append((prefix + "qkv_proj" + kind, q * d + rows, (q + n) * d + rows))
+            norm = prefix + "k_norm" + kind
+            if norm in tensors and tensors[norm].numel() == rows.numel() > d:  # each head has weights of its own
+                slices.append((norm, rows, None))
+        elif family.packing in ("concatenated", "transposed"):
+            name = "qkv_proj" if family.packing == "concatenated" else "c_attn"
+            slices.append((prefix + name + kind, q * d + rows, (q + n) * d + rows))
         else:  # interleaved: head h holds its q, k and v in this order
             block = torch.arange(n)[:, None] * 3 * d + torch.arange(d)[None, :]
-            slices.append((prefix + "query_key_value" + kind, block + d, block + 2 * d))
+            slices += [(prefix + name + kind, block + d, block + 2 * d) for name in ("query_key_value", "c_attn")]
     return [s for s in slices if s[0] in tensors]
+
+
+def on_rows(family, name, tensor, change):
+    """`change` of the tensor as rows of heads: a class may store matrices transposed, and norms' weights by head."""
+    if name.endswith("norm.weight"):
+        return change(tensor.reshape(-1)).reshape(tensor.shape)
+    if family.packing == "transposed" and tensor.dim() == 2:
+        return change(tensor.t()).t()
+    return change(tensor)
 
 
 def pool(tensor, index, labels):
@@ -92,6 +110,8 @@ def pool(tensor, index, labels):
 def mean_pool(family, tensors, config, labels):
     """(tensors with pooled keys and values, squared error over keys, over values), all layers."""
     shape = geometry(config)
+    if not family.grouped:
+        shape["kv_heads"] = shape["query_heads"]  # whatever config.json says: the class does not read it
     pooled, cost = dict(tensors), {"k": 0.0, "v": 0.0}
     for layer, layer_labels in enumerate(labels):
         assert len(layer_labels) == shape["kv_heads"]
@@ -102,9 +122,11 @@ def mean_pool(family, tensors, config, labels):
                 if index is None:
                     continue
                 before = pooled[name]
-                pooled[name] = pool(before, index, layer_labels)
+                pooled[name] = on_rows(family, name, before, lambda rows: pool(rows, index, layer_labels))
+                if name.endswith("norm.weight"):
+                    continue
                 # The error of the exact mean, not of its rounding to the tensor's type.
-                exact = pool(before.to(torch.float64), index, layer_labels)
+                exact = on_rows(family, name, before.to(torch.float64), lambda rows: pool(rows, index, layer_labels))
                 cost[part] += float((exact - before.to(torch.float64)).square().sum())
     return pooled, cost
 

@@ -15,7 +15,7 @@ from architectures import FAMILIES, VOCABULARY, Variant, family
 
 TOLERANCE = 1e-3  # float32 logits
 
-RUNNABLE = [f for f in FAMILIES if f.name != "mixtral"]
+RUNNABLE = [f for f in FAMILIES if f.runs]
 
 
 def rope(**values):
@@ -54,6 +54,8 @@ SPECIAL = {
     "head-dim-qwen2": Variant(family("qwen2"), extra=(("head_dim", 12),)),
     "head-dim-phi": Variant(family("phi"), extra=(("head_dim", 12),)),
     "head-dim-starcoder2": Variant(family("starcoder2"), extra=(("head_dim", 12),)),
+    "alpha-hunyuan": Variant(family("hunyuan_v1_dense"), extra=(rope(rope_type="dynamic", factor=1.0, alpha=50.0),)),
+    "no-clip": Variant(family("olmo"), extra=(("clip_qkv", None),)),
     "relu2-neox": Variant(family("gpt_neox"), extra=(("hidden_act", "relu2"),)),
 }
 

@@ -14,7 +14,7 @@ from architectures import FAMILIES, VOCABULARY, Variant, family
 from conftest import plan_labels
 
 TOLERANCE = 1e-3  # float32 logits
-GROUPED = [f for f in FAMILIES if f.grouped and f.name != "mixtral"]
+GROUPED = [f for f in FAMILIES if f.grouped and f.runs]
 VARIANTS = [Variant(f) for f in GROUPED] + [
     Variant(family("llama"), kv_heads=4, extra=(("attention_bias", False), ("head_dim", 12))),
     Variant(family("mistral"), dtype="bfloat16", storage="sharded-safetensors")]
@@ -41,7 +41,7 @@ def generates_from_its_cache(model, ids):
 
 def per_layer_plan(qcqa, variant, source, tmp_path):
     """A class that ignores head_dim cannot be padded, so it takes equal groups only."""
-    kind = "equal" if variant.family.name == "stablelm" else "both"
+    kind = "equal" if variant.family.query_heads == "fixed" else "both"
     qcqa.run("search", source, "-o", tmp_path / "report.json", "--cardinality", kind, "-q")
     return ["--report", tmp_path / "report.json", "--kv", 0.6]
 

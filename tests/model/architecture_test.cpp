@@ -61,7 +61,7 @@ TEST(Architecture, EmbeddedDescriptionsNameFamiliesThatThereAre) {
 }
 
 TEST(Architecture, UnknownModelTypeListsWhatIsSupported) {
-  expect_error(ErrorKind::unsupported, "Supported: gemma, gemma2, gpt_neox", [] {
+  expect_error(ErrorKind::unsupported, "Supported: arcee, biogpt, cohere", [] {
     (void)find_architecture({{"model_type", "mamba"}}, "config.json");
   });
 }
