@@ -101,13 +101,13 @@ Plan plan_for_point(const SearchResult& search, int index) {
 void require_groups(int groups, Cardinality cardinality, std::span<const int> heads) {
   for (std::size_t layer = 0; layer < heads.size(); ++layer) {
     const int own = heads[layer];
-    const std::string where = "layer " + std::to_string(layer) + " with " + std::to_string(own) + " KV heads";
     if (groups < 1 || groups > own) {
-      throw Error(ErrorKind::invalid_argument, "--groups", "must be from 1 to the number of KV heads of " + where,
-                  std::to_string(groups));
+      throw Error(ErrorKind::invalid_argument, "--groups",
+                  "must be from 1 to the number of KV heads, " + std::to_string(own), std::to_string(groups));
     }
     if (cardinality != Cardinality::arbitrary && own % groups != 0) {
-      throw Error(ErrorKind::invalid_argument, "--groups " + std::to_string(groups), where + " has no such grouping",
+      throw Error(ErrorKind::invalid_argument, "--groups " + std::to_string(groups),
+                  "layer " + std::to_string(layer) + " with " + std::to_string(own) + " KV heads has no such grouping",
                   std::string(cardinality_name(cardinality)) + " groups",
                   "Use a divisor of the head count, or --cardinality arbitrary.");
     }

@@ -77,8 +77,8 @@ TEST_F(BadInput, NonsenseConvertOptions) {
     SCOPED_TRACE(option + " " + value);
     fails({"convert", model_, "--groups", "2", "-o", at("out"), option, value}, 2, option);
   }
-  fails({"convert", model_, "--groups", "0", "-o", at("out")}, 2, "from 1 to the number of KV heads of layer 0 with 4");
-  fails({"convert", model_, "--groups", "5", "-o", at("out")}, 2, "from 1 to the number of KV heads of layer 0 with 4");
+  fails({"convert", model_, "--groups", "0", "-o", at("out")}, 2, "from 1 to the number of KV heads, 4");
+  fails({"convert", model_, "--groups", "5", "-o", at("out")}, 2, "from 1 to the number of KV heads, 4");
   fails({"convert", model_, "--groups", "3", "-o", at("out")}, 2, "divisor");
   fails({"convert", model_, "-o", at("out")}, 2, "needs either --report");
   fails({"convert", model_, "--groups", "2", "--kv", "0.5", "-o", at("out")}, 2, "needs either --report");

@@ -59,7 +59,7 @@ def attention_names(family, layer, tensors):
     stems = {
         "split": ["q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "dense", "q_norm", "k_norm"],
         "concatenated": ["qkv_proj", "o_proj"],
-        "interleaved": ["query_key_value", "dense", "c_attn", "c_proj"],
+        "interleaved": ["query_key_value", "dense"],
         "transposed": ["c_attn", "c_proj"],
     }[family.packing]
     return [prefix + stem + kind for stem in stems for kind in (".weight", ".bias") if prefix + stem + kind in tensors]
@@ -83,7 +83,7 @@ def kv_slices(family, layer, tensors, shape):
             slices.append((prefix + name + kind, q * d + rows, (q + n) * d + rows))
         else:  # interleaved: head h holds its q, k and v in this order
             block = torch.arange(n)[:, None] * 3 * d + torch.arange(d)[None, :]
-            slices += [(prefix + name + kind, block + d, block + 2 * d) for name in ("query_key_value", "c_attn")]
+            slices.append((prefix + "query_key_value" + kind, block + d, block + 2 * d))
     return [s for s in slices if s[0] in tensors]
 
 
