@@ -15,6 +15,9 @@ function(qcqa_import_torch)
   endif()
   add_library(qcqa::torch INTERFACE IMPORTED)
   add_library(qcqa::openmp INTERFACE IMPORTED)
+  # Before LibTorch: official builds are made with a compiler whose own parts of the C++ library stay in what it links, and
+  # libtorch.so of 2.11 exports a std::filesystem::remove_all that calls a null pointer. The first library that has a name wins.
+  target_link_libraries(qcqa::torch INTERFACE stdc++)
 
   if(arg_FROM_PYTHON)
     set(lib ${arg_ROOT}/lib)
