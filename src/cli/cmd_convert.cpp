@@ -75,9 +75,10 @@ ConversionSettings settings_of(const ConvertCommand& command, int threads) {
 int run(const ConvertCommand& command) {
   check_choice_of_plan(command);
   const int threads = command.common.apply_threads();
-  const ConversionSettings settings = settings_of(command, threads);
+  ConversionSettings settings = settings_of(command, threads);
   Console console = command.common.console();
   const Model model = open_model(command.model, console);
+  settings.merge.reconstruct.scope = command.merge.fit.scope(model);
   console.note(preamble(model, "convert"));
   keep_freed_memory();
   Conversion conversion(model, settings, console.session({}, resume_of(command.resume, command.output.force)));

@@ -34,7 +34,6 @@ struct DistillCommand {
 
 DistillSettings settings_of(const DistillCommand& command) {
   DistillSettings settings = command.settings;
-  settings.scope = command.fit.scope();
   if (command.steps_option->count() > 0) settings.steps = require_steps("--distill-steps", command.steps, 1);
   if (!(settings.rate > 0 && settings.rate < 1)) {
     throw Error(ErrorKind::invalid_argument, "--distill-rate", "must be above 0 and below 1",
@@ -61,9 +60,10 @@ void print_outcome(const DistillCommand& command, const DistillOutcome& outcome)
 
 int run(const DistillCommand& command) {
   command.common.apply_threads();
-  const DistillSettings settings = settings_of(command);
+  DistillSettings settings = settings_of(command);
   Console console = command.common.console();
   const Model model = open_model(command.model, console);
+  settings.scope = command.fit.scope(model);
   const Model original = open_model(command.reference, console);
   console.note(preamble(model, "distill"));
   keep_freed_memory();

@@ -51,9 +51,10 @@ int run(const RunCommand& command) {
     throw Error(ErrorKind::invalid_argument, "--max-perplexity-increase", "needs --text or --token-ids", "neither");
   }
   const int threads = command.common.apply_threads();
-  const ConversionSettings settings = settings_of(command, threads);
+  ConversionSettings settings = settings_of(command, threads);
   Console console = command.common.console();
   const Model model = open_model(command.model, console);
+  settings.merge.reconstruct.scope = command.merge.fit.scope(model);
   console.note(preamble(model, "run"));
   keep_freed_memory();
   Conversion conversion(model, settings, console.session({}, resume_of(command.resume, command.output.force)));

@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::array<Choice<ReconstructScope>, 2> kScopes = {{
     {"attention", ReconstructScope::attention, "all else stays byte for byte"},
-    {"block", ReconstructScope::block, "MLP and its norms too"},
+    {"block", ReconstructScope::block,
+     "MLP and its norms too; not those of experts, for which attention is the default"},
 }};
 
 }  // namespace
@@ -26,7 +27,7 @@ void FitFlags::add_scope_to(CLI::App& command) {
           name_, scope_,
           "What " + whose_ + " may change: " + describe_choices(std::span<const Choice<ReconstructScope>>(kScopes)))
       ->group(group_)
-      ->capture_default_str();
+      ->default_str("block");
 }
 
 void FitFlags::add_memory_to(CLI::App& command, const std::string& kept) {
@@ -41,8 +42,11 @@ void FitFlags::add_time_limit_to(CLI::App& command, const std::string& who) {
       ->capture_default_str();
 }
 
-ReconstructScope FitFlags::scope() const {
-  return parse_choice(std::span<const Choice<ReconstructScope>>(kScopes), scope_, name_);
+ReconstructScope FitFlags::scope(const Model& model) const {
+  if (!scope_) return widest_scope(model);
+  const ReconstructScope scope = parse_choice(std::span<const Choice<ReconstructScope>>(kScopes), *scope_, name_);
+  require_scope(model, scope, name_);
+  return scope;
 }
 
 std::uint64_t FitFlags::memory() const { return memory_ ? parse_size(*memory_, "--memory") : MergeOptions{}.memory; }

@@ -25,13 +25,14 @@ class FitFlags {
   void add_time_limit_to(CLI::App& command, const std::string& who);
 
   /// These throw Error(invalid_argument).
-  [[nodiscard]] ReconstructScope scope() const;
+  [[nodiscard]] ReconstructScope scope(const Model& model) const;
   [[nodiscard]] std::uint64_t memory() const;
   [[nodiscard]] double time_limit() const;  ///< seconds
 
  private:
   std::string name_, whose_, group_;
-  std::string scope_ = "block", time_limit_ = "1h";
+  std::optional<std::string> scope_;
+  std::string time_limit_ = "1h";
   std::optional<std::string> memory_;
 };
 

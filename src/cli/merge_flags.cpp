@@ -51,7 +51,6 @@ MergeSettings MergeFlags::resolve() const {
   if (merge != kAutoMerge) {
     settings.kind = parse_choice(std::span<const Choice<MergeKind>>(merge_choices()), merge, "--merge");
   }
-  settings.reconstruct.scope = fit.scope();
   settings.reconstruct.steps = require_steps("--reconstruct-steps", steps, 0);
   settings.reconstruct.distill_steps = require_steps("--distill-steps", distill_steps, 0);
   settings.memory = fit.memory();

@@ -31,21 +31,21 @@ LlamaParts::Layer read_layer(const Model& model, const AttentionLayer& attention
   LlamaParts::Layer layer;
   layer.attention_norm = &checkpoint.at(prefix + architecture.attention.input_norm + ".weight");
   layer.mlp_norm = &checkpoint.at(prefix + names.mlp_norm + ".weight");
-  layer.down = &checkpoint.at(prefix + names.mlp_down + ".weight");
-  const TensorView& up = checkpoint.at(prefix + names.mlp_up + ".weight");
-  if (names.mlp_gate == names.mlp_up) {  // one tensor, gate rows first
+  layer.down = &checkpoint.at(prefix + names.mlp.down + ".weight");
+  const TensorView& up = checkpoint.at(prefix + names.mlp.up + ".weight");
+  if (names.mlp.gate == names.mlp.up) {  // one tensor, gate rows first
     const std::int64_t half = up.shape.front() / 2;
     layer.gate = {&up, 0, half};
     layer.up = {&up, half, half};
   } else {
-    layer.gate = {&checkpoint.at(prefix + names.mlp_gate + ".weight"), 0, up.shape.front()};
+    layer.gate = {&checkpoint.at(prefix + names.mlp.gate + ".weight"), 0, up.shape.front()};
     layer.up = {&up, 0, up.shape.front()};
   }
   layer.qkv_bias = !attention.query.front().bias.empty();
   layer.output_bias = checkpoint.find(architecture.tensor_name(attention.layer, architecture.output, ".bias"));
-  layer.gate_bias = checkpoint.find(prefix + names.mlp_gate + ".bias");
-  layer.up_bias = checkpoint.find(prefix + names.mlp_up + ".bias");
-  layer.down_bias = checkpoint.find(prefix + names.mlp_down + ".bias");
+  layer.gate_bias = checkpoint.find(prefix + names.mlp.gate + ".bias");
+  layer.up_bias = checkpoint.find(prefix + names.mlp.up + ".bias");
+  layer.down_bias = checkpoint.find(prefix + names.mlp.down + ".bias");
   if (spec.head_norm) {
     const HeadNormDescription& norm = architecture.attention.head_norm;
     layer.query_norm = &checkpoint.at(architecture.tensor_name(attention.layer, norm.query, ".weight"));
@@ -118,7 +118,8 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what) {
               !names.mlp_post_norm.empty(),
           "other places of norms");
   note_if(differences, spec.parallel, "parallel blocks");
-  note_if(differences, names.mlp_gate.empty() || spec.activation != Activation::silu, "another MLP");
+  note_if(differences, spec.experts.has_value(), "a mixture of experts");
+  note_if(differences, !spec.experts && (names.mlp.gate.empty() || spec.activation != Activation::silu), "another MLP");
   note_if(differences, architecture.transposed, "transposed matrices");
   note_if(differences, !names.positions.tensor.empty(), "learned positions");
   note_if(differences, spec.embedding_multiplier != 1 || spec.residual_multiplier != 1 || spec.logit_divisor != 1,

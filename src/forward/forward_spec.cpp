@@ -95,6 +95,7 @@ ForwardSpec read_forward_spec(const ModelConfig& config) {
   spec.head_norm = has_head_norm(config);
   spec.clip = config.value(architecture.attention.clip);
   spec.activation = read_activation(config, names);
+  spec.experts = experts_facts(config);
   const double multiplier = config.value(names.logit_multiplier);
   spec.logit_divisor = config.value(names.logit_divisor) / multiplier;
   spec.logit_softcap = config.value(names.logit_softcap);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "forward/rotary_spec.hpp"
+#include "model/experts_facts.hpp"
 #include "qcqa/model/model.hpp"
 
 namespace qcqa {
@@ -42,9 +43,13 @@ struct ForwardSpec {
   bool head_norm = false;
   double clip = 0;  ///< of queries, keys and values; 0: none
   Activation activation{};
+  std::optional<ExpertsFacts> experts{};
   double logit_divisor = 1;
   double logit_softcap = 0;  ///< 0: none
 
+  [[nodiscard]] bool has_experts(int layer) const {
+    return experts && experts->in_layer[static_cast<std::size_t>(layer)];
+  }
   [[nodiscard]] const AttentionFacts& attention_of(int layer) const {
     return attention[static_cast<std::size_t>(layer)];
   }

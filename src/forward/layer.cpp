@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "forward/experts.hpp"
+
 namespace qcqa {
 namespace {
 
@@ -92,9 +94,9 @@ at::Tensor run_attention(const LayerWeights& weights, const ForwardSpec& spec, c
                                turned(parts[1], weights.key_norm, weights, spec, rotary), clipped(parts[2], spec)));
 }
 
-at::Tensor mlp_features(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed) {
-  const at::Tensor gate_up = weights.gate_up(normed);
-  if (!weights.gated) return activated(gate_up, spec.activation);
+at::Tensor mlp_features(const MlpWeights& weights, bool gated, const ForwardSpec& spec, const at::Tensor& x) {
+  const at::Tensor gate_up = weights.gate_up(x);
+  if (!gated) return activated(gate_up, spec.activation);
   const std::vector<at::Tensor> halves = at::split(gate_up, weights.down.inputs(), 1);
   return activated(halves[0], spec.activation) * halves[1];
 }
@@ -109,9 +111,12 @@ at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec, const
       plus_block(hidden, run_attention(weights, spec, rotary, attend, normed), weights.attention_post_norm);
   const at::Tensor& mlp_reads = spec.parallel ? (weights.mlp_norm.weight.defined() ? hidden : normed) : between;
   const at::Tensor mlp_input = norm_if_any(mlp_reads, weights.mlp_norm, spec);
-  const at::Tensor features = qcqa::mlp_features(weights, spec, mlp_input);
+  if (weights.experts) {
+    return plus_block(between, run_experts(*weights.experts, spec, mlp_input), weights.mlp_post_norm);
+  }
+  const at::Tensor features = qcqa::mlp_features(weights.mlp, weights.gated, spec, mlp_input);
   if (mlp_features != nullptr) *mlp_features = features;
-  return plus_block(between, weights.down(features), weights.mlp_post_norm);
+  return plus_block(between, weights.mlp.down(features), weights.mlp_post_norm);
 }
 
 }  // namespace qcqa

@@ -16,7 +16,7 @@ namespace qcqa {
 using Attend = std::function<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&)>;
 
 /// All functions here take and give (tokens, hidden_size). @param rotary  of the layer; undefined tensors: not rotated
-/// @param mlp_features  where not nullptr: becomes what the MLP's last projection reads
+/// @param mlp_features  where not nullptr: becomes what the MLP's last projection reads; not of a layer with experts
 [[nodiscard]] at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec,
                                    const RotaryTable::Rows& rotary, const Attend& attend, const at::Tensor& hidden,
                                    at::Tensor* mlp_features = nullptr);
@@ -29,8 +29,9 @@ using Attend = std::function<at::Tensor(const at::Tensor&, const at::Tensor&, co
 [[nodiscard]] at::Tensor run_attention(const LayerWeights& weights, const ForwardSpec& spec,
                                        const RotaryTable::Rows& rotary, const Attend& attend, const at::Tensor& normed);
 
-/// The MLP between its norm and its last projection.
-[[nodiscard]] at::Tensor mlp_features(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& normed);
+/// An MLP up to its last projection.
+[[nodiscard]] at::Tensor mlp_features(const MlpWeights& weights, bool gated, const ForwardSpec& spec,
+                                      const at::Tensor& x);
 
 /// Over the last dimension, computed in float32, in x's type.
 [[nodiscard]] at::Tensor apply_norm(const at::Tensor& x, const NormWeights& norm, const ForwardSpec& spec);

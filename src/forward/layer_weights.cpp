@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "forward/experts.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
@@ -14,12 +15,6 @@ void add_heads(LinearSource& source, const std::vector<HeadRows>& heads, const A
   }
 }
 
-Linear load_linear(const Model& model, const std::string& name, const Runtime& runtime) {
-  LinearSource source;
-  source.add(model.checkpoint().at(name + ".weight"), model.checkpoint().find(name + ".bias"));
-  return read_linear(source, runtime);
-}
-
 Linear load_query_key_value(const AttentionLayer& attention, const Runtime& runtime) {
   LinearSource source{.parts = {}, .inputs = attention.hidden_size};
   add_heads(source, attention.query, attention);
@@ -28,22 +23,26 @@ Linear load_query_key_value(const AttentionLayer& attention, const Runtime& runt
   return read_linear(source, runtime);
 }
 
-Linear load_gate_up(const Model& model, const ForwardDescription& names, const std::string& prefix,
-                    const Runtime& runtime) {
-  LinearSource source;
-  const auto add = [&](const std::string& name) {
-    source.add(model.checkpoint().at(prefix + name + ".weight"), model.checkpoint().find(prefix + name + ".bias"));
-  };
-  if (!names.mlp_gate.empty() && names.mlp_gate != names.mlp_up) add(names.mlp_gate);
-  add(names.mlp_up);
-  return read_linear(source, runtime);
+/// The names of a layer's matrices beside attention, without ".weight".
+std::vector<std::string> matrix_names(const AttentionLayer& attention, const ForwardSpec& spec) {
+  std::vector<std::string> names;
+  const auto add = [&](const MlpNames& mlp) { names.insert(names.end(), {mlp.gate, mlp.up, mlp.down}); };
+  if (!spec.has_experts(attention.layer)) {
+    add(spec.names->mlp);
+    return names;
+  }
+  const ExpertsDescription& experts = *spec.names->experts;
+  for (int expert = 0; expert < (experts.are_stacked() ? 1 : spec.experts->count); ++expert)
+    add(experts.of_expert(expert));
+  add(experts.shared);
+  return names;
 }
 
 template <typename Visit>
 void for_each_tensor(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec, const Visit& visit) {
   const std::string prefix = model.architecture().prefix_of(attention.layer);
-  for (const std::string* name : {&spec.names->mlp_gate, &spec.names->mlp_up, &spec.names->mlp_down}) {
-    if (const TensorView* tensor = model.checkpoint().find(prefix + *name + ".weight")) visit(tensor->stored);
+  for (const std::string& name : matrix_names(attention, spec)) {
+    if (const TensorView* tensor = model.checkpoint().find(prefix + name + ".weight")) visit(tensor->stored);
   }
   for (const auto* heads : {&attention.query, &attention.key, &attention.value}) {
     for (const HeadRows& head : *heads) visit(head.weight.pages());
@@ -58,6 +57,27 @@ void require_fits(const Linear& linear, std::int64_t inputs, std::int64_t output
 }
 
 }  // namespace
+
+Linear load_linear(const Model& model, const std::string& name, const Runtime& runtime) {
+  LinearSource source;
+  source.add(model.checkpoint().at(name + ".weight"), model.checkpoint().find(name + ".bias"));
+  return read_linear(source, runtime);
+}
+
+MlpWeights load_mlp(const Model& model, const std::string& prefix, const MlpNames& names, const Runtime& runtime) {
+  LinearSource gate_up;
+  const auto add = [&](const std::string& name) {
+    gate_up.add(model.checkpoint().at(prefix + name + ".weight"), model.checkpoint().find(prefix + name + ".bias"));
+  };
+  const bool gated = !names.gate.empty();
+  if (gated && names.gate != names.up) add(names.gate);
+  add(names.up);
+  MlpWeights weights = {read_linear(gate_up, runtime), load_linear(model, prefix + names.down, runtime)};
+  const std::int64_t hidden = model.settings().shape().hidden_size, inner = weights.down.inputs();
+  require_fits(weights.gate_up, hidden, gated ? 2 * inner : inner, prefix + names.up);
+  require_fits(weights.down, inner, hidden, prefix + names.down);
+  return weights;
+}
 
 NormWeights load_norm(const Model& model, const std::string& name, const Runtime& runtime) {
   NormWeights norm;
@@ -110,12 +130,13 @@ LayerWeights load_layer(const Model& model, const AttentionLayer& attention, con
   output.add(*attention.output,
              model.checkpoint().find(architecture.tensor_name(attention.layer, architecture.output, ".bias")));
   weights.output = read_linear(output, runtime);
-  weights.gated = !names.mlp_gate.empty();
-  weights.gate_up = load_gate_up(model, names, prefix, runtime);
-  weights.down = load_linear(model, prefix + names.mlp_down, runtime);
-  const std::int64_t inner = weights.down.inputs();
-  require_fits(weights.gate_up, attention.hidden_size, weights.gated ? 2 * inner : inner, prefix + names.mlp_up);
-  require_fits(weights.down, inner, attention.hidden_size, prefix + names.mlp_down);
+  if (spec.has_experts(attention.layer)) {
+    weights.gated = !names.experts->names.gate.empty();
+    weights.experts = load_experts(model, prefix, spec, runtime);
+  } else {
+    weights.gated = !names.mlp.gate.empty();
+    weights.mlp = load_mlp(model, prefix, names.mlp, runtime);
+  }
   return weights;
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "forward/forward_spec.hpp"
 #include "forward/linear.hpp"
 
@@ -11,6 +13,21 @@ struct NormWeights {
   bool is_fixed = false;  ///< the family's class has no weights for it: they are ones
 };
 
+/// y = down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate.
+struct MlpWeights {
+  Linear gate_up{};  ///< gate rows (none for a plain MLP), then up rows
+  Linear down{};
+};
+
+/// A mixture of experts in the place of an MLP.
+struct ExpertWeights {
+  Linear router{};           ///< outputs: experts
+  at::Tensor choice_bias{};  ///< (experts), float32; undefined: none
+  std::vector<MlpWeights> experts{};
+  MlpWeights shared{};     ///< undefined: none
+  Linear shared_switch{};  ///< undefined: none
+};
+
 /// Everything one layer computes with, in memory.
 struct LayerWeights {
   int query_heads = 0, kv_heads = 0, head_dim = 0;
@@ -19,10 +36,29 @@ struct LayerWeights {
   NormWeights attention_norm{}, attention_post_norm{}, mlp_norm{}, mlp_post_norm{}, query_norm{}, key_norm{};
   Linear query_key_value{};  ///< outputs: query heads, key heads, value heads
   Linear output{};
-  Linear gate_up{};  ///< gate rows (none for a plain MLP), then up rows
-  Linear down{};
-  bool gated = false;
+  bool gated = false;  ///< the MLP, and experts
+  MlpWeights mlp{};    ///< undefined where there are experts
+  std::optional<ExpertWeights> experts{};
 };
+
+/// Calls `visit` with each linear map that is defined, those of experts too.
+template <typename Visit>
+void for_each_linear(LayerWeights& layer, const Visit& visit) {
+  const auto visit_if_any = [&](Linear& linear) {
+    if (linear.weight.defined()) visit(linear);
+  };
+  for (Linear* linear : {&layer.query_key_value, &layer.output, &layer.mlp.gate_up, &layer.mlp.down})
+    visit_if_any(*linear);
+  if (!layer.experts) return;
+  for (Linear* linear : {&layer.experts->router, &layer.experts->shared.gate_up, &layer.experts->shared.down,
+                         &layer.experts->shared_switch}) {
+    visit_if_any(*linear);
+  }
+  for (MlpWeights& expert : layer.experts->experts) {
+    visit_if_any(expert.gate_up);
+    visit_if_any(expert.down);
+  }
+}
 
 /// @param attention  the head view to use: the model's own, or one that was changed in memory
 [[nodiscard]] LayerWeights load_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec,
@@ -31,6 +67,12 @@ struct LayerWeights {
 /// A norm of the family's kind over the hidden size or, where its tensor says so, another.
 /// @param name  of its tensors, without ".weight"
 [[nodiscard]] NormWeights load_norm(const Model& model, const std::string& name, const Runtime& runtime);
+
+/// A matrix and its bias, if there is one. @param name  without ".weight"
+[[nodiscard]] Linear load_linear(const Model& model, const std::string& name, const Runtime& runtime);
+/// @param prefix  of the names
+[[nodiscard]] MlpWeights load_mlp(const Model& model, const std::string& prefix, const MlpNames& names,
+                                  const Runtime& runtime);
 
 /// Tells the system that these weights will be read soon, or are no longer needed.
 void prefetch_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec);

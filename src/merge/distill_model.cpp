@@ -136,6 +136,7 @@ void distill_layers(const LayersToDistill& task, const MergeOptions& options, co
 
 void require_distillable(const Model& model, const Model& original, const DistillOptions& options) {
   for (const Model* each : {&model, &original}) (void)require_runnable(*each);
+  require_scope(model, options.scope, "--scope");
   require_one_shape(model, original);
   if (const std::uint64_t bytes = distillation_bytes(model, options.scope); bytes > options.memory) {
     throw Error(ErrorKind::invalid_argument, "--memory",

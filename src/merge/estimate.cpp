@@ -40,9 +40,9 @@ double seconds_of(const auto& work, double enough) {
 }
 
 /// A token of steps with the gradients of all weights, on as many tokens as steps take.
-double seconds_of_step_token(const LayerRunner& runner, const LayerWeights& layer, const at::Tensor& hidden,
+double seconds_of_step_token(const LayerRunner& runner, int index, const LayerWeights& layer, const at::Tensor& hidden,
                              double enough) {
-  const LayerTask task{.layer = 0,
+  const LayerTask task{.layer = index,
                        .original = &layer,
                        .inputs = hidden,
                        .original_inputs = hidden,
@@ -52,7 +52,8 @@ double seconds_of_step_token(const LayerRunner& runner, const LayerWeights& laye
                        .fitted = {},
                        .held_back = {}};
   LayerWeights fitted = layer;
-  LayerOptimizer optimizer(fitted, ReconstructScope::block, false, ReconstructOptions{}.learning_rate);
+  const ReconstructScope scope = layer.experts ? ReconstructScope::attention : ReconstructScope::block;
+  LayerOptimizer optimizer(fitted, scope, false, ReconstructOptions{}.learning_rate);
   std::vector<std::size_t> all(runner.batches().size());
   std::iota(all.begin(), all.end(), std::size_t{0});
   BatchOrder order(runner, all, kStepTokens, 0);
@@ -113,15 +114,20 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options, doub
   const LayerRunner runner(transformer, sequences);
   const at::Tensor hidden = at::empty({runner.tokens(), transformer.hidden_size()});
   runner.embed(hidden);
-  const LayerWeights layer = transformer.load(0);
+  int index = 0;  // one with experts where some have them
+  if (spec.experts)
+    index = static_cast<int>(std::ranges::find(spec.experts->in_layer, true) - spec.experts->in_layer.begin());
+  LayerWeights layer = transformer.load(index);
   const auto advance = [&] {
     BatchProgress meter(nullptr);
-    runner.advance(layer, 0, hidden, meter);
+    runner.advance(layer, index, hidden, meter);
   };
   // Nearly all of the time goes into matrix products.
   std::int64_t entries = 0;
-  for (const Linear* linear : {&layer.query_key_value, &layer.output, &layer.gate_up, &layer.down}) {
-    if (linear->weight.defined()) entries += linear->weight.numel();
+  for_each_linear(layer, [&](const Linear& linear) { entries += linear.weight.numel(); });
+  if (layer.experts) {  // that one token meets
+    const ExpertsFacts& experts = *spec.experts;
+    entries -= std::int64_t{3} * experts.width * (experts.count - experts.per_token) * transformer.hidden_size();
   }
   const double once = seconds_of(advance, seconds);
   const double pass = once / static_cast<double>(runner.tokens());
@@ -130,7 +136,7 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options, doub
                               static_cast<double>(entries)};
   // Not of a large layer: a step takes several copies of its weights.
   if (once * speed.step_passes <= seconds)
-    speed.step_passes = seconds_of_step_token(runner, layer, hidden, seconds) / pass;
+    speed.step_passes = seconds_of_step_token(runner, index, layer, hidden, seconds) / pass;
   return speed;
 }
 

@@ -63,14 +63,14 @@ std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, cons
     tensors.add_norm(architecture.tensor_name(layer, head_norm.key, ""), weights.key_norm, offset);
   }
   tensors.add(architecture.tensor_name(layer, architecture.output, ".bias"), weights.output.bias);
-  const std::int64_t inner = weights.down.inputs();
-  if (weights.gated && names.mlp_gate != names.mlp_up) {
-    tensors.add_linear(prefix + names.mlp_gate, narrowed(weights.gate_up, 0, inner));
-    tensors.add_linear(prefix + names.mlp_up, narrowed(weights.gate_up, inner, inner));
+  const std::int64_t inner = weights.mlp.down.inputs();
+  if (weights.gated && names.mlp.gate != names.mlp.up) {
+    tensors.add_linear(prefix + names.mlp.gate, narrowed(weights.mlp.gate_up, 0, inner));
+    tensors.add_linear(prefix + names.mlp.up, narrowed(weights.mlp.gate_up, inner, inner));
   } else {
-    tensors.add_linear(prefix + names.mlp_up, weights.gate_up);
+    tensors.add_linear(prefix + names.mlp.up, weights.mlp.gate_up);
   }
-  tensors.add_linear(prefix + names.mlp_down, weights.down);
+  tensors.add_linear(prefix + names.mlp.down, weights.mlp.down);
   return tensors.take();
 }
 

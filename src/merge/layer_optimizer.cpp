@@ -27,12 +27,13 @@ LayerOptimizer::LayerOptimizer(LayerWeights& layer, ReconstructScope scope, bool
   // The matrices with the most entries first: threads that share the work end together.
   const bool block = scope == ReconstructScope::block;
   if (block) {
-    for (Linear* linear : {&layer.gate_up, &layer.down}) add(linear->weight, learning_rate * kMlpRate);
+    for (Linear* linear : {&layer.mlp.gate_up, &layer.mlp.down}) add(linear->weight, learning_rate * kMlpRate);
   }
   for (Linear* linear : {&layer.query_key_value, &layer.output}) add(linear->weight, learning_rate);
   if (query_key_value_bias) add(layer.query_key_value.bias, learning_rate * kVectorRate);
   if (!block) return;
-  for (Linear* linear : {&layer.output, &layer.gate_up, &layer.down}) add(linear->bias, learning_rate * kVectorRate);
+  for (Linear* linear : {&layer.output, &layer.mlp.gate_up, &layer.mlp.down})
+    add(linear->bias, learning_rate * kVectorRate);
   // Not the attention norm: it scales columns that move anyway, and gradients would have to pass the widest matrix.
   for (NormWeights* norm :
        {&layer.attention_post_norm, &layer.mlp_norm, &layer.mlp_post_norm, &layer.query_norm, &layer.key_norm}) {

@@ -32,6 +32,7 @@ class MeasuredCosts::Meter {
         stream_(stream_of(fitted_)),
         judged_stream_(stream_of(judged_)),
         predictions_(stream_of(judged_)) {
+    require_scope(model, scope_);
     original_.load_head();
     embed();
     judged_.embed(predictions_);

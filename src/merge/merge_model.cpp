@@ -27,11 +27,11 @@ namespace {
 
 /// What a fit left in float32, in the type that is computed in.
 LayerWeights in_type(LayerWeights layer, const Runtime& runtime) {
-  for (Linear* linear : {&layer.query_key_value, &layer.output, &layer.gate_up, &layer.down}) {
-    for (at::Tensor* tensor : {&linear->weight, &linear->bias}) {
+  for_each_linear(layer, [&](Linear& linear) {
+    for (at::Tensor* tensor : {&linear.weight, &linear.bias}) {
       if (tensor->defined()) *tensor = tensor->to(runtime.options());
     }
-  }
+  });
   return layer;
 }
 
@@ -61,6 +61,7 @@ class ModelMerger {
       for (const TokenSequence& sequence : calibration) tokens_ += static_cast<std::int64_t>(sequence.ids.size());
     }
     if (method_.is_fitted) {
+      require_scope(model, options.reconstruct.scope);
       transformer_.emplace(model, Runtime::of(options.forward));
       if (distills_) distill_runner_.emplace(*transformer_, calibration);
       runner_.emplace(*transformer_, evenly_spread(calibration, fitted_tokens(model, options, tokens_)));

@@ -130,7 +130,7 @@ void refit_mlp(const LayerRunner& runner, const LayerTask& task, LayerWeights& w
   if (weights.mlp_post_norm.weight.defined()) return;
   const double multiplier = runner.transformer().spec().residual_multiplier;
   const LayerWeights before = weights;
-  refit(runner, task, weights.down, [&](const SequenceBatch& batch) {
+  refit(runner, task, weights.mlp.down, [&](const SequenceBatch& batch) {
     const at::Tensor inputs = runner.rows(task.inputs, batch);
     const at::Tensor stream = runner.rows(task.targets, batch).to(at::kFloat);
     at::Tensor features;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/experts_facts.hpp"
 #include "qcqa/merge/measured_costs.hpp"
 #include "statistics/second_moment.hpp"
 
@@ -28,11 +29,19 @@ constexpr double kErrorsOfALayer = 4;
 
 std::int64_t layer_count(const Model& model) { return static_cast<std::int64_t>(model.layers().size()); }
 
-/// Those of the output matrix, in those of all layers.
-double head_size(const Model& model) {
-  return static_cast<double>(head_entries(model)) /
-         static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model)));
+/// Entries of all layers that one token meets: of experts, those that it goes to.
+double entries_met(const Model& model) {
+  auto entries = static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model)));
+  if (const auto experts = experts_facts(model.settings())) {
+    const auto of_one = 3.0 * experts->width * static_cast<double>(model.settings().shape().hidden_size);
+    const auto with = static_cast<double>(std::ranges::count(experts->in_layer, true));
+    entries -= with * (experts->count - experts->per_token) * of_one;
+  }
+  return std::max(1.0, entries);
 }
+
+/// Those of the output matrix, in those of all layers.
+double head_size(const Model& model) { return static_cast<double>(head_entries(model)) / entries_met(model); }
 
 /// Those of the attention's matrices.
 std::uint64_t attention_parameters(const Model& model) {
@@ -45,10 +54,7 @@ std::uint64_t attention_parameters(const Model& model) {
 }
 
 /// Entries of a layer: products of numbers in a pass of one token.
-double entries_of_a_layer(const Model& model) {
-  return static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model))) /
-         static_cast<double>(layer_count(model));
-}
+double entries_of_a_layer(const Model& model) { return entries_met(model) / static_cast<double>(layer_count(model)); }
 
 /// Tokens that least squares, or a second moment, with so many inputs look at.
 double tokens_seen(std::int64_t tokens, double inputs) {
@@ -102,11 +108,12 @@ std::uint64_t distillation_bytes(const Model& model, ReconstructScope scope) {
 
 std::uint64_t activation_bytes(const Model& model, std::int64_t tokens) {
   static constexpr std::int64_t kAttendedTo = 512;
-  std::int64_t numbers = 0;
+  std::int64_t numbers = 0, width = model.settings().shape().mlp_width;
+  if (const auto experts = experts_facts(model.settings()))
+    width = std::max(width, std::int64_t{experts->width} * experts->per_token + experts->shared_width);
   for (const AttentionLayer& layer : model.layers()) {
     const std::int64_t rows = std::int64_t{layer.query_heads + 2 * layer.kv_heads} * layer.head_dim;
-    numbers += 10 * std::int64_t{layer.hidden_size} + 3 * rows + 3 * layer.query_heads * kAttendedTo +
-               4 * std::int64_t{model.settings().shape().mlp_width};
+    numbers += 10 * std::int64_t{layer.hidden_size} + 3 * rows + 3 * layer.query_heads * kAttendedTo + 4 * width;
   }
   numbers += 4 * std::int64_t{model.settings().shape().vocabulary} / distill_stride(model);
   return static_cast<std::uint64_t>(numbers * tokens) * sizeof(float);

@@ -31,7 +31,7 @@ Projection parse_projection(ObjectReader reader) {
 void parse_head(ObjectReader reader, HeadDescription& head) {
   head.tensor = reader.text("tensor");
   if (reader.optional("aliases")) head.aliases = reader.texts("aliases");
-  reader.value("bias", head.bias);
+  reader.setting("bias", head.bias);
   reader.required_setting("tied", head.tied);
   reader.finish();
 }

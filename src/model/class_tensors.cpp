@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "model/attention_facts.hpp"
+#include "model/experts_facts.hpp"
 #include "qcqa/model/model.hpp"
 
 namespace qcqa {
@@ -11,7 +12,10 @@ namespace {
 class TensorList {
  public:
   explicit TensorList(const ModelConfig& config)
-      : config_(config), architecture_(config.architecture()), hidden_(config.shape().hidden_size) {}
+      : config_(config),
+        architecture_(config.architecture()),
+        hidden_(config.shape().hidden_size),
+        experts_(experts_facts(config)) {}
 
   std::vector<ClassTensor> run() {
     add(architecture_.embedding + ".weight", {config_.shape().vocabulary, hidden_});
@@ -19,14 +23,14 @@ class TensorList {
     for (int layer = 0; layer < config_.shape().layers; ++layer) {
       attention(layer, config_.shape().of_layer(layer));
       norms(layer, config_.shape().of_layer(layer));
-      if (architecture_.forward) mlp(architecture_.prefix_of(layer), *architecture_.forward);
+      if (architecture_.forward) mlp(layer, *architecture_.forward);
     }
     if (architecture_.forward) norm(architecture_.forward->final_norm, hidden_);
     for (const std::string& name : architecture_.more_tensors) add(name, {});
     const HeadDescription& head = architecture_.head;
     add(head.tensor + ".weight", {config_.shape().vocabulary, hidden_}, ClassTensor::Use::output_head);
     add(head.tensor + ".bias", {config_.shape().vocabulary},
-        head.bias ? ClassTensor::Use::output_head : ClassTensor::Use::left_out);
+        config_.value(head.bias) ? ClassTensor::Use::output_head : ClassTensor::Use::left_out);
     return std::move(tensors_);
   }
 
@@ -94,18 +98,45 @@ class TensorList {
     }
   }
 
-  void mlp(const std::string& prefix, const ForwardDescription& names) {
-    const std::int64_t width = config_.shape().mlp_width;
+  void mlp(int layer, const ForwardDescription& names) {
+    const std::string prefix = architecture_.prefix_of(layer);
     const bool biases = config_.value(names.mlp_bias);
-    const bool fused = names.mlp_gate == names.mlp_up;
-    if (!names.mlp_gate.empty() && !fused) linear(prefix + names.mlp_gate, width, hidden_, biases);
-    linear(prefix + names.mlp_up, fused ? 2 * width : width, hidden_, biases);
-    linear(prefix + names.mlp_down, hidden_, width, biases);
+    if (experts_ && experts_->in_layer[static_cast<std::size_t>(layer)]) return experts(prefix, *names.experts, biases);
+    matrices(prefix, names.mlp, config_.shape().mlp_width, biases);
+  }
+
+  void matrices(const std::string& prefix, const MlpNames& names, std::int64_t width, bool biases) {
+    const bool fused = names.gate == names.up;
+    if (!names.gate.empty() && !fused) linear(prefix + names.gate, width, hidden_, biases);
+    linear(prefix + names.up, fused ? 2 * width : width, hidden_, biases);
+    linear(prefix + names.down, hidden_, width, biases);
+  }
+
+  void experts(const std::string& prefix, const ExpertsDescription& names, bool shared_bias) {
+    linear(prefix + names.router, experts_->count, hidden_, false);
+    if (!names.choice_bias.empty()) {
+      add(prefix + names.choice_bias, names.choice_bias_is_row ? std::vector<std::int64_t>{1, experts_->count}
+                                                               : std::vector<std::int64_t>{experts_->count});
+    }
+    if (names.are_stacked()) {
+      const std::int64_t width = experts_->width;
+      const bool fused = names.names.gate == names.names.up;
+      if (!fused) add(prefix + names.names.gate + ".weight", {experts_->count, width, hidden_});
+      add(prefix + names.names.up + ".weight", {experts_->count, fused ? 2 * width : width, hidden_});
+      add(prefix + names.names.down + ".weight", {experts_->count, hidden_, width});
+    } else {
+      for (int expert = 0; expert < experts_->count; ++expert) {
+        matrices(prefix, names.of_expert(expert), experts_->width, false);
+      }
+    }
+    if (experts_->shared_width > 0) matrices(prefix, names.shared, experts_->shared_width, shared_bias);
+    if (!names.shared_switch.empty()) linear(prefix + names.shared_switch, 1, hidden_, false);
   }
 
   const ModelConfig& config_;
   const Architecture& architecture_;
   std::int64_t hidden_;
+  std::optional<ExpertsFacts> experts_;
   std::vector<ClassTensor> tensors_;
 };
 

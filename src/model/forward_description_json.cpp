@@ -25,14 +25,61 @@ void parse_layer(ObjectReader reader, ForwardDescription& description) {
   reader.finish();
 }
 
-void parse_mlp(ObjectReader reader, ForwardDescription& description) {
+void parse_gate_and_up(ObjectReader& reader, std::string& gate, std::string& up) {
   if (reader.optional("gate_and_up")) {
-    description.mlp_gate = description.mlp_up = reader.text("gate_and_up");
+    gate = up = reader.text("gate_and_up");
   } else {
-    description.mlp_gate = reader.optional_text("gate");
-    description.mlp_up = reader.text("up");
+    gate = reader.optional_text("gate");
+    up = reader.text("up");
   }
-  description.mlp_down = reader.text("down");
+}
+
+ExpertsDescription parse_experts(ObjectReader reader) {
+  ExpertsDescription experts;
+  experts.router = reader.text("router");
+  parse_gate_and_up(reader, experts.names.gate, experts.names.up);
+  experts.names.down = reader.text("down");
+  reader.required_setting("count", experts.count);
+  reader.required_setting("per_token", experts.per_token);
+  reader.required_setting("width", experts.width);
+  reader.choice("scores", experts.scores,
+                {{"softmax", RouterScores::softmax},
+                 {"sigmoid", RouterScores::sigmoid},
+                 {"softmax_of_chosen", RouterScores::softmax_of_chosen}});
+  experts.choice_bias = reader.optional_text("choice_bias");
+  reader.value("choice_bias_is_row", experts.choice_bias_is_row);
+  reader.setting("normalised", experts.normalised);
+  reader.setting("least_sum", experts.least_sum);
+  reader.setting("multiplier", experts.multiplier);
+  reader.setting("groups", experts.groups);
+  reader.setting("groups_per_token", experts.groups_per_token);
+  if (reader.optional("shared")) {
+    ObjectReader shared = reader.child("shared");
+    parse_gate_and_up(shared, experts.shared.gate, experts.shared.up);
+    experts.shared.down = shared.text("down");
+    shared.required_setting("width", experts.shared_width);
+    shared.setting("count", experts.shared_count);
+    experts.shared_switch = shared.optional_text("switch");
+    shared.finish();
+  }
+  if (reader.optional("layers")) {
+    ObjectReader layers = reader.child("layers");
+    layers.setting("first", experts.first_layer);
+    layers.setting("last", experts.last_layer);
+    layers.setting("every", experts.every);
+    experts.plain_layers = layers.optional_text("plain");
+    layers.finish();
+  }
+  reader.finish();
+  return experts;
+}
+
+void parse_mlp(ObjectReader reader, ForwardDescription& description) {
+  if (reader.optional("experts")) description.experts = parse_experts(reader.child("experts"));
+  if (!description.experts || reader.optional("down")) {
+    parse_gate_and_up(reader, description.mlp.gate, description.mlp.up);
+    description.mlp.down = reader.text("down");
+  }
   reader.setting("bias", description.mlp_bias);
   reader.required_setting("activation", description.activation);
   description.activation_aliases = reader.text_map("activation_aliases");

@@ -30,9 +30,9 @@ GgufNames gguf_names(const Architecture& architecture) {
   names.layer = {{"attn_norm", architecture.attention.input_norm},
                  {"attn_output", attention + architecture.output},
                  {"ffn_norm", forward.mlp_norm},
-                 {"ffn_gate", forward.mlp_gate},
-                 {"ffn_up", forward.mlp_up},
-                 {"ffn_down", forward.mlp_down}};
+                 {"ffn_gate", forward.mlp.gate},
+                 {"ffn_up", forward.mlp.up},
+                 {"ffn_down", forward.mlp.down}};
   for (const Projection& projection : architecture.projections)
     names.layer.push_back({std::string(gguf_name(projection.holds.front())), attention + projection.tensor});
   if (!head_norm.query.empty()) {

@@ -56,17 +56,19 @@ class ObjectReader {
     found->corrupt("is one of " + known, name);
   }
 
-  /// A literal, or {"key": ..., "default": ..., "null": ...}; `setting` stays as it is where the key is absent.
+  /// A literal, or {"key": ..., "also": ..., "default": ..., "null": ...}; `setting` stays as it is where the key is
+  /// absent.
   template <typename T>
   void setting(const char* key, Setting<T>& setting) {
     const auto found = optional(key);
     if (!found) return;
     if (!found->value().is_object()) {
-      setting = {.key = {}, .fallback = literal<T>(*found), .null = {}};
+      setting = {.key = {}, .fallback = literal<T>(*found), .null = {}, .also = {}};
       return;
     }
     ObjectReader inner(*found);
     setting.key = inner.text("key");
+    setting.also = inner.optional_text("also");
     setting.fallback = literal<T>(inner.required("default"));
     if (const auto null = inner.optional("null")) setting.null = literal<T>(*null);
     inner.finish();

@@ -46,7 +46,7 @@ OutputHead output_head(const Model& model) {
   OutputHead found{.weight = &embedding, .bias = nullptr, .tied = true};
   if (stored && !(ties(model) && same_values(*stored, embedding)))
     found = {.weight = stored, .bias = nullptr, .tied = false};
-  if (head.bias) found.bias = &model.checkpoint().at(head.tensor + ".bias");
+  if (model.settings().value(head.bias)) found.bias = &model.checkpoint().at(head.tensor + ".bias");
   return found;
 }
 

@@ -129,8 +129,10 @@ Report search(const Model& model, const SearchSettings& settings, const Session&
         collect_calibration(model, settings.calibration, options.layer.seed, settings.forward, session, state);
     InputStatistics statistics =
         calibration_statistics(model, calibration, settings.forward, MergeOptions{}.memory, session, state);
-    const LayerCosts costs = compute_costs(model, settings.fitness, calibration, statistics,
-                                           {.seed = options.layer.seed, .forward = settings.forward}, session, state);
+    const LayerCosts costs = compute_costs(
+        model, settings.fitness, calibration, statistics,
+        {.reconstruct = {.scope = widest_scope(model)}, .seed = options.layer.seed, .forward = settings.forward},
+        session, state);
     return search_model(model, costs, options, PlanSettings{}.kv, settings.forward.device, session, state);
   };
   return state != nullptr ? preparing(*state, work) : work();

@@ -50,7 +50,7 @@ TEST_F(Layer, GivesTheSameWithAndWithoutGradients) {
     const c10::InferenceMode inference;
     plain = run(weights_);
   }
-  weights_.down.weight.requires_grad_();
+  weights_.mlp.down.weight.requires_grad_();
   weights_.query_key_value.weight.requires_grad_();
   const at::Tensor differentiable = run(weights_);
   EXPECT_TRUE(differentiable.requires_grad());
@@ -59,8 +59,8 @@ TEST_F(Layer, GivesTheSameWithAndWithoutGradients) {
 }
 
 TEST_F(Layer, GradientsAreThoseOfSmallChanges) {
-  for (at::Tensor* weight : {&weights_.query_key_value.weight, &weights_.output.weight, &weights_.gate_up.weight,
-                             &weights_.down.weight, &weights_.attention_norm.weight}) {
+  for (at::Tensor* weight : {&weights_.query_key_value.weight, &weights_.output.weight, &weights_.mlp.gate_up.weight,
+                             &weights_.mlp.down.weight, &weights_.attention_norm.weight}) {
     const at::Tensor original = *weight;
     const at::Tensor direction = at::randn(original.sizes());
     *weight = original.clone().requires_grad_();

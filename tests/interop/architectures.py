@@ -24,7 +24,7 @@ class Family:
     # | transposed (concatenated, and matrices are stored as their transposes)
     config: dict = dataclasses.field(default_factory=dict)  # beyond what every family gets
     grouped: bool = True  # the class has num_key_value_heads
-    runs: bool = True  # qcqa evaluates it
+    experts: bool = False  # in some layers: only the class itself puts them together from a checkpoint's tensors
     query_heads: str = "free"  # numbers that the class takes: free | divisors (of the hidden size) | fixed (hidden size / head_dim)
     prefix: str = "model.layers.{layer}.self_attn."
 
@@ -45,7 +45,7 @@ FAMILIES = [
     Family("phi", config={"partial_rotary_factor": 0.5}),
     Family("granite"),
     Family("gemma2", config={"head_dim": 8, "query_pre_attn_scalar": 8}, query_heads="divisors"),
-    Family("mixtral", config={"num_local_experts": 2, "num_experts_per_tok": 1}, runs=False),
+    Family("mixtral", experts=True, config={"num_local_experts": 3, "num_experts_per_tok": 2}),
     Family("arcee", config={"attention_bias": True, "mlp_bias": True}, query_heads="divisors"),
     Family("seed_oss", config={"head_dim": 8, "attention_out_bias": True, "mlp_bias": True}),
     Family("ernie4_5", config={"head_dim": 8, "use_bias": True}),
@@ -82,14 +82,24 @@ FAMILIES = [
     Family("biogpt", grouped=False, prefix="biogpt.layers.{layer}.self_attn."),
     Family("gptj", grouped=False, prefix="transformer.h.{layer}.attn.", config={"n_inner": 80, "rotary_dim": 4}),
     Family("gpt2", packing="transposed", grouped=False, prefix="transformer.h.{layer}.attn.", config={"n_inner": 80}),
-    Family("qwen3_moe", runs=False, config={
+    Family("qwen3_moe", experts=True, config={
         "head_dim": 8, "attention_bias": True, "use_sliding_window": True, "sliding_window": 9, "num_experts": 4,
-        "num_experts_per_tok": 2, "moe_intermediate_size": 48}),
-    Family("qwen2_moe", runs=False, config={"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48,
-                                            "shared_expert_intermediate_size": 56}),
-    Family("granitemoe", runs=False, config={
+        "num_experts_per_tok": 2, "moe_intermediate_size": 48, "norm_topk_prob": True, "mlp_only_layers": [1]}),
+    Family("qwen2_moe", experts=True, config={
+        "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "shared_expert_intermediate_size": 56,
+        "decoder_sparse_step": 2}),
+    Family("granitemoe", experts=True, config={
         "attention_bias": True, "attention_multiplier": 0.35, "residual_multiplier": 0.6, "embedding_multiplier": 2.0,
         "logits_scaling": 1.5, "num_local_experts": 4}),
+    Family("olmoe", experts=True, query_heads="fixed", config={
+        "attention_bias": True, "clip_qkv": 0.8, "num_experts": 4, "num_experts_per_tok": 3}),
+    Family("glm4_moe", experts=True, config={
+        "head_dim": 8, "attention_bias": True, "use_qk_norm": True, "n_routed_experts": 8, "num_experts_per_tok": 3,
+        "moe_intermediate_size": 24, "n_shared_experts": 2, "n_group": 4, "topk_group": 2, "routed_scaling_factor": 1.5,
+        "first_k_dense_replace": 1, "pad_token_id": 0}),
+    Family("ernie4_5_moe", experts=True, query_heads="fixed", config={
+        "use_bias": True, "moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 24, "moe_num_shared_experts": 2,
+        "moe_layer_start_index": 1}),
 ]
 
 
@@ -149,6 +159,9 @@ def make_model(variant, seed=0):
                 parameter.copy_(noise / HIDDEN**0.5 if model.config.tie_word_embeddings else noise)
             else:
                 parameter.copy_(noise * 1.2 / parameter.shape[-1] ** 0.5)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_(0.3 * torch.randn(buffer.shape, generator=generator))
     return model.to(getattr(torch, variant.dtype))
 
 

@@ -15,8 +15,6 @@ from architectures import FAMILIES, VOCABULARY, Variant, family
 
 TOLERANCE = 1e-3  # float32 logits
 
-RUNNABLE = [f for f in FAMILIES if f.runs]
-
 
 def rope(**values):
     return ("rope_parameters", {"rope_theta": 10000.0, **values})
@@ -56,13 +54,21 @@ SPECIAL = {
     "head-dim-starcoder2": Variant(family("starcoder2"), extra=(("head_dim", 12),)),
     "alpha-hunyuan": Variant(family("hunyuan_v1_dense"), extra=(rope(rope_type="dynamic", factor=1.0, alpha=50.0),)),
     "no-clip": Variant(family("olmo"), extra=(("clip_qkv", None),)),
+    "experts-not-normalised": Variant(family("qwen3_moe"), extra=(("norm_topk_prob", False), ("mlp_only_layers", []))),
+    "experts-normalised": Variant(family("qwen2_moe"), extra=(("norm_topk_prob", True), ("decoder_sparse_step", 1))),
+    "experts-in-no-layer": Variant(family("qwen3_moe"), extra=(("mlp_only_layers", [0, 1, 2]),)),
+    "experts-of-one-group": Variant(family("glm4_moe"), extra=(("n_group", 1), ("topk_group", 1),
+                                                               ("norm_topk_prob", False))),
+    "experts-in-some-layers": Variant(family("ernie4_5_moe"), extra=(
+        ("moe_layer_start_index", 0), ("moe_layer_end_index", 1), ("moe_layer_interval", 2),
+        ("moe_num_shared_experts", 0))),
     "relu2-neox": Variant(family("gpt_neox"), extra=(("hidden_act", "relu2"),)),
 }
 
 STORED = [Variant(family("llama"), kv_heads=2, dtype=dtype, storage=storage)
           for dtype, storage in (("bfloat16", "sharded-safetensors"), ("float16", "bin"))]
-ALL = ([pytest.param(Variant(f), id=f.name) for f in RUNNABLE] +
-       [pytest.param(Variant(f, kv_heads=2), id=f"{f.name}-gqa") for f in RUNNABLE if f.grouped] +
+ALL = ([pytest.param(Variant(f), id=f.name) for f in FAMILIES] +
+       [pytest.param(Variant(f, kv_heads=2), id=f"{f.name}-gqa") for f in FAMILIES if f.grouped] +
        [pytest.param(variant, id=str(variant)) for variant in STORED] +
        [pytest.param(variant, id=name) for name, variant in SPECIAL.items()])
 
@@ -204,8 +210,7 @@ def test_real_model_gives_the_known_perplexities(qcqa, shared, tmp_path):
         return result["perplexity"]
 
     assert perplexity(model) == pytest.approx(2.885, abs=6e-4)
-    known = {(3, "contiguous"): 132.8, (3, "equal"): 71.8, (3, "arbitrary"): 60.7,
-             (2, "contiguous"): 481.9, (2, "equal"): 456.4, (2, "arbitrary"): 324.6}
+    known = {(3, "contiguous"): 132.8, (3, "equal"): 71.8, (2, "arbitrary"): 324.6}
     for (groups, cardinality), expected in known.items():
         out = tmp_path / f"{groups}-{cardinality}"
         qcqa.convert(model, out, "--groups", groups, "--cardinality", cardinality, "--layout", "expanded")
@@ -234,12 +239,6 @@ def test_real_model_says_what_transformers_says(qcqa, shared):
     assert sample["text"] == pieces.decode(expected[0].tolist())
     assert sample["kv_cache_positions"] == prompt.shape[1] + 40
     assert sample["kv_cache_bytes"] == sample["kv_cache_positions"] * 6 * 2 * 6 * 48 * 4  # layers, K and V, heads, dim, float32
-
-
-def test_unknown_mlp_is_one_clear_line(qcqa, built, tmp_path):
-    ids = write_ids(tmp_path / "ids.jsonl", documents(VOCABULARY))
-    done = qcqa.run("evaluate", built(Variant(family("mixtral"))), "--token-ids", ids, "--context", 64, "-q", expect=2)
-    assert done.stdout == "" and len(done.stderr.strip().splitlines()) == 1 and "MLP of an unknown kind" in done.stderr
 
 
 def test_token_ids_out_of_range(qcqa, built, tmp_path):

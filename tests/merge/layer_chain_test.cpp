@@ -44,11 +44,11 @@ TEST_F(LayerChains, RecomputedActivationsGiveTheSameGradients) {
   for (int layer = 0; layer < 3; ++layer) {
     LayerWeights& weights = layers.emplace_back(transformer.load(layer));
     for (at::Tensor* weight : {&weights.query_key_value.weight, &weights.query_key_value.bias, &weights.output.weight,
-                               &weights.gate_up.weight, &weights.down.weight, &weights.mlp_norm.weight}) {
+                               &weights.mlp.gate_up.weight, &weights.mlp.down.weight, &weights.mlp_norm.weight}) {
       if (weight->defined()) weight->set_requires_grad(true);
     }
-    leaves.push_back({weights.query_key_value.weight, weights.output.weight, weights.gate_up.weight,
-                      weights.down.weight, weights.mlp_norm.weight, at::ones({3}).set_requires_grad(true)});
+    leaves.push_back({weights.query_key_value.weight, weights.output.weight, weights.mlp.gate_up.weight,
+                      weights.mlp.down.weight, weights.mlp_norm.weight, at::ones({3}).set_requires_grad(true)});
   }
   const LayerChain chain = {
       .run =

@@ -76,12 +76,14 @@ class Refit : public ::testing::Test {
     return output_error(*runner_, task, weights, task.held_back);
   }
 
+  static Linear& output(LayerWeights& weights) { return weights.output; }
+  static Linear& down(LayerWeights& weights) { return weights.mlp.down; }
   /// Of the error that a disturbed projection makes, what is left when something was refitted.
-  double share_left(Linear LayerWeights::*disturbed,
+  double share_left(Linear& (&disturbed)(LayerWeights&),
                     void (&refit)(const LayerRunner&, const LayerTask&, LayerWeights&)) const {
     const LayerTask all = task(alike());
     LayerWeights weights = layer_;
-    at::Tensor& weight = (weights.*disturbed).weight;
+    at::Tensor& weight = disturbed(weights).weight;
     at::manual_seed(3);
     weight = weight + 0.3 * weight.std() * at::randn_like(weight);
     const double before = error_of(all, weights).judged;
@@ -99,8 +101,8 @@ class Refit : public ::testing::Test {
 };
 
 TEST_F(Refit, FindsAProjectionAgainThatWasDisturbed) {
-  EXPECT_LT(share_left(&LayerWeights::output, refit_output), 1e-3);
-  EXPECT_LT(share_left(&LayerWeights::down, refit_mlp), 1e-3);
+  EXPECT_LT(share_left(output, refit_output), 1e-3);
+  EXPECT_LT(share_left(down, refit_mlp), 1e-3);
 }
 
 TEST_F(Refit, WhatNothingImprovesStaysToTheBit) {
@@ -110,7 +112,7 @@ TEST_F(Refit, WhatNothingImprovesStaysToTheBit) {
   EXPECT_TRUE(at::equal(same.output.weight, layer_.output.weight));
 }
 
-TEST_F(Refit, TheMlpMakesUpForTheAttention) { EXPECT_LT(share_left(&LayerWeights::output, refit_mlp), 0.9); }
+TEST_F(Refit, TheMlpMakesUpForTheAttention) { EXPECT_LT(share_left(output, refit_mlp), 0.9); }
 
 TEST_F(Refit, SinksHoldWhenHeadsAreMerged) {
   const AttentionLayer& attention = model_->layers().front();

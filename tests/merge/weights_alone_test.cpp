@@ -69,18 +69,28 @@ double largest_difference(const Model& a, const Model& b, std::size_t layer) {
   return largest;
 }
 
-PicoModel mixtral() {
-  PicoModel pico{.family = "mixtral", .query_heads = 4, .kv_heads = 2, .head_dim = kRowsOfHead, .hidden_size = kWidth};
+/// With a family that says nothing of what surrounds the attention blocks.
+const Families& with_family_not_run() {
+  static const Families families = with_made_up([](nlohmann::json& family) {
+    family.erase("forward");
+    family["no_forward"] = "an MLP of an unknown kind";
+  });
+  return families;
+}
+
+PicoModel not_run() {
+  PicoModel pico{.family = "made_up", .query_heads = 4, .kv_heads = 2, .head_dim = kRowsOfHead, .hidden_size = kWidth};
   pico.dtype = Dtype::f64;
+  pico.families = &with_family_not_run();
   return pico;
 }
 
 TEST(WeightsAlone, AFamilyThatCannotBeRunIsMergedByItsWeights) {
   const TemporaryFolder folder;
-  PicoModel pico = mixtral();
+  PicoModel pico = not_run();
   pico.adjust = heads_like_the_first([](const std::string&) { return plane_basis(); });
   write_pico_model(folder / "in", pico);
-  const Model model = Model::open(folder / "in");
+  const Model model = Model::open(folder / "in", with_family_not_run());
   const Model merged = merge_model(model, one_head(model), {}, {.kind = MergeKind::subspace}, folder / "scratch").model;
   const Model mean = merge_model(model, one_head(model), {}, {.kind = MergeKind::mean}, folder / "mean").model;
   for (const std::size_t layer : {0U, 1U}) {
@@ -100,13 +110,13 @@ TEST(WeightsAlone, AFamilyThatCannotBeRunIsMergedByItsWeights) {
 TEST(WeightsAlone, TheNormBeforeTheAttentionCounts) {
   const TemporaryFolder folder;
   const auto cost = [&](double factor) {
-    PicoModel pico = mixtral();
+    PicoModel pico = not_run();
     pico.adjust = [factor](const std::string& name, std::size_t, double value) {
-      return name.ends_with("input_layernorm.weight") ? factor * value : value;
+      return name.ends_with("norm_1.weight") ? factor * value : value;
     };
     const auto in = folder / std::to_string(factor);
     write_pico_model(in, pico);
-    const Model model = Model::open(in);
+    const Model model = Model::open(in, with_family_not_run());
     InputStatistics statistics(model);
     const auto costs = sharing_costs(model, MergeKind::subspace, statistics);
     return grouping_cost(*costs[0], Grouping::contiguous(2, 1));
@@ -116,14 +126,14 @@ TEST(WeightsAlone, TheNormBeforeTheAttentionCounts) {
 
 TEST(WeightsAlone, CalibrationNeedsTheForwardPass) {
   const TemporaryFolder folder;
-  write_pico_model(folder / "in", mixtral());
-  const Model model = Model::open(folder / "in");
+  write_pico_model(folder / "in", not_run());
+  const Model model = Model::open(folder / "in", with_family_not_run());
   const std::vector<std::int32_t> ids = {1, 2, 3};
   const std::vector<TokenSequence> text = {{.ids = ids, .first_target = 1, .document = 0}};
-  expect_error(ErrorKind::unsupported, "mixtral models can be converted but not run", [&] {
+  expect_error(ErrorKind::unsupported, "made_up models can be converted but not run", [&] {
     (void)merge_model(model, one_head(model), text, {.kind = MergeKind::subspace}, folder / "scratch");
   });
-  expect_error(ErrorKind::unsupported, "mixtral models can be converted but not run", [&] {
+  expect_error(ErrorKind::unsupported, "made_up models can be converted but not run", [&] {
     InputStatistics statistics(model, text, {});
     (void)sharing_costs(model, MergeKind::subspace, statistics);
   });
@@ -135,8 +145,7 @@ TEST(WeightsAlone, KeysAreFreeWhereNothingIsRotated) {
     family["attention"]["rotary"].update({{"layers", "listed"}, {"list", "rotated"}, {"period", 2}});
   });
   const TemporaryFolder folder;
-  PicoModel pico = mixtral();
-  pico.family = "made_up";
+  PicoModel pico = not_run();
   pico.mlp_size = 8;
   pico.families = &families;
   const auto lost = [&](const std::string& name, const std::function<Basis(const std::string&)>& keys) {

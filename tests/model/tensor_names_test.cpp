@@ -5,6 +5,7 @@
 #include "qcqa/model/model.hpp"
 #include "support/edited_model.hpp"
 #include "support/expect_error.hpp"
+#include "support/made_up_family.hpp"
 #include "support/pico_model.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -171,13 +172,20 @@ TEST_F(ModelCompleteness, HeadIsNeededWhereTheFolderHoldsACausalModel) {
 }
 
 TEST_F(ModelCompleteness, LayersOfUndescribedFamiliesMustHoldTheSame) {
-  write({.family = "mixtral"});
+  const Families families = with_made_up([](nlohmann::json& family) {
+    family.erase("forward");
+    family["no_forward"] = "an MLP of an unknown kind";
+  });
+  const auto open = [&] { return Model::open(folder_.path(), families); };
+  const auto expect_refusal = [&](ErrorKind kind, std::string_view part) {
+    expect_error(kind, part, [&] { (void)open(); });
+  };
   const auto add = [&](int layers, std::int64_t rows) {
-    write({.family = "mixtral"});
+    write({.family = "made_up", .families = &families});
     edit_tensors(folder_.path(), [&](std::vector<EditedTensor>& tensors) {
       for (int layer = 0; layer < layers; ++layer) {
         const std::int64_t own = layer == 0 ? 2 : rows;
-        tensors.push_back({{"model.layers." + std::to_string(layer) + ".gate.weight", Dtype::f32, {own}},
+        tensors.push_back({{"base.blocks." + std::to_string(layer) + ".gate.weight", Dtype::f32, {own}},
                            std::vector<std::byte>(static_cast<std::size_t>(own) * 4)});
       }
     });
@@ -185,9 +193,9 @@ TEST_F(ModelCompleteness, LayersOfUndescribedFamiliesMustHoldTheSame) {
   add(2, 2);
   EXPECT_NO_THROW((void)open());
   add(1, 2);
-  expect_refusal(ErrorKind::not_found, "1 missing: model.layers.1.gate.weight");
+  expect_refusal(ErrorKind::not_found, "1 missing: base.blocks.1.gate.weight");
   add(2, 3);
-  expect_refusal(ErrorKind::corrupt, "shape must be [2] by model.layers.0.gate.weight; found [3]");
+  expect_refusal(ErrorKind::corrupt, "shape must be [2] by base.blocks.0.gate.weight; found [3]");
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ std::vector<std::string> names_around(const PicoModel& pico, const Architecture&
   std::vector<std::string> list;
   for (int layer = 0; layer < pico.layers; ++layer) {
     for (const std::string& name : {architecture.attention.input_norm, names.mlp_norm, names.attention_post_norm,
-                                    names.mlp_post_norm, names.mlp_gate, names.mlp_up, names.mlp_down}) {
+                                    names.mlp_post_norm, names.mlp.gate, names.mlp.up, names.mlp.down}) {
       if (!name.empty()) list.push_back(architecture.prefix_of(layer) + name + ".weight");
     }
   }

@@ -23,6 +23,12 @@ enum class ReconstructScope {
   block,      ///< the layer: the MLP and all norms but the attention's too
 };
 
+/// What can be changed of this model: a layer with a mixture of experts keeps all but its attention.
+[[nodiscard]] ReconstructScope widest_scope(const Model& model);
+/// @param option  for the message
+/// @throws Error(unsupported) for a wider one
+void require_scope(const Model& model, ReconstructScope scope, const std::string& option = "--reconstruct");
+
 struct ReconstructOptions {
   ReconstructScope scope = ReconstructScope::block;
   int steps = 2300;                ///< per layer, >= 0; 0 stops after the output projection was refitted

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "qcqa/model/experts_description.hpp"
 #include "qcqa/model/setting.hpp"
 
 namespace qcqa {
@@ -12,7 +14,7 @@ namespace qcqa {
 struct HeadDescription {
   std::string tensor;                ///< without ".weight"
   std::vector<std::string> aliases;  ///< other names that checkpoints have for it
-  bool bias = false;
+  Setting<bool> bias;
   Setting<bool> tied;  ///< the embedding is the matrix
 };
 
@@ -37,10 +39,12 @@ struct ForwardDescription {
   bool one_norm_when_parallel = false;             ///< the MLP then reads the attention's normed input
   Setting<double> residual_multiplier{.key = {}, .fallback = 1};
 
-  std::string mlp_gate, mlp_up, mlp_down;  ///< no gate: plain; gate == up: one tensor, gate rows first
-  Setting<bool> mlp_bias;                  ///< of all of them
+  /// No gate: plain; gate == up: one tensor, gate rows first. No up: all layers have experts.
+  MlpNames mlp;
+  Setting<bool> mlp_bias;  ///< of all of them
   Setting<std::string> activation;
   std::map<std::string, std::string> activation_aliases;  ///< names that mean another function in this family
+  std::optional<ExpertsDescription> experts;              ///< in the place of the MLP, in some layers or all
 
   Setting<double> logit_divisor{.key = {}, .fallback = 1};
   Setting<double> logit_multiplier{.key = {}, .fallback = 1};

@@ -52,7 +52,8 @@ class ModelConfig {
   [[nodiscard]] T value(const Setting<T>& setting) const {
     if (setting.key.empty()) return setting.fallback;
     const nlohmann::ordered_json& holder = counts_outside(setting.key) ? document_ : json_;
-    const auto it = holder.find(setting.key);
+    auto it = holder.find(setting.key);
+    if (it == holder.end() && !setting.also.empty()) it = holder.find(setting.also);
     if (it == holder.end()) return setting.fallback;
     if (it->is_null() && setting.null) return *setting.null;
     return as<T>(*it, setting.key);

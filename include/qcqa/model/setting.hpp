@@ -12,6 +12,7 @@ struct Setting {
   std::string key;
   T fallback{};
   std::optional<T> null{};  ///< what JSON null stands for; nothing: the class refuses it
+  std::string also{};       ///< another name that the class takes for the key; empty: none
 };
 
 }  // namespace qcqa

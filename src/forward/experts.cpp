@@ -1,0 +1,114 @@
+#include "forward/experts.hpp"
+
+#include <ATen/ATen.h>
+
+#include <limits>
+
+#include "forward/layer.hpp"
+
+namespace qcqa {
+namespace {
+
+/// Scores outside the best groups become less than any other. A group's score is the sum of its two best.
+at::Tensor within_best_groups(const at::Tensor& scores, const ExpertsFacts& facts) {
+  const std::int64_t tokens = scores.size(0);
+  const at::Tensor by_group = scores.view({tokens, facts.groups, -1});
+  const at::Tensor of_groups = std::get<0>(at::topk(by_group, 2, -1)).sum(-1);
+  const at::Tensor best = std::get<1>(at::topk(of_groups, facts.groups_per_token, -1));
+  const at::Tensor left_out = at::ones_like(of_groups, at::kBool).scatter_(1, best, false);
+  return by_group.masked_fill(left_out.unsqueeze(-1), -std::numeric_limits<double>::infinity()).view(scores.sizes());
+}
+
+/// The experts of each token and what they count, (tokens, per_token) both.
+struct Routes {
+  at::Tensor experts, weights;
+};
+
+Routes route(const ExpertWeights& weights, const ForwardSpec& spec, const at::Tensor& x) {
+  const ExpertsFacts& facts = *spec.experts;
+  const at::Tensor logits = weights.router(x).to(at::kFloat);
+  at::Tensor scores = logits;
+  switch (spec.names->experts->scores) {
+    case RouterScores::softmax:
+      scores = at::softmax(logits, -1);
+      break;
+    case RouterScores::sigmoid:
+      scores = at::sigmoid(logits);
+      break;
+    case RouterScores::softmax_of_chosen:
+      break;
+  }
+  at::Tensor to_choose = scores.detach();
+  if (weights.choice_bias.defined()) to_choose = to_choose + weights.choice_bias;
+  if (facts.groups > 1) to_choose = within_best_groups(to_choose, facts);
+  const at::Tensor experts = std::get<1>(at::topk(to_choose, facts.per_token, -1));
+  at::Tensor chosen = at::gather(scores, 1, experts);
+  if (spec.names->experts->scores == RouterScores::softmax_of_chosen) chosen = at::softmax(chosen, -1);
+  if (facts.normalised) chosen = chosen / chosen.sum(-1, true).clamp_min(facts.least_sum);
+  return {experts, chosen * facts.multiplier};
+}
+
+at::Tensor run_mlp(const MlpWeights& weights, const ForwardSpec& spec, const at::Tensor& x) {
+  return weights.down(mlp_features(weights, !spec.names->experts->names.gate.empty(), spec, x));
+}
+
+/// Matrices of one expert, where all of them are in one tensor.
+MlpWeights read_stacked(const Model& model, const std::string& prefix, const MlpNames& names, int count, int expert,
+                        const Runtime& runtime) {
+  const auto add = [&](LinearSource& source, const std::string& name) {
+    const TensorView& all = model.checkpoint().at(prefix + name + ".weight");
+    source.add_of_stack(all, expert, count);
+  };
+  LinearSource gate_up, down;
+  if (!names.gate.empty() && names.gate != names.up) add(gate_up, names.gate);
+  add(gate_up, names.up);
+  add(down, names.down);
+  return {read_linear(gate_up, runtime), read_linear(down, runtime)};
+}
+
+}  // namespace
+
+at::Tensor run_experts(const ExpertWeights& weights, const ForwardSpec& spec, const at::Tensor& x) {
+  const auto [experts, counts_as] = route(weights, spec, x);
+  const std::int64_t per_token = experts.size(1);
+  // The pairs of token and expert, expert by expert.
+  const at::Tensor order = std::get<1>(at::sort(experts.flatten(), /*stable=*/true, 0, false));
+  const at::Tensor tokens = at::div(order, per_token, "floor");
+  const at::Tensor shares = counts_as.flatten().index_select(0, order).unsqueeze(-1).to(x.scalar_type());
+  const at::Tensor sizes =
+      at::bincount(experts.flatten(), {}, static_cast<std::int64_t>(weights.experts.size())).to(at::kCPU).contiguous();
+  at::Tensor out = at::zeros_like(x);
+  std::int64_t begin = 0;
+  for (std::size_t expert = 0; expert < weights.experts.size(); ++expert) {
+    const std::int64_t size = sizes.data_ptr<std::int64_t>()[expert];
+    if (size == 0) continue;
+    const at::Tensor rows = tokens.narrow(0, begin, size);
+    const at::Tensor made = run_mlp(weights.experts[expert], spec, x.index_select(0, rows));
+    out.index_add_(0, rows, made * shares.narrow(0, begin, size));
+    begin += size;
+  }
+  if (!weights.shared.down.weight.defined()) return out;
+  const at::Tensor shared = run_mlp(weights.shared, spec, x);
+  return out + (weights.shared_switch.weight.defined() ? at::sigmoid(weights.shared_switch(x)) * shared : shared);
+}
+
+ExpertWeights load_experts(const Model& model, const std::string& prefix, const ForwardSpec& spec,
+                           const Runtime& runtime) {
+  const ExpertsDescription& names = *spec.names->experts;
+  const ExpertsFacts& facts = *spec.experts;
+  ExpertWeights weights;
+  weights.router = load_linear(model, prefix + names.router, runtime);
+  if (!names.choice_bias.empty()) {
+    weights.choice_bias = widened(model.checkpoint().at(prefix + names.choice_bias)).flatten().to(runtime.device);
+  }
+  for (int expert = 0; expert < facts.count; ++expert) {
+    weights.experts.push_back(names.are_stacked()
+                                  ? read_stacked(model, prefix, names.names, facts.count, expert, runtime)
+                                  : load_mlp(model, prefix, names.of_expert(expert), runtime));
+  }
+  if (facts.shared_width > 0) weights.shared = load_mlp(model, prefix, names.shared, runtime);
+  if (!names.shared_switch.empty()) weights.shared_switch = load_linear(model, prefix + names.shared_switch, runtime);
+  return weights;
+}
+
+}  // namespace qcqa
