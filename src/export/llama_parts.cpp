@@ -14,9 +14,9 @@ namespace {
   const bool fewer_heads = !architecture.kv_heads.key.empty();
   throw Error(ErrorKind::unsupported, what, "the runtime's class computes what Llama computes",
               architecture.family + " with " + differences,
-              !fewer_heads           ? "Use --layout expanded."
-              : architecture.forward ? "Use --layout gqa, remote-code or expanded."
-                                     : "Use --layout gqa or expanded.");
+              !fewer_heads                          ? "Use --layout expanded."
+              : architecture.no_remote_code.empty() ? "Use --layout gqa, remote-code or expanded."
+                                                    : "Use --layout gqa or expanded.");
 }
 
 void note_if(std::vector<std::string>& differences, bool differs, std::string_view what) {
