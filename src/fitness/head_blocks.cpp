@@ -34,7 +34,8 @@ double energy(const at::Tensor& gram, const at::Tensor& weight) {
 
 std::vector<KeyFreedom> key_freedoms(const ModelConfig& config) {
   const AttentionDescription& attention = config.architecture().attention;
-  KeyFreedom freedom{.neighbours = attention.rotary && attention.rotary->neighbours};
+  KeyFreedom freedom{.neighbours = attention.rotary && attention.rotary->neighbours,
+                     .clipped = config.value(attention.clip) > 0};
   if (has_head_norm(config)) {
     const bool together = attention.head_norm.scope == HeadNormScope::projection;
     freedom.scale = together ? KeyScale::none : KeyScale::length;

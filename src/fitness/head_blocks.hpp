@@ -22,6 +22,8 @@ struct KeyFreedom {
                        ///< rotated: any invertible matrix
   bool neighbours = false;  ///< planes are (2i, 2i + 1), not (i, i + rotary_dim / 2)
   KeyScale scale = KeyScale::any;
+  bool clipped =
+      false;  ///< keys and values are clamped, which commutes with none of this: it costs little, not nothing
 };
 
 /// Per layer, as the family's attention says. What cannot be run has it too.

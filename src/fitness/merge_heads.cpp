@@ -15,6 +15,30 @@ at::Tensor stacked(const at::Tensor& heads, std::span<const std::uint8_t> member
   return at::cat(parts);
 }
 
+/// Of the basis of a head, where the shared rows are brought into it.
+constexpr double kMostCondition = 100;
+
+/// Shared rows span the same in any basis. This takes that of one of the heads, so that clamping finds what it found.
+void take_basis_of_a_head(SharedRows& shared) {
+  if (shared.combination.size(0) == 0) return;
+  const at::Tensor sizes = at::linalg_svdvals(shared.coefficients);
+  const at::Tensor conditions = sizes.select(-1, 0) / sizes.select(-1, -1);
+  const auto best = conditions.argmin().item<std::int64_t>();
+  if (!(conditions[best].item<double>() <= kMostCondition)) return;
+  const at::Tensor basis = shared.coefficients[best].clone();
+  shared.combination = at::mm(basis, shared.combination);
+  shared.coefficients = at::matmul(shared.coefficients, at::linalg_inv(basis));
+}
+
+/// The same for each plane, of the head that weighs most in it.
+void take_basis_of_a_head(SharedPlanes& shared) {
+  const at::Tensor best = at::abs(shared.coefficients).argmax(1, true);
+  const at::Tensor factors = at::gather(shared.coefficients, 1, best);
+  const at::Tensor basis = at::where(at::abs(factors) > 0, factors, at::ones_like(factors));
+  shared.combination = shared.combination * basis;
+  shared.coefficients = shared.coefficients / basis;
+}
+
 void store_complex(const at::Tensor& rows, const at::Tensor& head, const KeyFreedom& freedom) {
   const auto [a, b] = planes_of(head, freedom);
   a.copy_(at::real(rows));
@@ -89,7 +113,14 @@ AttentionWeights merge_heads(const AttentionWeights& weights, const Grouping& gr
   const HeadBlocks blocks = compute_head_blocks(weights, freedom, second_moment);
   Merger merger(weights, freedom);
   for (const auto& members : grouping.members()) {
-    if (members.size() > 1) merger.merge(members, merge_method(kind).share(blocks, members));
+    if (members.size() < 2) continue;
+    GroupSharing sharing = merge_method(kind).share(blocks, members);
+    if (freedom.clipped) {
+      take_basis_of_a_head(sharing.value);
+      take_basis_of_a_head(sharing.planes);
+      take_basis_of_a_head(sharing.rest);
+    }
+    merger.merge(members, sharing);
   }
   return merger.merged();
 }

@@ -125,10 +125,7 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options, doub
   // Nearly all of the time goes into matrix products.
   std::int64_t entries = 0;
   for_each_linear(layer, [&](const Linear& linear) { entries += linear.weight.numel(); });
-  if (layer.experts) {  // that one token meets
-    const ExpertsFacts& experts = *spec.experts;
-    entries -= std::int64_t{3} * experts.width * (experts.count - experts.per_token) * transformer.hidden_size();
-  }
+  if (layer.experts) entries -= spec.experts->idle_entries(transformer.hidden_size());
   const double once = seconds_of(advance, seconds);
   const double pass = once / static_cast<double>(runner.tokens());
   ModelSpeed speed = {.layers = pass * static_cast<double>(model.layers().size()),

@@ -33,9 +33,8 @@ std::int64_t layer_count(const Model& model) { return static_cast<std::int64_t>(
 double entries_met(const Model& model) {
   auto entries = static_cast<double>(std::max<std::uint64_t>(1, layer_parameters(model)));
   if (const auto experts = experts_facts(model.settings())) {
-    const auto of_one = 3.0 * experts->width * static_cast<double>(model.settings().shape().hidden_size);
     const auto with = static_cast<double>(std::ranges::count(experts->in_layer, true));
-    entries -= with * (experts->count - experts->per_token) * of_one;
+    entries -= with * static_cast<double>(experts->idle_entries(model.settings().shape().hidden_size));
   }
   return std::max(1.0, entries);
 }

@@ -7,6 +7,7 @@
 #include <set>
 #include <string_view>
 
+#include "model/experts_facts.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
 
@@ -98,12 +99,21 @@ bool is_causal_lm(const ModelConfig& config) {
 
 }  // namespace
 
-void require_plausible_layers(const Checkpoint& checkpoint, const ModelConfig& config) {
+void require_plausible_counts(const Checkpoint& checkpoint, const ModelConfig& config) {
   const std::size_t tensors = checkpoint.tensors().size();
-  if (static_cast<std::size_t>(config.shape().layers) <= tensors) return;
-  throw Error(ErrorKind::corrupt, config.file().string(), "must state no more layers than the checkpoint has tensors",
-              std::to_string(config.shape().layers) + " layers, " + std::to_string(tensors) + " tensors",
-              "Give the config.json that belongs to it.");
+  const auto require = [&](std::size_t number, std::string_view of_what, const std::string& found) {
+    if (number <= tensors) return;
+    throw Error(ErrorKind::corrupt, config.file().string(),
+                "must state no more " + std::string(of_what) + " than the checkpoint has tensors",
+                found + ", " + std::to_string(tensors) + " tensors", "Give the config.json that belongs to it.");
+  };
+  const auto layers = static_cast<std::size_t>(config.shape().layers);
+  require(layers, "layers", std::to_string(layers) + " layers");
+  const std::optional<ExpertsFacts> experts = experts_facts(config);
+  if (!experts || config.architecture().forward->experts->are_stacked()) return;
+  const auto with = static_cast<std::size_t>(std::ranges::count(experts->in_layer, true));
+  require(with * static_cast<std::size_t>(experts->count), "experts",
+          std::to_string(experts->count) + " in each of " + std::to_string(with) + " layers");
 }
 
 void require_complete(const Checkpoint& checkpoint, const ModelConfig& config,

@@ -7,9 +7,10 @@
 
 namespace qcqa {
 
-/// Comes before anything that makes a list of all layers: a config.json that lies must not cost memory.
-/// @throws Error(corrupt) when there are fewer tensors than layers
-void require_plausible_layers(const Checkpoint& checkpoint, const ModelConfig& config);
+/// Comes before anything that makes a list of all layers, or of their experts: a config.json that lies must not cost
+/// memory.
+/// @throws Error(corrupt) when there are fewer tensors than layers, or than experts with tensors of their own
+void require_plausible_counts(const Checkpoint& checkpoint, const ModelConfig& config);
 
 /// Every tensor that the class needs is there and has its shape. A layer of a family whose layers are not described
 /// must hold what its other layers hold.

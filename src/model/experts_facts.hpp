@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -15,6 +16,11 @@ struct ExpertsFacts {
   double least_sum = 0, multiplier = 1;
   int groups = 1, groups_per_token = 1;
   std::vector<bool> in_layer{};  ///< per layer; some are true
+
+  /// Weights of a layer's experts that one token does not meet.
+  [[nodiscard]] std::int64_t idle_entries(std::int64_t hidden_size) const {
+    return std::int64_t{3} * width * hidden_size * (count - per_token);
+  }
 };
 
 /// Nothing where no layer has experts. @throws Error(corrupt) for values that the class would not take

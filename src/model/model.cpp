@@ -159,7 +159,7 @@ Model::Model(fs::path path, ModelConfig config, const Checkpoint& stored, std::s
       gguf_(std::move(gguf)),
       notes_(std::move(notes)) {
   notes_.insert(notes_.end(), stored.notes().begin(), stored.notes().end());
-  require_plausible_layers(stored, config_);
+  require_plausible_counts(stored, config_);
   const std::vector<ClassTensor> tensors = class_tensors(config_);
   ClassNames names = with_class_names(stored, config_, tensors, notes_);
   checkpoint_ = std::move(names.checkpoint);

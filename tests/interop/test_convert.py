@@ -140,33 +140,60 @@ def test_identity_grouping_keeps_every_bit(built, converted, variant):
     assert [n for n in before if n in after and not reference.same_bits(before[n], after[n])] == []
 
 
-def in_another_basis(tensors, heads, dim):
-    """Every odd key/value head of every layer as the one before it, up to what rotary attention leaves free: a complex
-    number per rotary plane of the keys, any basis of the values."""
+# What keys may differ by without a loss, where it is not "a complex number for each rotary plane (i, i + dims / 2) of the
+# whole head".
+NEIGHBOURS = {"cohere", "cohere2", "ernie4_5", "ernie4_5_moe", "glm", "glm4", "gptj", "helium"}  # planes (2i, 2i + 1)
+HALF_ROTATED = {"stablelm", "phi", "glm", "glm4", "nemotron", "gptj"}  # any basis of the rest
+NOT_ROTATED = {"opt", "biogpt"}
+NORMED = {"cohere", "qwen3", "qwen3_moe", "gemma3_text", "exaone4", "hunyuan_v1_dense", "olmo2", "olmo3", "olmoe", "glm4_moe"}
+CLIPPED = {"olmo", "olmoe"}  # values are no other heads' in another basis, nor keys
+
+
+def some_basis(dim, generator):
+    """Of condition 4."""
+    turns = torch.linalg.qr(torch.randn(2, dim, dim, generator=generator)).Q
+    return turns[0] * torch.linspace(0.5, 2, dim) @ turns[1]
+
+
+def in_another_basis(name, tensors, heads):
+    """Every odd key/value head of every layer as the one before it, up to what the family's attention leaves free."""
     generator = torch.Generator().manual_seed(7)
-    for name, tensor in tensors.items():
-        if not name.endswith(("k_proj.weight", "v_proj.weight")):
-            continue
-        rows = tensor.view(heads, dim, -1)
+    dim = 64 // QUERY_HEADS
+    rotated = 0 if name in NOT_ROTATED else dim // 2 if name in HALF_ROTATED else dim
+    for weight in [tensor for tensor in tensors if tensor.endswith(("k_proj.weight", "v_proj.weight"))]:
+        bias = tensors.get(weight.replace(".weight", ".bias"))
+        parts = [part.view(heads, dim, -1) for part in (tensors[weight], bias) if part is not None]
+        rows = torch.cat(parts, dim=2)
         for head in range(1, heads, 2):
-            if "k_proj" in name:
-                first, second = rows[head - 1].view(2, dim // 2, -1)
-                a, b = torch.randn(2, dim // 2, 1, generator=generator) + 1
-                rows[head] = torch.cat([a * first - b * second, b * first + a * second])
-            else:
-                rows[head] = torch.randn(dim, dim, generator=generator) @ rows[head - 1]
+            basis = some_basis(dim, generator)
+            if "k_proj" in weight and name not in NOT_ROTATED:
+                planes = torch.arange(rotated).view(-1, 2) if name in NEIGHBOURS else torch.arange(rotated).view(2, -1).T
+                rest = some_basis(dim - rotated, generator) if rotated < dim else torch.zeros(0, 0)
+                basis = torch.block_diag(torch.zeros(rotated, rotated), rest)
+                for first, second in planes.tolist():
+                    a, b = (torch.randn(2, generator=generator) + 1).tolist()
+                    basis[first, first] = basis[second, second] = a
+                    basis[first, second], basis[second, first] = -b, b
+            if name in CLIPPED or ("k_proj" in weight and name in NORMED):
+                basis = torch.eye(dim)
+            rows[head] = basis @ rows[head - 1]
+        for part, changed in zip(parts, rows.split([part.shape[2] for part in parts], dim=2), strict=True):
+            part.copy_(changed)
+    for gains in [tensor for tensor in tensors if tensor.endswith("k_norm.weight") and tensors[tensor].numel() > dim]:
+        of_heads = tensors[gains].view(heads, dim)
+        of_heads[1::2] = of_heads[::2]
     return tensors
 
 
-def test_weights_alone_merge_what_cannot_be_run(qcqa, built, tmp_path):
-    """A family whose MLP is not described: its heads are merged in their best bases all the same."""
-    source = built(Variant(family("mixtral")))
-    tensors = in_another_basis(reference.read_tensors(source), QUERY_HEADS, 64 // QUERY_HEADS)
-    model = reference.write_like(source, tensors, tmp_path / "model")
+@pytest.mark.parametrize("name", [f.name for f in FAMILIES if f.packing == "split"])
+def test_heads_that_differ_by_what_is_free_merge_without_loss(qcqa, built, tmp_path, name):
+    source = built(Variant(family(name)))
+    model = reference.write_like(source, in_another_basis(name, reference.read_tensors(source), QUERY_HEADS), tmp_path / "model")
     expected = reference.logits_of(model)
-    for merge, same in (("subspace", True), ("mean", False)):
-        labels = qcqa.convert(model, tmp_path / merge, "--groups", 4, "--cardinality", "equal", "--layout", "gqa",
-                              "--merge", merge, "--fitness", "subspace")
+    assert reference.largest_difference(expected, reference.logits_of(source)) > 0.05
+    for merge, same in (("subspace", True), ("mean", name in CLIPPED)):
+        labels = qcqa.convert(model, tmp_path / merge, "--groups", 4, "--cardinality", "equal", "--merge", merge,
+                              "--layout", "gqa" if family(name).grouped else "expanded", "--fitness", "subspace")
         assert labels == [[0, 0, 1, 1, 2, 2, 3, 3]] * len(labels)
         assert (reference.largest_difference(reference.logits_of(tmp_path / merge), expected) <= 1e-3) == same
 

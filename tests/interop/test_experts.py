@@ -58,7 +58,8 @@ def test_a_missing_expert_is_named(qcqa, built, tmp_path):
 @pytest.mark.parametrize("changes, rule", [
     ({"num_experts_per_tok": 9}, "at most the 8 experts"), ({"n_group": 3}, "a divisor of the number of experts"),
     ({"topk_group": 5}, "at most the number of groups"), ({"num_experts_per_tok": 1.5}, "a whole number"),
-    ({"n_group": 8, "topk_group": 8}, "so few that each has two experts")])
+    ({"n_group": 8, "topk_group": 8}, "so few that each has two experts"),
+    ({"n_routed_experts": 2**30}, "no more experts than the checkpoint has tensors")])
 def test_counts_that_no_router_has_are_refused(qcqa, built, tmp_path, changes, rule):
     source = built(Variant(family("glm4_moe")))
     config = json.loads((source / "config.json").read_text())
