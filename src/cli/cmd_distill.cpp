@@ -35,9 +35,9 @@ struct DistillCommand {
 DistillSettings settings_of(const DistillCommand& command) {
   DistillSettings settings = command.settings;
   if (command.steps_option->count() > 0) settings.steps = require_steps("--distill-steps", command.steps, 1);
-  if (!(settings.rate > 0 && settings.rate < 1)) {
+  if (settings.rate && !(*settings.rate > 0 && *settings.rate < 1)) {
     throw Error(ErrorKind::invalid_argument, "--distill-rate", "must be above 0 and below 1",
-                fmt::format("{}", settings.rate));
+                fmt::format("{}", *settings.rate));
   }
   settings.time_limit = command.fit.time_limit();
   settings.memory = command.fit.memory();
@@ -101,10 +101,11 @@ void add_distill(CLI::App& app, Action& action) {
                       "Steps of all layers together; without it, as many as --time-limit has room for. The fit ends "
                       "early where text that is kept apart has not gained for long")
           ->group(kFitGroup);
-  sub->add_option("--distill-rate", command->settings.rate,
-                  "How far the first steps go, as a share of a weight's size; falls to 0")
-      ->group(kFitGroup)
-      ->capture_default_str();
+  sub->add_option(
+         "--distill-rate", command->settings.rate,
+         "How far the first steps go, as a share of a weight's size; falls to 0. Without it 0.001 to 0.003, by how "
+         "far the predictions are off")
+      ->group(kFitGroup);
   command->fit.add_memory_to(*sub, "all layers with gradients and moments, and for activations; more go to a file");
   sub->add_option("--seed", command->settings.seed, "Seed of everything random")
       ->group(kFitGroup)

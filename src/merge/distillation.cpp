@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 #include <numeric>
+#include <optional>
 
 #include "merge/fitting.hpp"
 #include "merge/layer_chain.hpp"
@@ -15,6 +16,9 @@
 
 namespace qcqa {
 namespace {
+
+/// After steps layer by layer, and without them: one for a small divergence, and what grows with it to the other.
+constexpr double kRateAfterSteps = 3e-4, kLeastRate = 1e-3, kMostRate = 3e-3, kRatePerNat = 3e-3;
 
 /// What is done is kept after so many seconds, and after so many times as long as keeping it takes.
 constexpr double kLeastBetweenCheckpoints = 60, kTimesAsLong = 30;
@@ -86,6 +90,11 @@ class Distiller {
 
 }  // namespace
 
+double ReconstructOptions::rate_to_distill(double divergence) const {
+  if (distill_rate) return *distill_rate;
+  return steps > 0 ? kRateAfterSteps : std::clamp(kRatePerNat * divergence, kLeastRate, kMostRate);
+}
+
 Distillation distill(const LayerRunner& runner, const DistillationData& task, const ReconstructOptions& options,
                      const std::vector<bool>& biases, std::uint64_t seed, std::vector<LayerWeights>& layers,
                      const DistillCheckpoints& checkpoints, const std::function<void(int)>& progress) {
@@ -93,13 +102,14 @@ Distillation distill(const LayerRunner& runner, const DistillationData& task, co
   optimizers.reserve(layers.size());
   std::vector<std::span<const at::Tensor>> weights;
   for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-    optimizers.emplace_back(layers[layer], options.scope, biases[layer], options.rate_to_distill());
+    optimizers.emplace_back(layers[layer], options.scope, biases[layer], 1);
     weights.emplace_back(optimizers.back().weights());
   }
   const Distiller distiller(runner, task, layers);
   const auto keep = [&] {
     for (LayerOptimizer& optimizer : optimizers) optimizer.keep();
   };
+  std::optional<double> rate;  // once the divergence before the first step is known
   BatchOrder order(runner, task.fitted, options.step_tokens, seed);
   const auto take_step = [&](int step) {
     const auto& batches = order.next();
@@ -120,7 +130,7 @@ Distillation distill(const LayerRunner& runner, const DistillationData& task, co
       for (const auto& of_batch : gradients) {
         of_layer.push_back(std::span(of_batch).subspan(begin, optimizer.weights().size()));
       }
-      optimizer.step(of_layer, rate_factor(step - 1, options.distill_steps));
+      optimizer.step(of_layer, *rate * rate_factor(step - 1, options.distill_steps));
       begin += optimizer.weights().size();
     }
   };
@@ -134,6 +144,7 @@ Distillation distill(const LayerRunner& runner, const DistillationData& task, co
   keep();
   if (const auto saved = checkpoints.load(state())) {
     begin = saved->fit;
+    rate = options.rate_to_distill(begin.best.before);
     std::span<const at::Tensor> rest(saved->tensors);
     for (LayerOptimizer& optimizer : optimizers) {
       const std::size_t count = optimizer.state().size();
@@ -157,8 +168,12 @@ Distillation distill(const LayerRunner& runner, const DistillationData& task, co
       throw;
     }
   };
-  const Fit result = fit(
-      steps, task.judgements, begin, take_step, [&] { return distiller.held_back_divergence(); }, keep, after_step);
+  const auto judge = [&] {
+    const double divergence = distiller.held_back_divergence();
+    if (!rate) rate = options.rate_to_distill(divergence);
+    return divergence;
+  };
+  const Fit result = fit(steps, task.judgements, begin, take_step, judge, keep, after_step);
   for (LayerOptimizer& optimizer : optimizers) optimizer.finish();
   return {.before = result.before, .after = result.after, .steps = result.steps};
 }

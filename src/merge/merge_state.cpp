@@ -36,7 +36,7 @@ nlohmann::json identity_of(const Model& model, const Plan& plan, std::span<const
           {"step_tokens", options.reconstruct.step_tokens},
           {"learning_rate", options.reconstruct.learning_rate},
           {"distill_steps", options.reconstruct.distill_steps},
-          {"distill_rate", options.reconstruct.rate_to_distill()},
+          {"distill_rate", options.reconstruct.distill_rate.value_or(0)},
           {"seed", options.seed}};
 }
 

@@ -158,7 +158,7 @@ ordered_json identity_of(const ConversionSettings& settings) {
 
 ordered_json identity_of(const DistillSettings& settings) {
   ordered_json identity = {{"--scope", scope_name(settings.scope)},
-                           {"--distill-rate", settings.rate},
+                           {"--distill-rate", settings.rate.value_or(0)},
                            {"--seed", settings.seed},
                            {"--memory", settings.memory}};
   if (settings.steps) {

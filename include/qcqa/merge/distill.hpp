@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 
 #include "qcqa/forward/forward_options.hpp"
@@ -18,8 +19,10 @@ struct DistillOptions {
   ReconstructScope scope = ReconstructScope::block;
   int steps = 400;                 ///< of all layers together, >= 0
   std::int64_t step_tokens = 512;  ///< per step at most, unless one batch has more
-  double rate = 1e-3;              ///< of the first steps, as a share of a weight's root mean square; falls to 0
-  std::uint64_t seed = 0;          ///< of the order of the tokens
+  /// Of the first steps, as a share of a weight's root mean square; falls to 0. Nothing: by how far the predictions are
+  /// from the original's, see ReconstructOptions::rate_to_distill().
+  std::optional<double> rate{};
+  std::uint64_t seed = 0;  ///< of the order of the tokens
   /// Bytes for the layers with their gradients and moments; activations beyond it go to a file in the scratch folder.
   std::uint64_t memory = MergeOptions{}.memory;
   ForwardOptions forward{};

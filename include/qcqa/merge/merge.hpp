@@ -35,10 +35,12 @@ struct ReconstructOptions {
   std::int64_t step_tokens = 512;  ///< calibration tokens per step at most, unless one batch has more
   double learning_rate = 0.03;     ///< of the first steps, as a share of a weight's root mean square; falls to 0
   int distill_steps = 400;         ///< after that, of all layers at once to the original's predictions, >= 0
-  /// As learning_rate; nothing: 3e-4 after steps layer by layer, 1e-3 where there were none.
+  /// As learning_rate. Nothing: see rate_to_distill().
   std::optional<double> distill_rate{};
 
-  [[nodiscard]] double rate_to_distill() const { return distill_rate.value_or(steps > 0 ? 3e-4 : 1e-3); }
+  /// @param divergence  of the predictions from the original's (KL, nats) before the first step: the further they are
+  ///                    off, the longer the steps that pay
+  [[nodiscard]] double rate_to_distill(double divergence) const;
 };
 
 /// How a merge is made. ReconstructOptions' steps are those of methods that take steps (MergeMethod::takes_steps).

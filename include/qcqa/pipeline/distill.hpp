@@ -17,7 +17,7 @@ struct DistillSettings {
   ReconstructScope scope = ReconstructScope::block;
   /// Nothing: as many as time_limit has room for, see choose_distillation().
   std::optional<int> steps{};
-  double rate = DistillOptions{}.rate;             ///< see DistillOptions
+  std::optional<double> rate{};                    ///< see DistillOptions
   double time_limit = 3600;                        ///< seconds
   std::uint64_t memory = DistillOptions{}.memory;  ///< see DistillOptions
   std::uint64_t seed = 0;                          ///< of everything random
