@@ -49,21 +49,7 @@ Routes route(const ExpertWeights& weights, const ForwardSpec& spec, const at::Te
 }
 
 at::Tensor run_mlp(const MlpWeights& weights, const ForwardSpec& spec, const at::Tensor& x) {
-  return weights.down(mlp_features(weights, !spec.names->experts->names.gate.empty(), spec, x));
-}
-
-/// Matrices of one expert, where all of them are in one tensor.
-MlpWeights read_stacked(const Model& model, const std::string& prefix, const MlpNames& names, int count, int expert,
-                        const Runtime& runtime) {
-  const auto add = [&](LinearSource& source, const std::string& name) {
-    const TensorView& all = model.checkpoint().at(prefix + name + ".weight");
-    source.add_of_stack(all, expert, count);
-  };
-  LinearSource gate_up, down;
-  if (!names.gate.empty() && names.gate != names.up) add(gate_up, names.gate);
-  add(gate_up, names.up);
-  add(down, names.down);
-  return {read_linear(gate_up, runtime), read_linear(down, runtime)};
+  return weights.down(mlp_features(weights, spec, x));
 }
 
 }  // namespace
@@ -102,9 +88,9 @@ ExpertWeights load_experts(const Model& model, const std::string& prefix, const 
     weights.choice_bias = widened(model.checkpoint().at(prefix + names.choice_bias)).flatten().to(runtime.device);
   }
   for (int expert = 0; expert < facts.count; ++expert) {
-    weights.experts.push_back(names.are_stacked()
-                                  ? read_stacked(model, prefix, names.names, facts.count, expert, runtime)
-                                  : load_mlp(model, prefix, names.of_expert(expert), runtime));
+    const std::optional<StackPlace> place =
+        names.are_stacked() ? std::optional(StackPlace{expert, facts.count}) : std::nullopt;
+    weights.experts.push_back(load_mlp(model, prefix, names.of_expert(expert), runtime, place));
   }
   if (facts.shared_width > 0) weights.shared = load_mlp(model, prefix, names.shared, runtime);
   if (!names.shared_switch.empty()) weights.shared_switch = load_linear(model, prefix + names.shared_switch, runtime);

@@ -94,9 +94,9 @@ at::Tensor run_attention(const LayerWeights& weights, const ForwardSpec& spec, c
                                turned(parts[1], weights.key_norm, weights, spec, rotary), clipped(parts[2], spec)));
 }
 
-at::Tensor mlp_features(const MlpWeights& weights, bool gated, const ForwardSpec& spec, const at::Tensor& x) {
+at::Tensor mlp_features(const MlpWeights& weights, const ForwardSpec& spec, const at::Tensor& x) {
   const at::Tensor gate_up = weights.gate_up(x);
-  if (!gated) return activated(gate_up, spec.activation);
+  if (!weights.is_gated()) return activated(gate_up, spec.activation);
   const std::vector<at::Tensor> halves = at::split(gate_up, weights.down.inputs(), 1);
   return activated(halves[0], spec.activation) * halves[1];
 }
@@ -114,7 +114,7 @@ at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec, const
   if (weights.experts) {
     return plus_block(between, run_experts(*weights.experts, spec, mlp_input), weights.mlp_post_norm);
   }
-  const at::Tensor features = qcqa::mlp_features(weights.mlp, weights.gated, spec, mlp_input);
+  const at::Tensor features = qcqa::mlp_features(weights.mlp, spec, mlp_input);
   if (mlp_features != nullptr) *mlp_features = features;
   return plus_block(between, weights.mlp.down(features), weights.mlp_post_norm);
 }

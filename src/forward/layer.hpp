@@ -30,8 +30,7 @@ using Attend = std::function<at::Tensor(const at::Tensor&, const at::Tensor&, co
                                        const RotaryTable::Rows& rotary, const Attend& attend, const at::Tensor& normed);
 
 /// An MLP up to its last projection.
-[[nodiscard]] at::Tensor mlp_features(const MlpWeights& weights, bool gated, const ForwardSpec& spec,
-                                      const at::Tensor& x);
+[[nodiscard]] at::Tensor mlp_features(const MlpWeights& weights, const ForwardSpec& spec, const at::Tensor& x);
 
 /// Over the last dimension, computed in float32, in x's type.
 [[nodiscard]] at::Tensor apply_norm(const at::Tensor& x, const NormWeights& norm, const ForwardSpec& spec);

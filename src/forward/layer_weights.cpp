@@ -64,15 +64,19 @@ Linear load_linear(const Model& model, const std::string& name, const Runtime& r
   return read_linear(source, runtime);
 }
 
-MlpWeights load_mlp(const Model& model, const std::string& prefix, const MlpNames& names, const Runtime& runtime) {
-  LinearSource gate_up;
-  const auto add = [&](const std::string& name) {
-    gate_up.add(model.checkpoint().at(prefix + name + ".weight"), model.checkpoint().find(prefix + name + ".bias"));
+MlpWeights load_mlp(const Model& model, const std::string& prefix, const MlpNames& names, const Runtime& runtime,
+                    std::optional<StackPlace> place) {
+  const auto add = [&](LinearSource& source, const std::string& name) {
+    const TensorView& weight = model.checkpoint().at(prefix + name + ".weight");
+    if (place) return source.add_of_stack(weight, place->index, place->count);
+    source.add(weight, model.checkpoint().find(prefix + name + ".bias"));
   };
+  LinearSource gate_up, down;
   const bool gated = !names.gate.empty();
-  if (gated && names.gate != names.up) add(names.gate);
-  add(names.up);
-  MlpWeights weights = {read_linear(gate_up, runtime), load_linear(model, prefix + names.down, runtime)};
+  if (gated && names.gate != names.up) add(gate_up, names.gate);
+  add(gate_up, names.up);
+  add(down, names.down);
+  MlpWeights weights = {read_linear(gate_up, runtime), read_linear(down, runtime)};
   const std::int64_t hidden = model.settings().shape().hidden_size, inner = weights.down.inputs();
   require_fits(weights.gate_up, hidden, gated ? 2 * inner : inner, prefix + names.up);
   require_fits(weights.down, inner, hidden, prefix + names.down);
@@ -131,10 +135,8 @@ LayerWeights load_layer(const Model& model, const AttentionLayer& attention, con
              model.checkpoint().find(architecture.tensor_name(attention.layer, architecture.output, ".bias")));
   weights.output = read_linear(output, runtime);
   if (spec.has_experts(attention.layer)) {
-    weights.gated = !names.experts->names.gate.empty();
     weights.experts = load_experts(model, prefix, spec, runtime);
   } else {
-    weights.gated = !names.mlp.gate.empty();
     weights.mlp = load_mlp(model, prefix, names.mlp, runtime);
   }
   return weights;

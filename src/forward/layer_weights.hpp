@@ -17,6 +17,8 @@ struct NormWeights {
 struct MlpWeights {
   Linear gate_up{};  ///< gate rows (none for a plain MLP), then up rows
   Linear down{};
+
+  [[nodiscard]] bool is_gated() const { return gate_up.outputs() != down.inputs(); }
 };
 
 /// A mixture of experts in the place of an MLP.
@@ -36,8 +38,7 @@ struct LayerWeights {
   NormWeights attention_norm{}, attention_post_norm{}, mlp_norm{}, mlp_post_norm{}, query_norm{}, key_norm{};
   Linear query_key_value{};  ///< outputs: query heads, key heads, value heads
   Linear output{};
-  bool gated = false;  ///< the MLP, and experts
-  MlpWeights mlp{};    ///< undefined where there are experts
+  MlpWeights mlp{};  ///< undefined where there are experts
   std::optional<ExpertWeights> experts{};
 };
 
@@ -70,9 +71,14 @@ void for_each_linear(LayerWeights& layer, const Visit& visit) {
 
 /// A matrix and its bias, if there is one. @param name  without ".weight"
 [[nodiscard]] Linear load_linear(const Model& model, const std::string& name, const Runtime& runtime);
+/// One of so many matrices that a tensor holds.
+struct StackPlace {
+  int index = 0, count = 0;
+};
 /// @param prefix  of the names
+/// @param place   nothing: each tensor is one matrix
 [[nodiscard]] MlpWeights load_mlp(const Model& model, const std::string& prefix, const MlpNames& names,
-                                  const Runtime& runtime);
+                                  const Runtime& runtime, std::optional<StackPlace> place = {});
 
 /// Tells the system that these weights will be read soon, or are no longer needed.
 void prefetch_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec);

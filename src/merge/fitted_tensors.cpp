@@ -64,7 +64,7 @@ std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, cons
   }
   tensors.add(architecture.tensor_name(layer, architecture.output, ".bias"), weights.output.bias);
   const std::int64_t inner = weights.mlp.down.inputs();
-  if (weights.gated && names.mlp.gate != names.mlp.up) {
+  if (weights.mlp.is_gated() && names.mlp.gate != names.mlp.up) {
     tensors.add_linear(prefix + names.mlp.gate, narrowed(weights.mlp.gate_up, 0, inner));
     tensors.add_linear(prefix + names.mlp.up, narrowed(weights.mlp.gate_up, inner, inner));
   } else {

@@ -26,6 +26,15 @@ std::string Architecture::tensor_name(int layer, std::string_view tensor, std::s
   return with_layer(attention_prefix, std::to_string(layer)).append(tensor).append(suffix);
 }
 
+MlpNames ExpertsDescription::of_expert(int expert) const {
+  MlpNames own = names;
+  for (std::string* name : {&own.gate, &own.up, &own.down}) {
+    if (const auto at = name->find(kExpert); at != std::string::npos)
+      name->replace(at, kExpert.size(), std::to_string(expert));
+  }
+  return own;
+}
+
 std::span<const Architecture> supported_architectures() { return Families::built_in().architectures(); }
 
 const Architecture& architecture_of(std::string_view family) {

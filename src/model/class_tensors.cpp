@@ -43,7 +43,9 @@ class TensorList {
     add(of + ".bias", {size}, declared ? ClassTensor::Use::needed : ClassTensor::Use::left_out);
   }
 
-  void linear(const std::string& name, std::int64_t outputs, std::int64_t inputs, bool with_bias) {
+  /// @param stacked  so many of them in one tensor; 0: one by itself
+  void linear(const std::string& name, std::int64_t outputs, std::int64_t inputs, bool with_bias, int stacked = 0) {
+    if (stacked > 0) return add(name + ".weight", {stacked, outputs, inputs});
     add(name + ".weight", {outputs, inputs});
     tensors_.back().transposed = architecture_.transposed;
     bias(name, outputs, with_bias);
@@ -105,11 +107,11 @@ class TensorList {
     matrices(prefix, names.mlp, config_.shape().mlp_width, biases);
   }
 
-  void matrices(const std::string& prefix, const MlpNames& names, std::int64_t width, bool biases) {
+  void matrices(const std::string& prefix, const MlpNames& names, std::int64_t width, bool biases, int stacked = 0) {
     const bool fused = names.gate == names.up;
-    if (!names.gate.empty() && !fused) linear(prefix + names.gate, width, hidden_, biases);
-    linear(prefix + names.up, fused ? 2 * width : width, hidden_, biases);
-    linear(prefix + names.down, hidden_, width, biases);
+    if (!names.gate.empty() && !fused) linear(prefix + names.gate, width, hidden_, biases, stacked);
+    linear(prefix + names.up, fused ? 2 * width : width, hidden_, biases, stacked);
+    linear(prefix + names.down, hidden_, width, biases, stacked);
   }
 
   void experts(const std::string& prefix, const ExpertsDescription& names, bool shared_bias) {
@@ -119,11 +121,7 @@ class TensorList {
                                                                : std::vector<std::int64_t>{experts_->count});
     }
     if (names.are_stacked()) {
-      const std::int64_t width = experts_->width;
-      const bool fused = names.names.gate == names.names.up;
-      if (!fused) add(prefix + names.names.gate + ".weight", {experts_->count, width, hidden_});
-      add(prefix + names.names.up + ".weight", {experts_->count, fused ? 2 * width : width, hidden_});
-      add(prefix + names.names.down + ".weight", {experts_->count, hidden_, width});
+      matrices(prefix, names.names, experts_->width, false, experts_->count);
     } else {
       for (int expert = 0; expert < experts_->count; ++expert) {
         matrices(prefix, names.of_expert(expert), experts_->width, false);

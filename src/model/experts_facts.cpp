@@ -51,15 +51,6 @@ std::vector<bool> layers_with(const ModelConfig& config, const ExpertsDescriptio
 
 }  // namespace
 
-MlpNames ExpertsDescription::of_expert(int expert) const {
-  MlpNames own = names;
-  for (std::string* name : {&own.gate, &own.up, &own.down}) {
-    if (const auto at = name->find(kExpert); at != std::string::npos)
-      name->replace(at, kExpert.size(), std::to_string(expert));
-  }
-  return own;
-}
-
 std::optional<ExpertsFacts> experts_facts(const ModelConfig& config) {
   const auto& forward = config.architecture().forward;
   if (!forward || !forward->experts) return {};

@@ -25,20 +25,22 @@ void parse_layer(ObjectReader reader, ForwardDescription& description) {
   reader.finish();
 }
 
-void parse_gate_and_up(ObjectReader& reader, std::string& gate, std::string& up) {
+MlpNames parse_mlp_names(ObjectReader& reader) {
+  MlpNames names;
   if (reader.optional("gate_and_up")) {
-    gate = up = reader.text("gate_and_up");
+    names.gate = names.up = reader.text("gate_and_up");
   } else {
-    gate = reader.optional_text("gate");
-    up = reader.text("up");
+    names.gate = reader.optional_text("gate");
+    names.up = reader.text("up");
   }
+  names.down = reader.text("down");
+  return names;
 }
 
 ExpertsDescription parse_experts(ObjectReader reader) {
   ExpertsDescription experts;
   experts.router = reader.text("router");
-  parse_gate_and_up(reader, experts.names.gate, experts.names.up);
-  experts.names.down = reader.text("down");
+  experts.names = parse_mlp_names(reader);
   reader.required_setting("count", experts.count);
   reader.required_setting("per_token", experts.per_token);
   reader.required_setting("width", experts.width);
@@ -55,8 +57,7 @@ ExpertsDescription parse_experts(ObjectReader reader) {
   reader.setting("groups_per_token", experts.groups_per_token);
   if (reader.optional("shared")) {
     ObjectReader shared = reader.child("shared");
-    parse_gate_and_up(shared, experts.shared.gate, experts.shared.up);
-    experts.shared.down = shared.text("down");
+    experts.shared = parse_mlp_names(shared);
     shared.required_setting("width", experts.shared_width);
     shared.setting("count", experts.shared_count);
     experts.shared_switch = shared.optional_text("switch");
@@ -76,10 +77,7 @@ ExpertsDescription parse_experts(ObjectReader reader) {
 
 void parse_mlp(ObjectReader reader, ForwardDescription& description) {
   if (reader.optional("experts")) description.experts = parse_experts(reader.child("experts"));
-  if (!description.experts || reader.optional("down")) {
-    parse_gate_and_up(reader, description.mlp.gate, description.mlp.up);
-    description.mlp.down = reader.text("down");
-  }
+  if (!description.experts || reader.optional("down")) description.mlp = parse_mlp_names(reader);
   reader.setting("bias", description.mlp_bias);
   reader.required_setting("activation", description.activation);
   description.activation_aliases = reader.text_map("activation_aliases");

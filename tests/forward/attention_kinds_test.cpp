@@ -176,7 +176,7 @@ TEST(AttentionKinds, BlocksMayReadTheStreamItself) {
   const at::Tensor attention = run_attention(weights, transformer.spec(), {}, own_value, hidden);
   const at::Tensor between = hidden + apply_norm(attention, weights.attention_post_norm, transformer.spec());
   const at::Tensor wanted =
-      between + apply_norm(weights.mlp.down(mlp_features(weights.mlp, weights.gated, transformer.spec(), between)),
+      between + apply_norm(weights.mlp.down(mlp_features(weights.mlp, transformer.spec(), between)),
                            weights.mlp_post_norm, transformer.spec());
   EXPECT_TRUE(at::allclose(run_layer(weights, transformer.spec(), {}, own_value, hidden), wanted, 1e-5, 1e-5));
 }

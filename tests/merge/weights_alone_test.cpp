@@ -69,15 +69,6 @@ double largest_difference(const Model& a, const Model& b, std::size_t layer) {
   return largest;
 }
 
-/// With a family that says nothing of what surrounds the attention blocks.
-const Families& with_family_not_run() {
-  static const Families families = with_made_up([](nlohmann::json& family) {
-    family.erase("forward");
-    family["no_forward"] = "an MLP of an unknown kind";
-  });
-  return families;
-}
-
 PicoModel not_run() {
   PicoModel pico{.family = "made_up", .query_heads = 4, .kv_heads = 2, .head_dim = kRowsOfHead, .hidden_size = kWidth};
   pico.dtype = Dtype::f64;

@@ -34,7 +34,7 @@ json activation_of(const qcqa::ForwardSpec& spec) {
   qcqa::LayerWeights weights;
   weights.mlp.gate_up.weight = weights.mlp.down.weight = at::ones({1, 1});
   const at::Tensor points = at::tensor({-12.0F, -3.0F, -1.0F, -0.25F, 0.0F, 0.5F, 2.0F, 11.0F}).view({-1, 1});
-  const at::Tensor values = weights.mlp.down(qcqa::mlp_features(weights.mlp, false, spec, points)).contiguous();
+  const at::Tensor values = weights.mlp.down(qcqa::mlp_features(weights.mlp, spec, points)).contiguous();
   return std::vector<float>(values.data_ptr<float>(), values.data_ptr<float>() + values.numel());
 }
 

@@ -37,4 +37,12 @@ Families with_made_up(const std::function<void(nlohmann::json&)>& change) {
   return Families::built_in().with(made_up_description(change).dump(), "made_up.json");
 }
 
+const Families& with_family_not_run() {
+  static const Families families = with_made_up([](nlohmann::json& family) {
+    family.erase("forward");
+    family["no_forward"] = "an MLP of an unknown kind";
+  });
+  return families;
+}
+
 }  // namespace qcqa::testing

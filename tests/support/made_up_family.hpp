@@ -15,4 +15,7 @@ namespace qcqa::testing {
 /// The built-in families and that one.
 [[nodiscard]] Families with_made_up(const std::function<void(nlohmann::json&)>& change);
 
+/// With a made-up family of which nothing is said but the attention blocks.
+[[nodiscard]] const Families& with_family_not_run();
+
 }  // namespace qcqa::testing

@@ -52,7 +52,7 @@ struct ExpertsDescription {
   std::string plain_layers;  ///< the key of a list of layers without; empty: the family has no such key
 
   [[nodiscard]] bool are_stacked() const { return names.up.find(kExpert) == std::string::npos; }
-  /// The names with a number in them. Of matrices of its own.
+  /// The names with a number in them, where that is their place.
   [[nodiscard]] MlpNames of_expert(int expert) const;
 };
 
