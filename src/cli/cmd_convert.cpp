@@ -28,6 +28,7 @@ constexpr std::array<Choice<Cardinality>, 3> kCardinalities = {{
 }};
 
 struct ConvertCommand {
+  FamilyFlag family;
   std::string model, report;
   double kv = 0;
   int point = -1, groups = 0;
@@ -77,7 +78,7 @@ int run(const ConvertCommand& command) {
   const int threads = command.common.apply_threads();
   ConversionSettings settings = settings_of(command, threads);
   Console console = command.common.console();
-  const Model model = open_model(command.model, console);
+  const Model model = open_model(command.model, console, command.family);
   settings.merge.reconstruct.scope = command.merge.fit.scope(model);
   console.note(preamble(model, "convert"));
   keep_freed_memory();
@@ -127,6 +128,7 @@ void add_convert(CLI::App& app, Action& action) {
   command->merge.calibration.tokenizer.add_to(*sub);
   command->output.add_to(*sub);
   command->compute.add_to(*sub);
+  command->family.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action] { action = [command] { return run(*command); }; });
 }

@@ -21,6 +21,7 @@ namespace {
 constexpr const char* kFitGroup = "Fit";
 
 struct DistillCommand {
+  FamilyFlag family;
   std::string model, reference, output;
   int steps = 0;
   DistillSettings settings;
@@ -62,9 +63,9 @@ int run(const DistillCommand& command) {
   command.common.apply_threads();
   DistillSettings settings = settings_of(command);
   Console console = command.common.console();
-  const Model model = open_model(command.model, console);
+  const Model model = open_model(command.model, console, command.family);
   settings.scope = command.fit.scope(model);
-  const Model original = open_model(command.reference, console);
+  const Model original = open_model(command.reference, console, command.family);
   console.note(preamble(model, "distill"));
   keep_freed_memory();
   const DistillOutcome outcome =
@@ -122,6 +123,7 @@ void add_distill(CLI::App& app, Action& action) {
       ->group(kOutputGroup);
   sub->add_flag("--resume", command->resume, "Go on with an interrupted run of the same output");
   command->compute.add_to(*sub);
+  command->family.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action] { action = [command] { return run(*command); }; });
 }

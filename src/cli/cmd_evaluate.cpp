@@ -19,6 +19,7 @@ namespace qcqa::cli {
 namespace {
 
 struct EvaluateCommand {
+  FamilyFlag family;
   std::string model, reference, choices, json, dump_logits;
   IncreaseLimit limit;
   TextFlags text;
@@ -98,12 +99,12 @@ int run(const EvaluateCommand& command) {
                                    .kv_cache = command.kv_cache.resolve(),
                                    .by_position = command.by_position};
   Console console = command.common.console();
-  const Model model = open_model(command.model, console);
+  const Model model = open_model(command.model, console, command.family);
   (void)require_runnable(model);
   require_kv_cache(model, options.kv_cache);
   std::optional<Model> reference;
   if (!command.reference.empty()) {
-    reference = open_model(command.reference, console);
+    reference = open_model(command.reference, console, command.family);
     (void)require_runnable(*reference);
   }
   console.note("qcqa evaluate: " + command.model + ", " + model.architecture().family + ", " + command.compute.compute +
@@ -152,6 +153,7 @@ void add_evaluate(CLI::App& app, Action& action) {
   command->kv_cache.add_to(*sub);
   sub->add_flag("--by-position", command->by_position,
                 "Cross-entropy also by the place in its window of the token that predicts: 0, 1, 2 to 3, 4 to 7, ...");
+  command->family.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action] { action = [command] { return run(*command); }; });
 }

@@ -1,24 +1,32 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "checkpoint/gguf.hpp"
 #include "cli/commands.hpp"
+#include "cli/flags.hpp"
 #include "cli/open_model.hpp"
 #include "qcqa/checkpoint/staged_output.hpp"
+#include "qcqa/export/export.hpp"
+#include "qcqa/forward/runnable.hpp"
 #include "qcqa/model/model.hpp"
 #include "qcqa/report/report.hpp"
 #include "qcqa/report/sections.hpp"
+#include "qcqa/support/error.hpp"
 #include "qcqa/support/human_bytes.hpp"
 
 namespace qcqa::cli {
 namespace {
 
 struct InspectCommand {
-  std::string model, json;
+  FamilyFlag family;
+  std::string model, json, memory;
 };
 
 constexpr std::array<std::int64_t, 3> kContexts = {4096, 32768, 131072};
@@ -34,30 +42,96 @@ std::vector<int> uniform_group_counts(const Model& model) {
   return counts;
 }
 
-nlohmann::ordered_json inspect_json(const Model& model) {
+/// Tokens of one sequence whose KV cache fits into a memory beside the weights, with `groups` KV heads per layer in the
+/// place of the model's own; at most the model's positions.
+std::int64_t largest_context(const Model& model, std::uint64_t memory, int groups) {
+  const std::uint64_t weights = model.checkpoint().total_bytes();
+  if (memory <= weights) return 0;
+  const int heads = model.layers().front().kv_heads;
+  const auto fits = [&](std::int64_t tokens) {
+    return static_cast<std::uint64_t>(model.kv_bytes(tokens)) / static_cast<std::uint64_t>(heads) *
+               static_cast<std::uint64_t>(groups) <=
+           memory - weights;
+  };
+  std::int64_t least = 0, most = model.settings().shape().max_positions;
+  while (least < most) {
+    const std::int64_t middle = least + (most - least + 1) / 2;
+    if (fits(middle)) {
+      least = middle;
+    } else {
+      most = middle - 1;
+    }
+  }
+  return least;
+}
+
+/// Why the model cannot be run here, and so neither evaluated nor calibrated; empty: it can.
+std::string why_not_run(const Model& model) {
+  try {
+    (void)require_runnable(model);
+    return {};
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+/// Runtime -> layout -> what it can hold of the model, or why it can hold nothing.
+nlohmann::ordered_json runtimes_json(const Model& model) {
+  nlohmann::ordered_json runtimes = nlohmann::ordered_json::object();
+  for (const TargetLayout& entry : target_layouts(model)) {
+    nlohmann::ordered_json& layout =
+        runtimes[std::string(target_name(entry.target))][std::string(layout_name(entry.layout))];
+    layout["format"] = entry.format == FileFormat::gguf ? "gguf" : "safetensors";
+    layout["possible"] = entry.why_not.empty();
+    if (!entry.why_not.empty()) layout["why_not"] = entry.why_not;
+  }
+  return runtimes;
+}
+
+/// The model's own, and those of uniform_group_counts(), falling.
+std::vector<int> head_counts(const Model& model) {
+  std::vector<int> counts = uniform_group_counts(model);
+  counts.push_back(model.layers().front().kv_heads);
+  std::ranges::reverse(counts);
+  return counts;
+}
+
+nlohmann::ordered_json inspect_json(const Model& model, std::optional<std::uint64_t> memory) {
   const ReportModel facts = describe(model);
   nlohmann::ordered_json contexts = nlohmann::ordered_json::object();
-  for (const std::int64_t tokens : kContexts) contexts[std::to_string(tokens)] = tokens * facts.kv_bytes_per_token;
-  return {{"schema_version", 1},
-          {"path", facts.path},
-          {"format", model.gguf()                                                   ? "gguf"
-                     : model.checkpoint().format() == CheckpointFormat::safetensors ? "safetensors"
-                                                                                    : "pytorch"},
-          {"files", model.checkpoint().files().size()},
-          {"fingerprint", facts.fingerprint},
-          {"family", facts.family},
-          {"layers", facts.layers},
-          {"query_heads", facts.query_heads},
-          {"kv_heads", facts.kv_heads},
-          {"kv_heads_per_layer", model.kv_heads()},
-          {"head_dim", facts.head_dim},
-          {"hidden_size", facts.hidden_size},
-          {"dtype", facts.dtype},
-          {"parameters", model.parameter_count()},
-          {"tensor_bytes", model.checkpoint().total_bytes()},
-          {"kv_bytes_per_token", facts.kv_bytes_per_token},
-          {"kv_bytes_at_context", std::move(contexts)},
-          {"layouts", {{"gqa", uniform_group_counts(model)}, {"expanded", "any grouping"}}}};
+  for (const std::int64_t tokens : kContexts) contexts[std::to_string(tokens)] = model.kv_bytes(tokens);
+  nlohmann::ordered_json json = {
+      {"schema_version", 1},
+      {"path", facts.path},
+      {"format", model.gguf()                                                   ? "gguf"
+                 : model.checkpoint().format() == CheckpointFormat::safetensors ? "safetensors"
+                                                                                : "pytorch"},
+      {"files", model.checkpoint().files().size()},
+      {"fingerprint", facts.fingerprint},
+      {"family", facts.family},
+      {"layers", facts.layers},
+      {"query_heads", facts.query_heads},
+      {"kv_heads", facts.kv_heads},
+      {"kv_heads_per_layer", model.kv_heads()},
+      {"head_dim", facts.head_dim},
+      {"hidden_size", facts.hidden_size},
+      {"dtype", facts.dtype},
+      {"parameters", model.parameter_count()},
+      {"tensor_bytes", model.checkpoint().total_bytes()},
+      {"kv_bytes_per_token", facts.kv_bytes_per_token},
+      {"kv_bytes_at_context", std::move(contexts)},
+      {"layouts", {{"gqa", uniform_group_counts(model)}, {"expanded", "any grouping"}}},
+      {"runtimes", runtimes_json(model)}};
+  const std::string why_not = why_not_run(model);
+  json["can_be_run"] = why_not.empty();
+  if (!why_not.empty()) json["why_not_run"] = why_not;
+  if (memory) {
+    nlohmann::ordered_json& largest = json["largest_context"];
+    largest["memory"] = *memory;
+    for (const int heads : head_counts(model))
+      largest["by_kv_heads"][std::to_string(heads)] = largest_context(model, *memory, heads);
+  }
+  return json;
 }
 
 /// Of the values, and of what a GGUF file holds them as.
@@ -66,7 +140,24 @@ std::string stored_type(const Model& model, const ReportModel& facts) {
   return blocks.empty() ? facts.dtype : blocks + ", read as " + facts.dtype;
 }
 
-std::string inspect_text(const Model& model) {
+/// What a runtime can hold of the model, in words; empty: nothing.
+std::string layouts_text(const Model& model, Target target) {
+  std::vector<std::string> parts;
+  for (const TargetLayout& entry : target_layouts(model)) {
+    if (entry.target != target || !entry.why_not.empty()) continue;
+    const std::string layout = fmt::format("--layout {}{}", layout_name(entry.layout),
+                                           entry.format == FileFormat::gguf ? " --format gguf" : "");
+    if (entry.layout == Layout::gqa) {
+      const std::vector<int> counts = uniform_group_counts(model);
+      if (!counts.empty()) parts.push_back(fmt::format("{} ({} KV heads per layer)", layout, fmt::join(counts, ", ")));
+    } else {
+      parts.push_back(layout + " (counts by layer)");
+    }
+  }
+  return fmt::format("{}", fmt::join(parts, "; "));
+}
+
+std::string inspect_text(const Model& model, std::optional<std::uint64_t> memory) {
   const ReportModel facts = describe(model);
   Table table = Table::of_texts(2);
   const auto add = [&](std::string name, std::string value) {
@@ -82,30 +173,41 @@ std::string inspect_text(const Model& model) {
   add("hidden size", std::to_string(facts.hidden_size));
   add("KV cache", human_bytes(facts.kv_bytes_per_token) + " per token");
   for (const std::int64_t tokens : kContexts) {
-    add("", fmt::format("{} at {}k tokens", human_bytes(tokens * facts.kv_bytes_per_token), tokens / 1024));
+    add("", fmt::format("{} at {}k tokens", human_bytes(model.kv_bytes(tokens)), tokens / 1024));
   }
-  const std::vector<int> counts = uniform_group_counts(model);
-  add("can become",
-      model.architecture().kv_heads.key.empty()
-          ? fmt::format("no --layout gqa: the {} class has no setting for the number of KV heads", facts.family)
-      : counts.empty()
-          ? "no --layout gqa: there is one KV head only"
-          : fmt::format("--layout gqa with {} KV heads per layer (equal groups)", fmt::join(counts, ", ")));
-  add("", "--layout expanded with any grouping (checks quality, saves nothing)");
+  if (memory) {
+    std::string name = "context";
+    for (const int heads : head_counts(model)) {
+      const std::int64_t tokens = largest_context(model, *memory, heads);
+      const bool all = tokens == model.settings().shape().max_positions;
+      add(std::exchange(name, ""),
+          fmt::format("{} KV heads: {} tokens{} in {} with the weights", heads, tokens,
+                      all ? " (all that it was made for)" : "", human_bytes(static_cast<std::int64_t>(*memory))));
+    }
+  }
+  std::string name = "can become";
+  for (const TargetInfo& target : target_infos()) {
+    const std::string layouts = layouts_text(model, target.target);
+    add(std::exchange(name, ""), fmt::format("for {}: {}", target.name, layouts.empty() ? "nothing" : layouts));
+  }
+  add("", "to look at quality: --layout expanded with any grouping, which saves nothing");
+  if (const std::string why_not = why_not_run(model); !why_not.empty()) add("cannot be run", why_not);
   add("fingerprint", facts.fingerprint);
   return facts.path + "\n" + text_of(table);
 }
 
 int run(const InspectCommand& command) {
   if (command.json != "-") require_not_of_input(command.model, command.json);
+  std::optional<std::uint64_t> memory;
+  if (!command.memory.empty()) memory = parse_size(command.memory, "--memory");
   Console console(Console::Level::normal);
-  const Model model = open_model(command.model, console);
+  const Model model = open_model(command.model, console, command.family);
   if (command.json.empty()) {
-    std::fputs(inspect_text(model).c_str(), stdout);
+    std::fputs(inspect_text(model, memory).c_str(), stdout);
   } else if (command.json == "-") {
-    std::fputs((inspect_json(model).dump(1) + "\n").c_str(), stdout);
+    std::fputs((inspect_json(model, memory).dump(1) + "\n").c_str(), stdout);
   } else {
-    write_file_atomically(command.json, inspect_json(model).dump(1) + "\n");
+    write_file_atomically(command.json, inspect_json(model, memory).dump(1) + "\n");
   }
   return kOk;
 }
@@ -116,6 +218,9 @@ void add_inspect(CLI::App& app, Action& action) {
   auto command = std::make_shared<InspectCommand>();
   CLI::App* sub = app.add_subcommand("inspect", "Show a model's heads, KV cache size and what it can become");
   sub->add_option("MODEL", command->model, "Model folder or GGUF file")->required();
+  sub->add_option("--memory", command->memory,
+                  "Show the longest sequence whose KV cache fits into so much memory beside the weights, such as 24GB");
+  command->family.add_to(*sub);
   sub->add_option("--json", command->json, "Write JSON to this file, - for stdout");
   sub->callback([command, &action] { action = [command] { return run(*command); }; });
 }

@@ -19,6 +19,7 @@ namespace qcqa::cli {
 namespace {
 
 struct RunCommand {
+  FamilyFlag family;
   std::string model;
   double kv = 0.5;
   bool resume = false;
@@ -53,7 +54,7 @@ int run(const RunCommand& command) {
   const int threads = command.common.apply_threads();
   ConversionSettings settings = settings_of(command, threads);
   Console console = command.common.console();
-  const Model model = open_model(command.model, console);
+  const Model model = open_model(command.model, console, command.family);
   settings.merge.reconstruct.scope = command.merge.fit.scope(model);
   console.note(preamble(model, "run"));
   keep_freed_memory();
@@ -90,6 +91,7 @@ void add_run(CLI::App& app, Action& action) {
   command->text.add_to(*sub);
   command->limit.add_to(*sub);
   command->compute.add_to(*sub);
+  command->family.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action] { action = [command] { return run(*command); }; });
 }

@@ -19,6 +19,7 @@ namespace qcqa::cli {
 namespace {
 
 struct SearchCommand {
+  FamilyFlag family;
   std::string model, distances, output, target;
   bool resume = false, force = false;
   CommonFlags common;
@@ -63,7 +64,7 @@ Report report_of(const SearchCommand& command, const SearchSettings& settings, c
     console.note("qcqa " + std::string(version()) + " search: distances of " + command.distances);
     return search_distances(command.distances, settings.search, session);
   }
-  const Model model = open_model(command.model, console);
+  const Model model = open_model(command.model, console, command.family);
   console.note(preamble(model, "search"));
   if (settings.calibration.given()) keep_freed_memory();
   return search(model, settings, session);
@@ -117,6 +118,7 @@ void add_search(CLI::App& app, Action& action) {
   command->calibration.add_to(*sub);
   command->calibration.tokenizer.add_to(*sub);
   command->compute.add_to(*sub);
+  command->family.add_to(*sub);
   command->common.add_to(*sub);
   sub->callback([command, &action, model, distances] {
     if (model->count() == 0 && distances->count() == 0) throw CLI::RequiredError("MODEL");

@@ -124,6 +124,9 @@ void SearchFlags::add_to(CLI::App& command) {
           "Only plans with one group count for all layers, equal groups (else `run` measures whether a plan chosen "
           "layer by layer is better)")
       ->group(group);
+  number("--tensor-parallel", options.limits.tensor_parallel,
+         "Devices that the model will be served on: every layer keeps a number of KV heads that is a multiple or a "
+         "divisor of it");
   command.add_option("--keep-layers", options.keep_layers, "Layers that keep all their heads, such as 0,1,31")
       ->group(group)
       ->delimiter(',');
@@ -158,7 +161,10 @@ SearchOptions SearchFlags::resolve(int threads) const {
   resolved.model_nsga2.crossover_probability = options.layer.nsga2.crossover_probability;
   resolved.model_nsga2.mutation_probability = options.layer.nsga2.mutation_probability;
   resolved.threads = threads;
-  if (uniform) resolved.limits = PlanLimits::uniform();
+  if (uniform) {
+    resolved.limits = PlanLimits::uniform();
+    resolved.limits.tensor_parallel = options.limits.tensor_parallel;
+  }
   return resolved;
 }
 

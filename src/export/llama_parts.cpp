@@ -124,6 +124,8 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what) {
   note_if(differences, !names.positions.tensor.empty(), "learned positions");
   note_if(differences, spec.embedding_multiplier != 1 || spec.residual_multiplier != 1 || spec.logit_divisor != 1,
           "multipliers");
+  note_if(differences, architecture.attention.rotary && architecture.attention.rotary->scales_queries,
+          "queries scaled by position");
   note_if(differences, spec.clip > 0, "clipped queries, keys and values");
   note_attention(model, spec, differences);
   note_if(differences, spec.head_norm && (head_norm.scope != HeadNormScope::head || head_norm.after_rotary),

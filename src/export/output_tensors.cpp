@@ -40,7 +40,7 @@ void replace_projection(OutputTensor& tensor, const Projection& projection, cons
   tensor.kind = OutputTensor::Kind::heads;
   tensor.layer = &layer;
   tensor.part = part;
-  const bool by_head = part == HeadPart::norm && tensor.spec.shape.size() > 1;  // (heads, head_dim)
+  const bool by_head = part == HeadPart::sink || (part == HeadPart::norm && tensor.spec.shape.size() > 1);
   tensor.spec.shape[0] = static_cast<std::int64_t>(rows.size()) * (by_head ? 1 : layer.head_dim);
   tensor.rows = std::move(rows);
 }
@@ -117,7 +117,7 @@ std::vector<OutputTensor> replace_heads(const Model& model, std::span<const Laye
   for (const LayerHeads& layer_heads : heads) {
     const AttentionLayer& layer = *layer_heads.layer;
     const auto replace = [&](const Projection& projection, HeadPart part) {
-      const char* suffix = part == HeadPart::bias ? ".bias" : ".weight";
+      const char* suffix = part == HeadPart::sink ? "" : part == HeadPart::bias ? ".bias" : ".weight";
       const auto it = by_name.find(architecture.tensor_name(layer.layer, projection.tensor, suffix));
       if (it != by_name.end()) replace_projection(tensors[it->second], projection, layer_heads, part);
     };
@@ -129,6 +129,8 @@ std::vector<OutputTensor> replace_heads(const Model& model, std::span<const Laye
       replace({.tensor = norm.query, .holds = {HeadRole::query}}, HeadPart::norm);
       replace({.tensor = norm.key, .holds = {HeadRole::key}}, HeadPart::norm);
     }
+    if (!layer.query.front().sink.empty())
+      replace({.tensor = architecture.attention.sinks, .holds = {HeadRole::query}}, HeadPart::sink);
     if (!keeps_query_order(layer_heads)) {
       OutputTensor& output = tensors[by_name.at(layer.output->name)];
       output = gather_columns(output.spec.name, layer_heads, output.spec.dtype);

@@ -28,7 +28,7 @@ struct RowRange {
 };
 
 /// What of a head its rows in a tensor are.
-enum class HeadPart { weight, bias, norm };
+enum class HeadPart { weight, bias, norm, sink };
 
 /// One tensor of the output and how its bytes come about.
 struct OutputTensor {

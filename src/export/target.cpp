@@ -109,6 +109,29 @@ LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target) 
                   ", or look at the plan's quality with --layout expanded.");
 }
 
+std::vector<TargetLayout> target_layouts(const Model& model) {
+  std::vector<TargetLayout> layouts;
+  for (const TargetRow& row : targets()) {
+    for (const Candidate& candidate : row.candidates) {
+      const bool is_there = std::ranges::any_of(layouts, [&](const TargetLayout& there) {
+        return there.target == row.info.target && there.layout == candidate.layout;
+      });
+      if (is_there) continue;
+      TargetLayout entry{row.info.target, candidate.layout, candidate.format};
+      try {
+        require_layout(model, candidate.layout, candidate.format);
+        require_tokenizer(model, candidate.format);
+      } catch (const Error& error) {
+        // A tokenizer that is broken stands in the way of a file that must hold it, not of the rest.
+        if (error.kind() == ErrorKind::internal || error.kind() == ErrorKind::io) throw;
+        entry.why_not = error.what();
+      }
+      layouts.push_back(std::move(entry));
+    }
+  }
+  return layouts;
+}
+
 PlanLimits limits_for(const Model& model, Target target) {
   // Without a layout for head counts per layer, one group count for all is what is left.
   for (const Candidate& candidate : row_of(target).candidates) {

@@ -62,7 +62,17 @@ struct Output {
 };
 
 const TensorSlice& slice_of(const HeadRows& head, HeadPart part) {
-  return part == HeadPart::bias ? head.bias : part == HeadPart::norm ? head.norm : head.weight;
+  switch (part) {
+    case HeadPart::bias:
+      return head.bias;
+    case HeadPart::norm:
+      return head.norm;
+    case HeadPart::sink:
+      return head.sink;
+    case HeadPart::weight:
+      break;
+  }
+  return head.weight;
 }
 
 /// Rows i and i + half of `rows` become rows 2i and 2i + 1.
@@ -79,7 +89,7 @@ void make_rotary_neighbours(std::span<std::byte> rows, std::size_t count) {
 void write_heads(Output& output) {
   const OutputTensor& tensor = output.tensor;
   const AttentionLayer& layer = *tensor.layer;
-  const auto head_dim = static_cast<std::size_t>(layer.head_dim);
+  const std::size_t head_dim = tensor.part == HeadPart::sink ? 1 : static_cast<std::size_t>(layer.head_dim);
   const std::size_t elements =
       head_dim * static_cast<std::size_t>(tensor.part == HeadPart::weight ? layer.hidden_size : 1);
   output.write_units(tensor.rows.size(), elements * dtype_bytes(tensor.spec.dtype),

@@ -13,8 +13,8 @@ struct NamedActivation {
   std::string_view name;
   Activation activation;
 };
-/// The names that transformers has for functions without weights of their own.
-constexpr std::array<NamedActivation, 22> kActivations = {{
+/// The names that transformers has.
+constexpr std::array<NamedActivation, 23> kActivations = {{
     {"silu", Activation::silu},
     {"swish", Activation::silu},
     {"gelu", Activation::gelu},
@@ -37,6 +37,7 @@ constexpr std::array<NamedActivation, 22> kActivations = {{
     {"laplace", Activation::laplace},
     {"sqrtsoftplus", Activation::root_softplus},
     {"linear", Activation::identity},
+    {"xielu", Activation::xielu},
 }};
 
 Activation read_activation(const ModelConfig& config, const ForwardDescription& names) {
@@ -45,6 +46,7 @@ Activation read_activation(const ModelConfig& config, const ForwardDescription& 
     name = alias->second;
   std::string known;
   for (const NamedActivation& entry : kActivations) {
+    if (entry.activation == Activation::xielu && names.activation_weights.empty()) continue;
     if (entry.name == name) return entry.activation;
     known.append(known.empty() ? "" : ", ").append(entry.name);
   }

@@ -26,6 +26,7 @@ enum class Activation {
   laplace,
   root_softplus,
   identity,
+  xielu,  ///< has weights: ActivationCurve
 };
 
 /// A model's description with every setting read from its config.json.

@@ -9,7 +9,13 @@
 namespace qcqa {
 namespace {
 
-at::Tensor activated(const at::Tensor& x, Activation activation) {
+at::Tensor xielu(const at::Tensor& x, const ActivationCurve& curve) {
+  const at::Tensor above = curve.square * x.square();
+  const at::Tensor below = curve.exponential * (at::expm1(at::clamp_max(x, curve.least)) - x);
+  return at::where(x > 0, above, below) + curve.slope * x;
+}
+
+at::Tensor activated(const at::Tensor& x, Activation activation, const ActivationCurve& curve) {
   switch (activation) {
     case Activation::silu:
       return at::silu(x);
@@ -43,6 +49,8 @@ at::Tensor activated(const at::Tensor& x, Activation activation) {
       return at::softplus(x).sqrt();
     case Activation::identity:
       return x;
+    case Activation::xielu:
+      return xielu(x, curve);
   }
   return x;
 }
@@ -90,15 +98,17 @@ at::Tensor run_attention(const LayerWeights& weights, const ForwardSpec& spec, c
   const std::int64_t kv_width = std::int64_t{weights.kv_heads} * weights.head_dim;
   const std::vector<at::Tensor> parts =  // one split: its gradient is one concatenation
       at::split_with_sizes(qkv, {std::int64_t{weights.query_heads} * weights.head_dim, kv_width, kv_width}, 1);
-  return weights.output(attend(turned(parts[0], weights.query_norm, weights, spec, rotary),
-                               turned(parts[1], weights.key_norm, weights, spec, rotary), clipped(parts[2], spec)));
+  at::Tensor queries = turned(parts[0], weights.query_norm, weights, spec, rotary);
+  if (rotary.query_scale.defined()) queries = queries * rotary.query_scale;
+  return weights.output(
+      attend(queries, turned(parts[1], weights.key_norm, weights, spec, rotary), clipped(parts[2], spec)));
 }
 
 at::Tensor mlp_features(const MlpWeights& weights, const ForwardSpec& spec, const at::Tensor& x) {
   const at::Tensor gate_up = weights.gate_up(x);
-  if (!weights.is_gated()) return activated(gate_up, spec.activation);
+  if (!weights.is_gated()) return activated(gate_up, spec.activation, weights.curve);
   const std::vector<at::Tensor> halves = at::split(gate_up, weights.down.inputs(), 1);
-  return activated(halves[0], spec.activation) * halves[1];
+  return activated(halves[0], spec.activation, weights.curve) * halves[1];
 }
 
 at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec, const RotaryTable::Rows& rotary,

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
 #include "forward/experts.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -48,6 +50,24 @@ void for_each_tensor(const Model& model, const AttentionLayer& attention, const 
     for (const HeadRows& head : *heads) visit(head.weight.pages());
   }
   visit(attention.output->stored);
+}
+
+ActivationCurve load_curve(const Model& model, const std::string& name) {
+  // transformers does without the two that are not trained.
+  const auto number = [&](const char* suffix, std::optional<double> absent = {}) {
+    if (absent && !model.checkpoint().find(name + suffix)) return *absent;
+    const TensorView& tensor = model.checkpoint().at(name + suffix);
+    const at::Tensor values = widened(tensor);
+    if (values.numel() == 1) return values.item<double>();
+    throw Error(ErrorKind::corrupt, tensor.file.string() + ": " + tensor.name, "must be one number",
+                std::to_string(values.numel()));
+  };
+  const auto softplus = [](double x) { return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x)); };
+  const double slope = number(".beta", 0.5);
+  return {.square = softplus(number(".alpha_p")),
+          .exponential = slope + softplus(number(".alpha_n")),
+          .slope = slope,
+          .least = number(".eps", -1e-6)};
 }
 
 void require_fits(const Linear& linear, std::int64_t inputs, std::int64_t outputs, const std::string& where) {
@@ -138,6 +158,7 @@ LayerWeights load_layer(const Model& model, const AttentionLayer& attention, con
     weights.experts = load_experts(model, prefix, spec, runtime);
   } else {
     weights.mlp = load_mlp(model, prefix, names.mlp, runtime);
+    if (spec.activation == Activation::xielu) weights.mlp.curve = load_curve(model, prefix + names.activation_weights);
   }
   return weights;
 }

@@ -13,10 +13,17 @@ struct NormWeights {
   bool is_fixed = false;  ///< the family's class has no weights for it: they are ones
 };
 
+/// xIELU (Huang and Schlag, "Deriving Activation Functions Using Integration", arXiv 2411.13010, equation 12): above 0
+/// square x^2 + slope x, else exponential (e^min(x, least) - 1 - x) + slope x.
+struct ActivationCurve {
+  double square = 0, exponential = 0, slope = 0, least = 0;
+};
+
 /// y = down(act(gate(x)) * up(x)), or down(act(up(x))) without a gate.
 struct MlpWeights {
   Linear gate_up{};  ///< gate rows (none for a plain MLP), then up rows
   Linear down{};
+  ActivationCurve curve{};  ///< where the activation has weights
 
   [[nodiscard]] bool is_gated() const { return gate_up.outputs() != down.inputs(); }
 };

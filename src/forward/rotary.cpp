@@ -31,16 +31,23 @@ RotaryTable::RotaryTable(const RotarySpec& spec, std::int64_t length, const Runt
   }
   cosines_ = (at::cos(all) * spec.magnitude).to(runtime.options());
   sines_ = (at::sin(all) * spec.magnitude).to(runtime.options());
+  if (spec.query_growth != 0) {
+    const at::Tensor positions = at::arange(length, at::TensorOptions().dtype(at::kFloat)).unsqueeze(1);
+    query_scales_ = (at::log1p(at::floor(positions / spec.query_period)) * spec.query_growth + 1).to(runtime.options());
+  }
 }
 
 RotaryTable::Rows RotaryTable::rows(const std::vector<std::int64_t>& positions,
                                     const std::vector<std::int64_t>& sequence_lengths) const {
+  const auto of = [](const at::Tensor& table, const std::vector<std::int64_t>& index) {
+    return table.index_select(0, at::tensor(at::ArrayRef<std::int64_t>(index)).to(table.device()));
+  };
   std::vector<std::int64_t> index(positions);
   for (std::size_t i = 0; i < index.size(); ++i) {
     if (sequence_lengths[i] > switch_length_) index[i] += length_;
   }
-  const at::Tensor where = at::tensor(at::ArrayRef<std::int64_t>(index)).to(cosines_.device());
-  return {cosines_.index_select(0, where), sines_.index_select(0, where), neighbours_};
+  return {of(cosines_, index), of(sines_, index), neighbours_,
+          query_scales_.defined() ? of(query_scales_, positions) : at::Tensor()};
 }
 
 RotaryTables::RotaryTables(const RotarySpecs& specs, std::int64_t length, const Runtime& runtime) {

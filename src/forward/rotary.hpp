@@ -16,6 +16,7 @@ class RotaryTable {
   struct Rows {
     at::Tensor cosines, sines;  ///< (tokens, dim / 2), the type that is computed in; undefined: nothing is rotated
     bool neighbours = false;    ///< see RotarySpec
+    at::Tensor query_scale{};   ///< (tokens, 1), of queries alone; undefined: 1
   };
   /// For tokens at these positions, each of a sequence of such a length in the end.
   [[nodiscard]] Rows rows(const std::vector<std::int64_t>& positions,
@@ -26,6 +27,7 @@ class RotaryTable {
   std::int64_t switch_length_;  ///< sequences longer than this use the second half of the tables
   bool neighbours_;
   at::Tensor cosines_, sines_;
+  at::Tensor query_scales_;  ///< (length, 1); undefined: 1
 };
 
 /// Rows of every rotary embedding that a model's layers have, by LayerRotary.

@@ -92,7 +92,12 @@ RotarySpec read_rotary_spec(const ModelConfig& config, LayerRotary which) {
   RotarySpec rotary;
   rotary.theta = keys.theta();
   rotary.dim = keys.dim();
-  rotary.neighbours = config.architecture().attention.rotary->neighbours;
+  const RotaryDescription& description = *config.architecture().attention.rotary;
+  rotary.neighbours = description.neighbours;
+  if (description.scales_queries) {
+    rotary.query_growth = keys.number("llama_4_scaling_beta");
+    rotary.query_period = keys.number("original_max_position_embeddings");
+  }
   // "dynamic" in the checkpoints of Hunyuan, though it is the same for sequences of any length.
   const bool has_alpha = kind == "ntk_alpha" && keys.has("alpha");
   if (has_alpha) {

@@ -22,7 +22,13 @@ Projection parse_projection(ObjectReader reader) {
       reader.fail("a role is \"query\", \"key\" or \"value\"", role);
     }
   }
-  reader.choice("order", projection.order, {{"by_role", HeadOrder::by_role}, {"by_head", HeadOrder::by_head}});
+  reader.choice("order", projection.order,
+                {{"by_role", HeadOrder::by_role}, {"by_head", HeadOrder::by_head}, {"by_part", HeadOrder::by_part}});
+  if (projection.order == HeadOrder::by_part) {
+    (void)reader.required("parts");
+    reader.value("parts", projection.parts);
+    if (projection.parts < 1) reader.fail("\"parts\" must be positive", std::to_string(projection.parts));
+  }
   reader.setting("bias", projection.bias);
   reader.finish();
   return projection;
@@ -141,7 +147,10 @@ Architecture parse_architecture(const json& document, const std::string& where) 
   }
   if (root.optional("more_tensors")) architecture.more_tensors = root.texts("more_tensors");
   architecture.no_forward = root.optional_text("no_forward");
+  architecture.carried_quantisation = root.optional_text("carried_quantisation");
   if (root.optional("forward")) architecture.forward = parse_forward(root.child("forward"));
+  if (architecture.forward && !architecture.attention.sinks.empty())
+    root.fail("attention with \"sinks\" cannot be run, so there is no \"forward\"", "one");
   if (root.optional("tokenizer")) architecture.tokenizer = parse_tokenizer(root.child("tokenizer"));
   if (root.optional("padding")) architecture.padding = parse_padding(root.child("padding"));
   if (root.optional("gguf")) architecture.gguf = parse_gguf(root.child("gguf"));

@@ -8,15 +8,19 @@ WindowDescription parse_window(ObjectReader reader) {
   reader.setting("size", window.size);
   reader.setting("enabled", window.enabled);
   reader.value("reads_layer_types", window.reads_layer_types);
+  window.pattern = reader.optional_text("pattern");
   (void)reader.required("layers");
   reader.choice("layers", window.layers,
                 {{"all", WindowLayers::all},
                  {"even", WindowLayers::even},
+                 {"odd", WindowLayers::odd},
                  {"from_layer", WindowLayers::from_layer},
                  {"all_but_every", WindowLayers::all_but_every},
+                 {"all_but_first_of_every", WindowLayers::all_but_first_of_every},
                  {"not_rotated", WindowLayers::not_rotated}});
   if (window.layers == WindowLayers::from_layer) reader.required_setting("first_layer", window.first_layer);
-  if (window.layers == WindowLayers::all_but_every) reader.required_setting("period", window.period);
+  if (window.layers == WindowLayers::all_but_every || window.layers == WindowLayers::all_but_first_of_every)
+    reader.required_setting("period", window.period);
   reader.finish();
   return window;
 }
@@ -29,6 +33,8 @@ RotaryDescription parse_rotary(ObjectReader reader) {
   reader.setting("original_positions", rotary.original_positions);
   rotary.aliases = reader.text_map("scaling_aliases");
   reader.value("neighbours", rotary.neighbours);
+  reader.value("must_be_scaled", rotary.must_be_scaled);
+  reader.value("scales_queries", rotary.scales_queries);
   reader.choice("layers", rotary.layers,
                 {{"all", RotatedLayers::all},
                  {"windowed", RotatedLayers::windowed},
@@ -82,6 +88,7 @@ AttentionDescription parse_attention(ObjectReader& reader) {
   reader.setting("scale_is_inverse_root_of", attention.scale_root);
   reader.setting("softcap", attention.softcap);
   reader.setting("clip", attention.clip);
+  attention.sinks = reader.optional_text("sinks");
   const HeadNormDescription& norm = attention.head_norm;
   if (!attention.clip.key.empty() && !norm.query.empty() && norm.scope != HeadNormScope::projection)
     reader.fail("\"clip\" is for queries and keys without norms or with norms of the scope \"projection\"", "another");

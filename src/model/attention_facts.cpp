@@ -40,6 +40,34 @@ std::optional<std::vector<bool>> read_layer_types(const ModelConfig& config) {
   return windowed;
 }
 
+/// The same by a list of [[kind, ...], times].
+std::optional<std::vector<bool>> read_pattern(const ModelConfig& config, const std::string& key) {
+  const auto list = config.json().find(key);
+  if (list == config.json().end() || list->is_null()) return {};
+  const auto refuse = [&](const std::string& found) {
+    throw Error(ErrorKind::corrupt, config.file().string(),
+                "\"" + key + "\" must hold lists of \"global\" and \"local\", each with a number of times, for all " +
+                    std::to_string(config.shape().layers) + " layers",
+                found);
+  };
+  const auto layers = static_cast<std::size_t>(config.shape().layers);
+  std::vector<bool> windowed;
+  if (!list->is_array()) refuse(list->dump());
+  for (const auto& entry : *list) {
+    if (!entry.is_array() || entry.size() != 2 || !entry[0].is_array() || !entry[1].is_number_unsigned())
+      refuse(entry.dump());
+    if (entry[0].size() > layers || entry[1].get<std::uint64_t>() > layers) refuse("more layers");
+    for (auto times = entry[1].get<std::uint64_t>(); times > 0; --times) {
+      for (const auto& kind : entry[0]) {
+        if (kind != "global" && kind != "local") refuse(kind.dump());
+        windowed.push_back(kind == "local");
+      }
+    }
+  }
+  if (windowed.size() != layers) refuse(std::to_string(windowed.size()) + " layers");
+  return windowed;
+}
+
 /// Whether config.json says that this layer has no rotary embedding.
 bool is_listed_without(const ModelConfig& config, const RotaryDescription& rotary, int layer) {
   const nlohmann::ordered_json* list = list_of_layers(config, rotary.list.c_str());
@@ -53,7 +81,19 @@ class FactReader {
       : config_(config),
         attention_(config.architecture().attention),
         size_(config.value(attention_.window.enabled) ? config.value(attention_.window.size) : 0),
-        types_(attention_.window.reads_layer_types ? read_layer_types(config) : std::nullopt) {}
+        types_(attention_.window.reads_layer_types ? read_layer_types(config)
+               : attention_.window.pattern.empty() ? std::nullopt
+                                                   : read_pattern(config, attention_.window.pattern)) {}
+
+  std::vector<int> windows() const {
+    std::vector<int> windows;
+    for (int layer = 0; layer < config_.shape().layers; ++layer) {
+      AttentionFacts facts;
+      read_window(layer, facts);
+      windows.push_back(facts.window);
+    }
+    return windows;
+  }
 
   std::vector<AttentionFacts> run() {
     std::vector<AttentionFacts> facts(static_cast<std::size_t>(config_.shape().layers));
@@ -72,10 +112,14 @@ class FactReader {
     switch (attention_.window.layers) {
       case WindowLayers::even:
         return layer % 2 == 0;
+      case WindowLayers::odd:
+        return layer % 2 != 0;
       case WindowLayers::from_layer:
         return layer >= config_.value(attention_.window.first_layer);
       case WindowLayers::all_but_every:
         return (layer + 1) % config_.value(attention_.window.period) != 0;
+      case WindowLayers::all_but_first_of_every:
+        return layer % config_.value(attention_.window.period) != 0;
       case WindowLayers::not_rotated:
         return attention_.rotary && is_listed_without(config_, *attention_.rotary, layer);
       case WindowLayers::all:
@@ -139,6 +183,8 @@ class FactReader {
 }  // namespace
 
 std::vector<AttentionFacts> attention_facts(const ModelConfig& config) { return FactReader(config).run(); }
+
+std::vector<int> layer_windows(const ModelConfig& config) { return FactReader(config).windows(); }
 
 bool has_head_norm(const ModelConfig& config) {
   const HeadNormDescription& norm = config.architecture().attention.head_norm;

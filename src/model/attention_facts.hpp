@@ -30,6 +30,9 @@ struct AttentionFacts {
 /// @throws Error(corrupt, unsupported) for values that the class would not take
 [[nodiscard]] std::vector<AttentionFacts> attention_facts(const ModelConfig& config);
 
+/// The windows alone. @throws Error(corrupt, unsupported) for values of theirs that the class would not take
+[[nodiscard]] std::vector<int> layer_windows(const ModelConfig& config);
+
 /// Whether queries and keys are normalised, by config.json.
 [[nodiscard]] bool has_head_norm(const ModelConfig& config);
 

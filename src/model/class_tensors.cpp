@@ -22,6 +22,7 @@ class TensorList {
     if (architecture_.forward) positions(architecture_.forward->positions);
     for (int layer = 0; layer < config_.shape().layers; ++layer) {
       attention(layer, config_.shape().of_layer(layer));
+      sinks(layer, config_.shape().of_layer(layer));
       norms(layer, config_.shape().of_layer(layer));
       if (architecture_.forward) mlp(layer, *architecture_.forward);
     }
@@ -72,6 +73,11 @@ class TensorList {
            std::int64_t{shape.query_heads} * shape.head_dim, config_.value(architecture_.output_bias));
   }
 
+  void sinks(int layer, const ModelShape& shape) {
+    const std::string& name = architecture_.attention.sinks;
+    if (!name.empty()) add(architecture_.tensor_name(layer, name, ""), {shape.query_heads});
+  }
+
   void norms(int layer, const ModelShape& shape) {
     const std::string prefix = architecture_.prefix_of(layer);
     std::vector<std::string> names = {architecture_.attention.input_norm};
@@ -105,6 +111,8 @@ class TensorList {
     const bool biases = config_.value(names.mlp_bias);
     if (experts_ && experts_->in_layer[static_cast<std::size_t>(layer)]) return experts(prefix, *names.experts, biases);
     matrices(prefix, names.mlp, config_.shape().mlp_width, biases);
+    if (names.activation_weights.empty() || config_.value(names.activation) != "xielu") return;
+    for (const char* weight : {".alpha_p", ".alpha_n"}) add(prefix + names.activation_weights + weight, {1});
   }
 
   void matrices(const std::string& prefix, const MlpNames& names, std::int64_t width, bool biases, int stacked = 0) {

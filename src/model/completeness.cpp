@@ -7,6 +7,7 @@
 #include <set>
 #include <string_view>
 
+#include "checkpoint/finite.hpp"
 #include "model/experts_facts.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
@@ -139,6 +140,26 @@ void require_complete(const Checkpoint& checkpoint, const ModelConfig& config,
     }
   }
   if (!missing.empty()) refuse_missing(checkpoint, config, missing);
+}
+
+void require_nothing_else(const Checkpoint& checkpoint, const Checkpoint& stored, const ModelConfig& config,
+                          const std::vector<ClassTensor>& tensors) {
+  std::set<std::string_view> known;
+  for (const ClassTensor& tensor : tensors) {
+    if (tensor.use != ClassTensor::Use::left_out) known.insert(tensor.name);
+  }
+  std::vector<std::string> others;
+  for (const TensorView& tensor : checkpoint.tensors()) {
+    if (!known.contains(tensor.name) && !is_computed_buffer(tensor.name)) others.push_back(tensor.name);
+  }
+  for (const ClassTensor& tensor : tensors) {  // what transformers would leave out
+    if (tensor.use == ClassTensor::Use::left_out && stored.find(tensor.name)) others.push_back(tensor.name);
+  }
+  if (others.empty()) return;
+  throw Error(
+      ErrorKind::unsupported, checkpoint.path().string(),
+      "a model that is taken for a " + config.architecture().family + " must have the tensors of one, no others",
+      some_of(others));
 }
 
 std::string shape_text(std::span<const std::int64_t> shape) {

@@ -17,6 +17,12 @@ void require_plausible_counts(const Checkpoint& checkpoint, const ModelConfig& c
 /// @throws Error(not_found) that names the first missing tensors and how many there are; Error(corrupt, unsupported)
 void require_complete(const Checkpoint& checkpoint, const ModelConfig& config, const std::vector<ClassTensor>& tensors);
 
+/// For a model_type that somebody said is one of the family's: the checkpoint holds nothing but what the class needs.
+/// @param stored  the same before it was seen as the class sees it
+/// @throws Error(unsupported)
+void require_nothing_else(const Checkpoint& checkpoint, const Checkpoint& stored, const ModelConfig& config,
+                          const std::vector<ClassTensor>& tensors);
+
 /// "[4, 12]"
 [[nodiscard]] std::string shape_text(std::span<const std::int64_t> shape);
 

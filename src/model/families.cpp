@@ -56,6 +56,28 @@ Families Families::with(std::string_view json_text, std::string_view where) cons
   return more;
 }
 
+Families Families::with_unknown_as(const std::string& family) const {
+  const auto found = std::ranges::find(architectures_, family, &Architecture::family);
+  if (found == architectures_.end() || !found->forward) {
+    std::string names;
+    for (const Architecture& architecture : architectures_) {
+      if (architecture.forward) names += (names.empty() ? "" : ", ") + architecture.family;
+    }
+    throw Error(ErrorKind::invalid_argument, "--family", "must be one of " + names, family);
+  }
+  Families families = *this;
+  families.unknown_as_ = family;
+  return families;
+}
+
+bool Families::knows(std::string_view model_type) const {
+  if (model_type.starts_with(kConvertedPrefix)) model_type.remove_prefix(std::string_view(kConvertedPrefix).size());
+  const auto has_type = [&](const auto& family) {
+    return std::ranges::find(family.model_types, model_type) != family.model_types.end();
+  };
+  return std::ranges::any_of(architectures_, has_type) || std::ranges::any_of(composites_, has_type);
+}
+
 void Families::add(std::string_view json_text, std::string_view where) {
   const nlohmann::json document = parse_description(json_text, where);
   if (is_composite(document)) {
@@ -88,6 +110,11 @@ const Architecture& Families::find(const nlohmann::json& config, const std::file
         changes ? *std::ranges::find(architectures_, named.becomes->family, &Architecture::family) : named;
     require_no_refusal(architecture, config, config_file);
     return architecture;
+  }
+  if (!unknown_as_.empty()) {
+    const auto& family = *std::ranges::find(architectures_, unknown_as_, &Architecture::family);
+    require_no_refusal(family, config, config_file);
+    return family;
   }
   throw Error(ErrorKind::unsupported, config_file.string(), "no description of this model_type's attention tensors",
               config["model_type"].dump(), "Supported: " + types_of(*this) + ".");

@@ -80,6 +80,7 @@ void parse_mlp(ObjectReader reader, ForwardDescription& description) {
   if (!description.experts || reader.optional("down")) description.mlp = parse_mlp_names(reader);
   reader.setting("bias", description.mlp_bias);
   reader.required_setting("activation", description.activation);
+  description.activation_weights = reader.optional_text("activation_weights");
   description.activation_aliases = reader.text_map("activation_aliases");
   reader.finish();
 }

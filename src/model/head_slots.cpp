@@ -5,9 +5,12 @@ namespace qcqa {
 std::vector<HeadSlot> head_slots(const Projection& projection, int query_heads, int kv_heads) {
   const auto heads_of = [&](HeadRole role) { return role == HeadRole::query ? query_heads : kv_heads; };
   std::vector<HeadSlot> slots;
-  if (projection.order == HeadOrder::by_role) {
-    for (const HeadRole role : projection.holds) {
-      for (int head = 0; head < heads_of(role); ++head) slots.push_back({role, head});
+  if (projection.order != HeadOrder::by_head) {
+    for (int part = 0; part < projection.parts; ++part) {
+      for (const HeadRole role : projection.holds) {
+        const int heads = heads_of(role) / projection.parts;
+        for (int head = 0; head < heads; ++head) slots.push_back({role, part * heads + head});
+      }
     }
     return slots;
   }

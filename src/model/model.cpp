@@ -46,6 +46,12 @@ AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& arch
   layer.key.resize(static_cast<std::size_t>(shape.kv_heads));
   layer.value.resize(static_cast<std::size_t>(shape.kv_heads));
   for (const Projection& projection : architecture.projections) {
+    if (shape.query_heads % projection.parts != 0 || shape.kv_heads % projection.parts != 0) {
+      throw Error(
+          ErrorKind::corrupt, checkpoint.path().string(),
+          "numbers of heads of a " + architecture.family + " must be multiples of " + std::to_string(projection.parts),
+          std::to_string(shape.query_heads));
+    }
     const auto slots = head_slots(projection, shape.query_heads, shape.kv_heads);
     const std::int64_t rows = static_cast<std::int64_t>(slots.size()) * shape.head_dim;
     const TensorView& weight = checkpoint.at(architecture.tensor_name(index, projection.tensor, ".weight"));
@@ -85,6 +91,14 @@ void bind_norms(const Checkpoint& checkpoint, const Architecture& architecture, 
       first += size;
     }
   }
+}
+
+void bind_sinks(const Checkpoint& checkpoint, const Architecture& architecture, AttentionLayer& layer) {
+  if (architecture.attention.sinks.empty()) return;
+  const TensorView& sinks = checkpoint.at(architecture.tensor_name(layer.layer, architecture.attention.sinks, ""));
+  require_attention_dtype(sinks);
+  require_shape(sinks, {layer.query_heads});
+  for (std::size_t head = 0; head < layer.query.size(); ++head) layer.query[head].sink = sinks.all().part(head, 1);
 }
 
 std::vector<std::string> attention_weights_of(const Architecture& architecture, int layers) {
@@ -140,8 +154,24 @@ Model Model::open(const fs::path& path, const Families& families) {
   }
   ModelConfig config = ModelConfig::read(path, families);
   const Checkpoint checkpoint = Checkpoint::open(path);
-  refuse_quantised(config.document(), checkpoint, config.file());
+  refuse_quantised(config.document(), checkpoint, config.file(), config.architecture().carried_quantisation);
   return Model(path, std::move(config), checkpoint, nullptr, {});
+}
+
+Model::FittingFamilies Model::families_that_fit(const fs::path& folder, const Families& families) {
+  FittingFamilies fitting;
+  for (const Architecture& architecture : families.architectures()) {
+    if (!architecture.forward) continue;
+    try {
+      const Families as = families.with_unknown_as(architecture.family);
+      const Model model = open(folder, as);
+      if (!model.settings().is_taken_for_family()) return {};
+      fitting.model_type = model.settings().json().at("model_type").get<std::string>();
+      fitting.families.push_back(architecture.family);
+    } catch (const Error&) {  // it does not fit
+    }
+  }
+  return fitting;
 }
 
 Model Model::open_gguf(const fs::path& file, std::vector<std::string> notes) {
@@ -173,6 +203,7 @@ Model::Model(fs::path path, ModelConfig config, const Checkpoint& stored, std::s
     notes_.insert(notes_.end(), source.notes.begin(), source.notes.end());
   }
   require_complete(checkpoint_, config_, tensors);
+  if (config_.is_taken_for_family()) require_nothing_else(checkpoint_, stored, config_, tensors);
   bind_layers();
 }
 
@@ -184,6 +215,7 @@ void Model::bind_layers() {
   for (int i = 0; i < shape.layers; ++i) {
     layers_.push_back(bind_layer(checkpoint_, architecture(), shape.of_layer(i), i));
     if (head_norm) bind_norms(checkpoint_, architecture(), layers_.back());
+    bind_sinks(checkpoint_, architecture(), layers_.back());
   }
 }
 
@@ -208,6 +240,16 @@ std::int64_t Model::parameter_count() const noexcept {
 std::int64_t Model::kv_bytes_per_token() const noexcept {
   std::int64_t bytes = 0;
   for (const AttentionLayer& layer : layers_) bytes += layer.kv_bytes_per_token();
+  return bytes;
+}
+
+std::int64_t Model::kv_bytes(std::int64_t tokens) const {
+  const std::vector<int> windows = layer_windows(config_);
+  std::int64_t bytes = 0;
+  for (const AttentionLayer& layer : layers_) {
+    const int window = windows[static_cast<std::size_t>(layer.layer)];
+    bytes += layer.kv_bytes_per_token() * (window > 0 ? std::min<std::int64_t>(tokens, window) : tokens);
+  }
   return bytes;
 }
 

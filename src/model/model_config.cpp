@@ -144,6 +144,11 @@ template int ModelConfig::as<int>(const ordered_json&, const std::string&) const
 template bool ModelConfig::as<bool>(const ordered_json&, const std::string&) const;
 template std::string ModelConfig::as<std::string>(const ordered_json&, const std::string&) const;
 
+bool ModelConfig::is_taken_for_family() const {
+  const auto type = json_.find("model_type");
+  return type == json_.end() || !type->is_string() || !families_->knows(type->get_ref<const std::string&>());
+}
+
 bool ModelConfig::counts_outside(const std::string& key) const {
   return composite_ && std::ranges::find(composite_->outside_keys, key) != composite_->outside_keys.end() &&
          document_.contains(key);

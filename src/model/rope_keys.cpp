@@ -30,6 +30,8 @@ RopeKeys::RopeKeys(const ModelConfig& config, LayerRotary of)
       break;
     }
   }
+  if (names_.must_be_scaled && keys_.empty())
+    unsupported("\"rope_parameters\": without them the class has a scaling of its own", "none");
   const auto nested = std::ranges::find_if(keys_, [](const ordered_json& value) { return value.is_object(); });
   if (nested == keys_.end()) {
     // Classes with two embeddings take a scaling for that of the other layers, by the new spelling of its kind, and
@@ -70,7 +72,10 @@ double RopeKeys::share() const {
 
 int RopeKeys::dim() const {
   const int head_dim = config_.shape().head_dim;
-  const int stated = config_.value(names_.dims);
+  // Where a family has both keys, the share comes first.
+  const std::string& share_key = names_.share.key;
+  const bool has_share = !share_key.empty() && (has("partial_rotary_factor") || config_.json().contains(share_key));
+  const int stated = has_share ? 0 : config_.value(names_.dims);
   const double part = stated > 0 ? static_cast<double>(stated) / head_dim : share();
   const int dim = stated > 0 ? stated : static_cast<int>(head_dim * part);
   if (!(part > 0 && part <= 1) || dim < 2 || dim % 2 != 0)

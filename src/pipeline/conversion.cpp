@@ -353,8 +353,9 @@ struct Conversion::State {
   void evaluate_output() {
     const Stopwatch watch;
     // What only another runtime reads holds the heads of the merged model, rounded.
-    const Model converted = can_be_read(written.layout, written.format) ? Model::open(settings.output.folder)
-                                                                        : rounded_model(merged->model, written.dtype);
+    const Model converted = can_be_read(written.layout, written.format)
+                                ? Model::open(settings.output.folder, model.settings().families())
+                                : rounded_model(merged->model, written.dtype);
     report.evaluation =
         qcqa::evaluate(converted, &model, text->windows, {.forward = settings.forward}, session.progress);
     report.evaluation->kv_bytes_per_token = preview_export(model, *report.plan, written).kv_bytes_per_token_after;

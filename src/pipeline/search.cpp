@@ -79,7 +79,9 @@ void keep_search(const Report& report, RunState* state) {
 
 void restrict_to(const Model& model, Target target, SearchOptions& options) {
   if (options.limits.is_uniform()) return;
+  const int tensor_parallel = options.limits.tensor_parallel;
   options.limits = limits_for(model, target);
+  options.limits.tensor_parallel = tensor_parallel;
   if (options.limits.equal_groups && !options.limits.is_uniform()) options.arbitrary = false;
 }
 

@@ -27,6 +27,7 @@ void add(ordered_json& identity, const SearchOptions& options) {
   identity["--cardinality"] = cardinality_of(options);
   identity["--warm-start"] = options.warm_start;
   identity["--uniform"] = options.limits.is_uniform();
+  identity["--tensor-parallel"] = options.limits.tensor_parallel;
   identity["--keep-layers"] = options.keep_layers;
   identity["--min-groups"] = options.layer.min_groups;
   identity["--max-groups"] = options.layer.max_groups;
@@ -183,6 +184,7 @@ ordered_json options_json(const SearchOptions& options, const Device& device) {
           {"warm_start", options.warm_start},
           {"uniform", options.limits.is_uniform()},
           {"divisors", options.limits.divisors},
+          {"tensor_parallel", options.limits.tensor_parallel},
           {"keep_layers", options.keep_layers},
           {"cardinality", cardinality_of(options)},
           {"min_groups", options.layer.min_groups},

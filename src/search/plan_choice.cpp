@@ -49,7 +49,9 @@ void require_reachable(double max_fraction, const SearchOptions& options, std::s
   for (std::size_t layer = 0; layer < heads.size(); ++layer) {
     const bool is_kept = std::ranges::find(options.keep_layers, static_cast<int>(layer)) != options.keep_layers.end();
     total += heads[layer];
-    least += is_kept ? heads[layer] : std::clamp(options.layer.min_groups, 1, heads[layer]);
+    int groups = is_kept ? heads[layer] : std::clamp(options.layer.min_groups, 1, heads[layer]);
+    while (groups < heads[layer] && !options.limits.allows(groups, heads[layer])) ++groups;
+    least += groups;
   }
   if (static_cast<double>(least) <= head_limit(max_fraction, total)) return;
   throw_too_small(max_fraction, options.limits, smallest_is(least, total));

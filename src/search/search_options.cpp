@@ -57,6 +57,23 @@ void require_strategy(Strategy strategy, const GroupCost& cost, const std::strin
   }
 }
 
+bool has_allowed_count(const SearchOptions& options, int layer, int heads) {
+  const GroupRange range = group_range(options.layer, heads);
+  const bool kept = is_kept(options, layer);
+  const bool all_heads = kept || options.stage2 == Stage2::binary || range.max == heads;
+  if (all_heads && options.limits.allows(heads, heads)) return true;
+  if (kept) return false;
+  if (options.stage2 == Stage2::binary) {
+    const std::optional<int> groups = binary_group_count(options, heads);
+    return !groups || options.limits.allows(*groups, heads);  // without one there is another error
+  }
+  const bool any_size = chosen_class(options) == Cardinality::arbitrary;
+  for (int groups = range.min; groups <= range.max; ++groups) {
+    if ((any_size || heads % groups == 0) && options.limits.allows(groups, heads)) return true;
+  }
+  return false;
+}
+
 nlohmann::json to_json(const Nsga2Options& options) {
   return {{"population", options.population},
           {"generations", options.generations},
@@ -83,6 +100,8 @@ void require_valid(const SearchOptions& options, std::span<const int> heads) {
   const int most = *std::ranges::max_element(heads);
   require(min <= most, "min groups", "must be at most the number of KV heads, " + std::to_string(most),
           std::to_string(min));
+  require(options.limits.tensor_parallel >= 1, "tensor parallel", "must be at least 1",
+          std::to_string(options.limits.tensor_parallel));
   require(options.threads >= 0, "threads", "must be 0 (all) or more", std::to_string(options.threads));
   require(options.binary_groups >= 0, "binary groups", "must be 0 (half the heads) or more",
           std::to_string(options.binary_groups));
@@ -99,6 +118,10 @@ void require_valid(const SearchOptions& options, std::span<const int> heads) {
     const std::string layer = layer_name(l);
     require(heads[l] >= 1 && heads[l] <= kMaxKvHeads, layer,
             "must have between 1 and " + std::to_string(kMaxKvHeads) + " heads", std::to_string(heads[l]));
+    require(has_allowed_count(options, static_cast<int>(l), heads[l]), "tensor parallel",
+            "must be a multiple or a divisor of a group count that " + layer + " of " + std::to_string(heads[l]) +
+                " heads may have",
+            std::to_string(options.limits.tensor_parallel));
     if (options.stage2 != Stage2::binary) continue;
     require(binary_group_count(options, heads[l]).has_value(), "binary groups",
             "must be a group count searched in " + layer + " of " + std::to_string(heads[l]) + " heads",
@@ -138,6 +161,7 @@ nlohmann::json options_to_json(const SearchOptions& options) {
           {"warm_start", options.warm_start},
           {"uniform", options.limits.is_uniform()},
           {"divisors", options.limits.divisors},
+          {"tensor_parallel", options.limits.tensor_parallel},
           {"keep_layers", options.keep_layers}};
 }
 

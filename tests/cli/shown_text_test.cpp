@@ -109,9 +109,15 @@ TEST_F(ShownText, InspectShowsHeadsAndCacheToTheLetter) {
                    768 KiB at 4k tokens
                    6 MiB at 32k tokens
                    24 MiB at 128k tokens
-  can become       --layout gqa with 1, 2, 3 KV heads per layer (equal groups)
-                   --layout expanded with any grouping (checks quality, saves nothing)
+  can become       for transformers: --layout gqa (1, 2, 3 KV heads per layer); --layout remote-code (counts by layer)
+                   for vllm: --layout gqa (1, 2, 3 KV heads per layer); --layout nemotron-nas (counts by layer)
+                   for llama.cpp: nothing
+                   for mlx: --layout gqa (1, 2, 3 KV heads per layer); --layout openelm (counts by layer); --layout nemotron-nas (counts by layer)
+                   to look at quality: --layout expanded with any grouping, which saves nothing
 )");
+  const auto with_memory = run_qcqa({"inspect", model_, "--memory", "12KiB"}).out;
+  EXPECT_NE(with_memory.find("context          6 KV heads: 34 tokens in 12 KiB with the weights"), std::string::npos)
+      << with_memory;
 }
 
 TEST_F(ShownText, SearchSummaryIsShownToTheLetter) {

@@ -21,10 +21,12 @@ VOCABULARY = 96
 class Family:
     name: str  # model_type in config.json
     packing: str = "split"  # split | concatenated (q, k, v rows one after another) | interleaved (q, k, v per head)
-    # | transposed (concatenated, and matrices are stored as their transposes)
+    # | parts (concatenated q, v, k of each quarter of the heads) | transposed (concatenated, and matrices are stored as their transposes)
     config: dict = dataclasses.field(default_factory=dict)  # beyond what every family gets
     grouped: bool = True  # the class has num_key_value_heads
     experts: bool = False  # in some layers: only the class itself puts them together from a checkpoint's tensors
+    renamed: bool = False  # the names of its tensors are known to its own class only
+    runs: bool = True  # not only converted
     query_heads: str = "free"  # numbers that the class takes: free | divisors (of the hidden size) | fixed (hidden size / head_dim)
     prefix: str = "model.layers.{layer}.self_attn."
 
@@ -76,12 +78,37 @@ FAMILIES = [
     Family("cohere", config={"attention_bias": True, "use_qk_norm": True, "logit_scale": 0.4}),
     Family("cohere2", config={"attention_bias": True, "logit_scale": 0.4, "sliding_window": 9, "layer_types": [
         "sliding_attention", "full_attention", "sliding_attention"]}),
+    Family("exaone", config={"attention_bias": True, "mlp_bias": True}, prefix="transformer.h.{layer}.attn.attention.",
+           query_heads="divisors", renamed=True),
+    Family("iquestcoder", config={"head_dim": 8, "attention_bias": True}, query_heads="divisors"),
+    Family("hyperclovax", query_heads="divisors", config={
+        "attention_bias": True, "attention_multiplier": 0.35, "residual_multiplier": 0.6, "embedding_multiplier": 2.0,
+        "logits_scaling": 0.7}),
+    Family("vaultgemma", query_heads="divisors", config={
+        "head_dim": 8, "query_pre_attn_scalar": 8, "attention_bias": True, "sliding_window": 9}),
+    Family("cwm", query_heads="divisors", config={"head_dim": 8, "sliding_window": 9, "rope_parameters": {
+        "rope_type": "llama3", "rope_theta": 500.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16}}),
+    Family("ministral3", config={"head_dim": 8, "sliding_window": 9, "rope_parameters": {
+        "rope_type": "yarn", "rope_theta": 500.0, "factor": 8.0, "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0,
+        "mscale_all_dim": 1.0, "original_max_position_embeddings": 8, "llama_4_scaling_beta": 0.5}}),
+    Family("apertus", config={"attention_bias": True, "rope_parameters": {
+        "rope_type": "llama3", "rope_theta": 500.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 16}}),
+    Family("gpt_oss", runs=False, config={
+        "head_dim": 8, "sliding_window": 9, "num_local_experts": 4, "num_experts_per_tok": 2, "rope_parameters": {
+            "rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "beta_fast": 32.0, "beta_slow": 1.0,
+            "truncate": False, "original_max_position_embeddings": 16}}),
     Family("persimmon", packing="interleaved", grouped=False),
     Family("opt", grouped=False, prefix="model.decoder.layers.{layer}.self_attn.",
            config={"ffn_dim": 80, "enable_bias": True}),
     Family("biogpt", grouped=False, prefix="biogpt.layers.{layer}.self_attn."),
     Family("gptj", grouped=False, prefix="transformer.h.{layer}.attn.", config={"n_inner": 80, "rotary_dim": 4}),
     Family("gpt2", packing="transposed", grouped=False, prefix="transformer.h.{layer}.attn.", config={"n_inner": 80}),
+    Family("gpt_neo", grouped=False, prefix="transformer.h.{layer}.attn.attention.", config={
+        "num_layers": LAYERS, "window_size": 9, "attention_types": [[["global", "local"], 1], [["local"], 1]]}),
+    Family("codegen", packing="parts", grouped=False, prefix="transformer.h.{layer}.attn.",
+           config={"n_inner": 80, "rotary_dim": 4}),
     Family("qwen3_moe", experts=True, config={
         "head_dim": 8, "attention_bias": True, "use_sliding_window": True, "sliding_window": 9, "num_experts": 4,
         "num_experts_per_tok": 2, "moe_intermediate_size": 48, "norm_topk_prob": True, "mlp_only_layers": [1]}),
@@ -97,6 +124,22 @@ FAMILIES = [
         "head_dim": 8, "attention_bias": True, "use_qk_norm": True, "n_routed_experts": 8, "num_experts_per_tok": 3,
         "moe_intermediate_size": 24, "n_shared_experts": 2, "n_group": 4, "topk_group": 2, "routed_scaling_factor": 1.5,
         "first_k_dense_replace": 1, "pad_token_id": 0}),
+    Family("granitemoeshared", experts=True, config={
+        "attention_bias": True, "attention_multiplier": 0.35, "residual_multiplier": 0.6, "embedding_multiplier": 2.0,
+        "logits_scaling": 1.5, "num_local_experts": 4, "shared_intermediate_size": 48}),
+    Family("hunyuan_v1_moe", experts=True, config={
+        "head_dim": 8, "attention_bias": True, "num_experts": 4, "moe_topk": 2, "pad_token_id": 0}),
+    Family("dots1", experts=True, config={
+        "head_dim": 8, "attention_bias": True, "n_routed_experts": 8, "num_experts_per_tok": 3,
+        "moe_intermediate_size": 24, "n_shared_experts": 2, "n_group": 4, "topk_group": 2, "norm_topk_prob": True,
+        "routed_scaling_factor": 1.5, "first_k_dense_replace": 1, "sliding_window": 9, "max_window_layers": 2}),
+    Family("solar_open", experts=True, config={
+        "head_dim": 8, "n_routed_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 24, "n_group": 4,
+        "topk_group": 2, "routed_scaling_factor": 1.5}),
+    Family("flex_olmo", experts=True, query_heads="fixed", config={
+        "attention_bias": True, "num_experts": 4, "num_experts_per_tok": 3, "pad_token_id": 0}),
+    Family("minimax_m2", experts=True, query_heads="fixed", config={
+        "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "rotary_dim": 4}),
     Family("ernie4_5_moe", experts=True, query_heads="fixed", config={
         "use_bias": True, "moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 24, "moe_num_shared_experts": 2,
         "moe_layer_start_index": 1}),

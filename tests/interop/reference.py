@@ -44,9 +44,9 @@ def geometry(config):
     def first(*keys):
         return next((config[key] for key in keys if config.get(key)), None)
 
-    heads = first("num_attention_heads", "n_head")
+    heads = first("num_attention_heads", "num_heads", "n_head")
     return {
-        "layers": first("num_hidden_layers", "n_layer"),
+        "layers": first("num_hidden_layers", "num_layers", "n_layer"),
         "query_heads": heads,
         "kv_heads": config.get("num_key_value_heads") or heads,
         "head_dim": config.get("head_dim") or first("hidden_size", "n_embd") // heads,
@@ -61,8 +61,10 @@ def attention_names(family, layer, tensors):
         "concatenated": ["qkv_proj", "o_proj"],
         "interleaved": ["query_key_value", "dense"],
         "transposed": ["c_attn", "c_proj"],
+        "parts": ["qkv_proj", "out_proj"],
     }[family.packing]
-    return [prefix + stem + kind for stem in stems for kind in (".weight", ".bias") if prefix + stem + kind in tensors]
+    names = [prefix + "sinks", *(prefix + stem + kind for stem in stems for kind in (".weight", ".bias"))]
+    return [name for name in names if name in tensors]
 
 
 def kv_slices(family, layer, tensors, shape):
@@ -81,6 +83,10 @@ def kv_slices(family, layer, tensors, shape):
         elif family.packing in ("concatenated", "transposed"):
             name = "qkv_proj" if family.packing == "concatenated" else "c_attn"
             slices.append((prefix + name + kind, q * d + rows, (q + n) * d + rows))
+        elif family.packing == "parts":  # of 4: q, v, k
+            part = n * d // 4
+            first = (rows // part) * 3 * part + rows % part
+            slices.append((prefix + "qkv_proj" + kind, first + 2 * part, first + part))
         else:  # interleaved: head h holds its q, k and v in this order
             block = torch.arange(n)[:, None] * 3 * d + torch.arange(d)[None, :]
             slices.append((prefix + "query_key_value" + kind, block + d, block + 2 * d))

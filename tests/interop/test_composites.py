@@ -39,11 +39,14 @@ class Composite:
         """What reference.py needs to know of it."""
         return Family(self.text["model_type"], prefix=self.prefix)
 
+    def both_types(self):
+        return f"{self.name}-{self.text['model_type']}"
+
     def with_new_names(self):
         return dataclasses.replace(self, prefix=self.new_prefix, names="new")
 
     def __str__(self):
-        return f"{self.name}-{self.names}"
+        return f"{self.both_types()}-{self.names}"
 
 
 CLIP = {"model_type": "clip_vision_model", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
@@ -59,6 +62,10 @@ COMPOSITES = [
     Composite("llava_next", {"model_type": "mistral", "sliding_window": 9}, CLIP, OLD,
               more={"image_grid_pinpoints": [[8, 8]]}),
     Composite("mistral3", {"model_type": "mistral", "sliding_window": 9, "head_dim": 8},
+              {**SMALL, "model_type": "pixtral", "head_dim": 8}, OLD),
+    Composite("mistral3", {"model_type": "ministral3", "head_dim": 8, "rope_parameters": {
+        "rope_type": "yarn", "rope_theta": 500.0, "factor": 8.0, "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0,
+        "mscale_all_dim": 1.0, "original_max_position_embeddings": 8, "llama_4_scaling_beta": 0.5}},
               {**SMALL, "model_type": "pixtral", "head_dim": 8}, OLD),
     # Tied by what stands outside of the text model's config.
     Composite("gemma3", {"model_type": "gemma3_text", "head_dim": 8, "query_pre_attn_scalar": 12, "sliding_window": 9,
@@ -113,14 +120,14 @@ def built(tmp_path_factory):
     root, logits = tmp_path_factory.mktemp("composites"), {}
 
     def get(composite):
-        if composite.name not in logits:
+        if composite.both_types() not in logits:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 model = make_model(composite)
                 for names in ("old", "new"):
-                    model.save_pretrained(root / f"{composite.name}-{names}", save_original_format=names == "old")
-            logits[composite.name] = expected_logits(model, ROWS)
-        return root / str(composite), logits[composite.name]
+                    model.save_pretrained(root / f"{composite.both_types()}-{names}", save_original_format=names == "old")
+            logits[composite.both_types()] = expected_logits(model, ROWS)
+        return root / str(composite), logits[composite.both_types()]
 
     return get
 

@@ -143,9 +143,10 @@ def test_identity_grouping_keeps_every_bit(built, converted, variant):
 # What keys may differ by without a loss, where it is not "a complex number for each rotary plane (i, i + dims / 2) of the
 # whole head".
 NEIGHBOURS = {"cohere", "cohere2", "ernie4_5", "ernie4_5_moe", "glm", "glm4", "gptj", "helium"}  # planes (2i, 2i + 1)
-HALF_ROTATED = {"stablelm", "phi", "glm", "glm4", "nemotron", "gptj"}  # any basis of the rest
-NOT_ROTATED = {"opt", "biogpt"}
-NORMED = {"cohere", "qwen3", "qwen3_moe", "gemma3_text", "exaone4", "hunyuan_v1_dense", "olmo2", "olmo3", "olmoe", "glm4_moe"}
+HALF_ROTATED = {"stablelm", "phi", "glm", "glm4", "nemotron", "gptj", "minimax_m2"}  # any basis of the rest
+NOT_ROTATED = {"opt", "biogpt", "gpt_neo"}
+NORMED = {"cohere", "qwen3", "qwen3_moe", "gemma3_text", "exaone4", "hunyuan_v1_dense", "hunyuan_v1_moe", "olmo2", "olmo3",
+          "olmoe", "flex_olmo", "glm4_moe", "apertus", "dots1", "minimax_m2"}
 CLIPPED = {"olmo", "olmoe"}  # values are no other heads' in another basis, nor keys
 
 

@@ -61,7 +61,7 @@ TEST(Architecture, EmbeddedDescriptionsNameFamiliesThatThereAre) {
 }
 
 TEST(Architecture, UnknownModelTypeListsWhatIsSupported) {
-  expect_error(ErrorKind::unsupported, "Supported: arcee, biogpt, cohere", [] {
+  expect_error(ErrorKind::unsupported, "Supported: apertus, arcee, biogpt", [] {
     (void)find_architecture({{"model_type", "mamba"}}, "config.json");
   });
 }

@@ -50,6 +50,39 @@ TEST(AttentionFacts, WindowsOfAllButEveryNthLayer) {
   EXPECT_EQ(FactsOf(every_third_sees_everything, {{"layer_types", types}}).windows(), (std::vector{0, 0, 0, 5}));
 }
 
+TEST(AttentionFacts, WindowsByAPatternOfKinds) {
+  const auto by_pattern = [](nlohmann::json& family) {
+    family["attention"]["window"] = {{"size", 5}, {"layers", "odd"}, {"pattern", "kinds"}};
+  };
+  const auto kinds = [](std::string_view list) {
+    return nlohmann::ordered_json{{"kinds", nlohmann::ordered_json::parse(list)}};
+  };
+  EXPECT_EQ(FactsOf(by_pattern).windows(), (std::vector{0, 5, 0, 5}));
+  EXPECT_EQ(FactsOf(by_pattern, kinds(R"([[["local", "global"], 1], [["local"], 2]])")).windows(),
+            (std::vector{5, 0, 5, 5}));
+  for (const std::string_view wrong :
+       {R"([[["local"], 3]])", R"([[["local"], 5]])", R"([[["near"], 4]])", R"([["local", 4]])", R"([[["local"], -4]])",
+        R"([[["local"], 4000000000]])", R"("local")", R"([[["local"], 4, 1]])"}) {
+    expect_error(ErrorKind::corrupt, "\"kinds\" must hold lists of \"global\" and \"local\"",
+                 [&] { (void)FactsOf(by_pattern, kinds(wrong)).facts(); });
+  }
+}
+
+TEST(AttentionFacts, TheFirstOfEveryNthLayerMaySeeEverything) {
+  const auto first_of_three = [](nlohmann::json& family) {
+    family["attention"]["window"] = {{"size", 5}, {"layers", "all_but_first_of_every"}, {"period", 3}};
+  };
+  EXPECT_EQ(FactsOf(first_of_three).windows(), (std::vector{0, 5, 5, 0}));
+}
+
+TEST(AttentionFacts, AScalingThatTheClassWouldMakeUpIsRefused) {
+  const auto scaled = [](nlohmann::json& family) { family["attention"]["rotary"]["must_be_scaled"] = true; };
+  expect_error(ErrorKind::unsupported, "without them the class has a scaling of its own",
+               [&] { (void)FactsOf(scaled).facts(); });
+  EXPECT_EQ(FactsOf(scaled, {{"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}}}).rotated(),
+            (std::vector{true, true, true, true}));
+}
+
 TEST(AttentionFacts, LayersOfOneKindMayBeAllThatIsRotated) {
   const auto windowed = [](const char* layers) {
     return [layers](nlohmann::json& family) {

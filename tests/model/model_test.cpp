@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "support/edited_model.hpp"
@@ -47,6 +48,17 @@ TEST(HeadSlots, ByHeadInterleavesRoles) {
   EXPECT_EQ(slots[7].role, HeadRole::value);
 }
 
+TEST(HeadSlots, ByPartKeepsRolesTogetherInEveryPart) {
+  const Projection projection{"qkv", {HeadRole::query, HeadRole::value, HeadRole::key}, HeadOrder::by_part, {}, 2};
+  const auto slots = head_slots(projection, 4, 4);  // q0 q1 v0 v1 k0 k1 q2 q3 v2 v3 k2 k3
+  ASSERT_EQ(slots.size(), 12U);
+  EXPECT_EQ(slots[2].role, HeadRole::value);
+  EXPECT_EQ(slots[5].head, 1);
+  EXPECT_EQ(slots[6].role, HeadRole::query);
+  EXPECT_EQ(slots[6].head, 2);
+  EXPECT_EQ(slots[11].head, 3);
+}
+
 TEST(Model, EveryFamilyGivesTheSameHeadView) {
   for (const Architecture& architecture : supported_architectures()) {
     SCOPED_TRACE(architecture.family);
@@ -69,6 +81,54 @@ TEST(Model, EveryFamilyGivesTheSameHeadView) {
     EXPECT_EQ(layer.kv_head_of(3), grouped ? 1 : 3);
     EXPECT_EQ(model.kv_bytes_per_token(), 2 * 2 * (grouped ? 2 : 4) * 3 * 4);
   }
+}
+
+/// A small model with a model_type of its own and no tensor that its class does not need.
+void write_unknown(const TemporaryFolder& folder, const PicoModel& pico) {
+  write_pico_model(folder.path(), pico);
+  edit_config(folder.path(), [](nlohmann::ordered_json& config) { config["model_type"] = "of_its_own"; });
+  edit_tensors(folder.path(), [](std::vector<EditedTensor>& tensors) {
+    std::erase_if(tensors, [](const EditedTensor& tensor) { return tensor.spec.name == "counter"; });
+  });
+}
+
+TEST(Model, AnUnknownTypeIsTakenForAFamilyThatFits) {
+  const TemporaryFolder folder;
+  write_unknown(folder, {.mlp_size = 8});
+  const Model::FittingFamilies fitting = Model::families_that_fit(folder.path());
+  EXPECT_EQ(fitting.model_type, "of_its_own");
+  for (const char* family : {"llama", "mistral"})
+    EXPECT_NE(std::ranges::find(fitting.families, family), fitting.families.end()) << family;
+  for (const char* family : {"qwen2", "qwen3", "gpt2", "gemma2", "arcee", "mixtral"})
+    EXPECT_EQ(std::ranges::find(fitting.families, family), fitting.families.end()) << family;
+
+  const Families as_llama = Families::built_in().with_unknown_as("llama");
+  const Model model = Model::open(folder.path(), as_llama);
+  EXPECT_EQ(model.architecture().family, "llama");
+  EXPECT_TRUE(model.settings().is_taken_for_family());
+  expect_error(ErrorKind::unsupported, "no description", [&] { (void)Model::open(folder.path()); });
+  const Families as_qwen3 = Families::built_in().with_unknown_as("qwen3");
+  expect_error(ErrorKind::not_found, "q_norm", [&] { (void)Model::open(folder.path(), as_qwen3); });
+  expect_error(ErrorKind::invalid_argument, "--family: must be one of",
+               [] { (void)Families::built_in().with_unknown_as("unheard_of"); });
+}
+
+TEST(Model, AnUnknownTypeMustHaveNothingElse) {
+  const TemporaryFolder folder;
+  write_unknown(folder, {.family = "qwen2", .biases = true, .mlp_size = 8});
+  const Families as_llama = Families::built_in().with_unknown_as("llama");
+  expect_error(ErrorKind::unsupported, "must have the tensors of one, no others; found model.layers.0.self_attn.",
+               [&] { (void)Model::open(folder.path(), as_llama); });
+}
+
+TEST(Model, AKnownTypeStaysWhatItIs) {
+  const TemporaryFolder folder;
+  write_pico_model(folder.path(), {.family = "qwen3", .mlp_size = 8});
+  const Families as_llama = Families::built_in().with_unknown_as("llama");
+  const Model model = Model::open(folder.path(), as_llama);
+  EXPECT_EQ(model.architecture().family, "qwen3");
+  EXPECT_FALSE(model.settings().is_taken_for_family());
+  EXPECT_TRUE(Model::families_that_fit(folder.path()).families.empty());
 }
 
 TEST(Model, ALayerCountThatLiesCostsNoMemory) {

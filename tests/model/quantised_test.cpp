@@ -17,7 +17,7 @@ struct Named {
 };
 
 /// What is said of a checkpoint of these (empty) tensors with this config.json.
-void check(std::string_view config, std::initializer_list<Named> tensors) {
+void check(std::string_view config, std::initializer_list<Named> tensors, std::string_view carried = {}) {
   const TemporaryFolder folder;
   std::string header = "{";
   for (const Named& tensor : tensors) {
@@ -25,7 +25,8 @@ void check(std::string_view config, std::initializer_list<Named> tensors) {
     header.append(R"(","shape":[0],"data_offsets":[0,0]})");
   }
   folder.write("model.safetensors", safetensors_bytes(header + "}"));
-  refuse_quantised(nlohmann::ordered_json::parse(config), Checkpoint::open(folder.path()), folder / "config.json");
+  refuse_quantised(nlohmann::ordered_json::parse(config), Checkpoint::open(folder.path()), folder / "config.json",
+                   carried);
 }
 
 void expect_refused(std::string_view config, std::initializer_list<Named> tensors, std::string_view part) {
@@ -65,6 +66,16 @@ TEST(Quantised, TensorsNameTheKindWhereTheConfigIsSilent) {
   expect_refused(kPlain, {{"a.biases", "F16"}, {"a.scales", "F16"}, {"a.weight", "U32"}}, "found MLX");
   expect_refused(kPlain, {{"a.W_q", "U8"}}, "found HQQ");
   expect_refused(kPlain, {{"a.weight", "I8"}}, "found tensors such as a.weight (I8). Give the");
+}
+
+TEST(Quantised, AKindMayBeCarriedAlong) {
+  constexpr std::string_view kMxfp4 = R"({"quantization_config":{"quant_method":"mxfp4"}})";
+  for (const std::string_view config : {kPlain, kMxfp4})
+    EXPECT_NO_THROW(check(config, {{"a.gate_up_proj_blocks", "U8"}}, "mxfp4"));
+  expect_error(ErrorKind::unsupported, "found HQQ", [] { check(kPlain, {{"a.W_q", "U8"}}, "mxfp4"); });
+  expect_error(ErrorKind::unsupported, "where the weights themselves are plain", [&] {
+    check(kMxfp4, {{"a.weight", "F16"}}, "mxfp4");
+  });
 }
 
 TEST(Quantised, StaleConfigIsToBeCleaned) {

@@ -228,6 +228,33 @@ TEST(Strategy, UniformFrontHasOneGroupCount) {
   }
 }
 
+TEST(Strategy, HeadsFitTheDevicesOfTensorParallelism) {
+  const auto costs = layers(3, 10);
+  SearchOptions options;
+  options.limits.tensor_parallel = 4;  // 10 heads do not fit
+  const auto result = ModelSearch(test::pointers(costs), options).run();
+  for (const auto* points : {&result.front, &result.uniform}) {
+    ASSERT_FALSE(points->empty());
+    for (const auto& point : *points) {
+      for (const auto& layer : point.layers) {
+        const int groups = layer.groups();
+        EXPECT_TRUE(groups == 1 || groups == 2 || groups == 4 || groups == 8) << groups;
+      }
+    }
+  }
+  EXPECT_EQ(result.front.front().kv_heads, 3 * 8);
+  for (const auto& point : result.front) EXPECT_TRUE(point.proven);
+  EXPECT_EQ(result.uniform.front().kv_heads, 3 * 2);  // equal groups: divisors of 10
+  options.keep_layers = {1};
+  EXPECT_THROW(ModelSearch(test::pointers(costs), options), Error);
+  options.keep_layers = {};
+  options.layer.min_groups = 9;
+  EXPECT_THROW(ModelSearch(test::pointers(costs), options), Error);
+  options.layer.min_groups = 1;
+  options.limits.tensor_parallel = 0;
+  EXPECT_THROW(ModelSearch(test::pointers(costs), options), Error);
+}
+
 TEST(LayerBudget, IsTheBestOfAllChoices) {
   Rng rng(92, 0);
   for (int trial = 0; trial < 200; ++trial) {

@@ -69,6 +69,11 @@ nlohmann::ordered_json config_of(const PicoModel& pico, const Architecture& arch
   }
   if (const auto& rotary = architecture.attention.rotary; rotary && !rotary->dims.key.empty())
     config[rotary->dims.key] = pico.head_dim;
+  if (const auto& rotary = architecture.attention.rotary; rotary && rotary->must_be_scaled) {
+    config["rope_parameters"] = {{"rope_type", "linear"}, {"factor", 2.0}};
+    if (rotary->scales_queries)
+      config["rope_parameters"].update({{"llama_4_scaling_beta", 0.1}, {"original_max_position_embeddings", 4}});
+  }
   config["torch_dtype"] = "float32";
   return config;
 }

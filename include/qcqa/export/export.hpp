@@ -123,6 +123,16 @@ struct LayoutChoice {
 /// done
 [[nodiscard]] LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target);
 
+/// A layout that a runtime loads, as far as a model can be written in it whatever the plan.
+struct TargetLayout {
+  Target target{};
+  Layout layout{};
+  FileFormat format{};
+  std::string why_not{};  ///< empty: it can
+};
+/// Every runtime's, the one that choose_layout prefers first.
+[[nodiscard]] std::vector<TargetLayout> target_layouts(const Model& model);
+
 /// Which plans a search for a runtime should offer, so that choose_layout finds a layout for each.
 [[nodiscard]] PlanLimits limits_for(const Model& model, Target target);
 

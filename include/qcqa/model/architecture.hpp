@@ -21,6 +21,7 @@ enum class HeadRole { query, key, value };
 enum class HeadOrder {
   by_role,  ///< all heads of the first role, then all of the next (also: tensors of one role)
   by_head,  ///< for each KV head: its query heads, its key, its value (GPT-NeoX)
+  by_part,  ///< for each of Projection::parts parts of all heads: by role (CodeGen)
 };
 
 /// One weight of the attention block (with a bias of the same name where the class has one) and the heads in its rows.
@@ -29,6 +30,7 @@ struct Projection {
   std::vector<HeadRole> holds;
   HeadOrder order = HeadOrder::by_role;
   Setting<bool> bias{};
+  int parts = 1;  ///< for by_part; divides the numbers of heads
 };
 
 /// model_type of what qcqa writes with head counts per layer is this and the family's own; the counts stand under these
@@ -111,6 +113,8 @@ struct Architecture {
   /// Nothing: checkpoints can be converted, by all merges that need the weights alone, but not run.
   std::optional<ForwardDescription> forward;
   std::string no_forward;  ///< why there is none
+  /// A kind of quantisation, by its quant_method, that checkpoints may have outside attention; empty: none.
+  std::string carried_quantisation;
 
   TokenizerChoice tokenizer;
   PaddingDescription padding;
@@ -153,6 +157,12 @@ class Families {
   /// These and one more. @throws Error(corrupt) with `where` in front
   [[nodiscard]] Families with(std::string_view json_text, std::string_view where) const;
 
+  /// These, and a model_type that none of them has is taken for one of this family, if its tensors are exactly those.
+  /// @throws Error(invalid_argument) for a name that is none of a family that can be run
+  [[nodiscard]] Families with_unknown_as(const std::string& family) const;
+  /// Whether a model_type has a family of its own here.
+  [[nodiscard]] bool knows(std::string_view model_type) const;
+
   /// In alphabetical order.
   [[nodiscard]] std::span<const Architecture> architectures() const noexcept { return architectures_; }
   [[nodiscard]] std::span<const Composite> composites() const noexcept { return composites_; }
@@ -168,6 +178,7 @@ class Families {
 
   std::vector<Architecture> architectures_;
   std::vector<Composite> composites_;
+  std::string unknown_as_;  ///< a family; empty: none
 };
 
 /// All built-in families, in alphabetical order.

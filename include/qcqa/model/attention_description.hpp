@@ -26,17 +26,22 @@ struct NormDescription {
 enum class WindowLayers {
   all,
   even,
+  odd,
   from_layer,
-  all_but_every,  ///< every `period`-th layer sees everything
-  not_rotated,    ///< those without a rotary embedding
+  all_but_every,           ///< every `period`-th layer sees everything
+  all_but_first_of_every,  ///< the first of every `period` layers sees everything
+  not_rotated,             ///< those without a rotary embedding
 };
 
 struct WindowDescription {
   Setting<double> size;  ///< tokens a query sees, itself included; 0: all of them
   Setting<bool> enabled{.key = {}, .fallback = true};
   WindowLayers layers = WindowLayers::all;
-  Setting<double> first_layer;     ///< for from_layer
-  Setting<int> period;             ///< for all_but_every
+  Setting<double> first_layer;  ///< for from_layer
+  Setting<int> period;          ///< for all_but_every and all_but_first_of_every
+  /// The key of a list of [[kind, ...], times], kinds being "global" and "local" (GPT-Neo); empty: none. Without the
+  /// list, `layers` counts.
+  std::string pattern;
   bool reads_layer_types = false;  ///< the class follows config.json's layer_types where there are any
 };
 
@@ -55,10 +60,14 @@ struct RotaryDescription {
   std::map<std::string, std::string> aliases;  ///< kinds of scaling that mean another in this family
   /// The trained length, which comes before the one among the scaling's own keys; 0: not stated.
   Setting<double> original_positions{.key = "original_max_position_embeddings"};
-  bool neighbours = false;  ///< dimensions 2i and 2i + 1 are turned together, not i and i + half of those rotated
+  bool must_be_scaled = false;  ///< the class has a scaling of its own where config.json states none
+  bool neighbours = false;      ///< dimensions 2i and 2i + 1 are turned together, not i and i + half of those rotated
   RotatedLayers layers = RotatedLayers::all;
-  std::string list;                               ///< for listed: its key
-  Setting<int> period{};                          ///< for listed
+  std::string list;       ///< for listed: its key
+  Setting<int> period{};  ///< for listed
+  /// Queries are multiplied by 1 + beta * log(1 + floor(position / trained length)), as in Llama 4; beta is the
+  /// scaling's "llama_4_scaling_beta".
+  bool scales_queries = false;
   std::optional<Setting<double>> windowed_theta;  ///< layers of the kind that has a window have this one, unscaled
 };
 
@@ -89,6 +98,9 @@ struct AttentionDescription {
   Setting<double> softcap;     ///< of the scores; 0: none
   Setting<double> clip;  ///< queries, keys and values are kept within -clip and clip, biases included; 0: they are not
   WindowDescription window;
+  /// A tensor (query heads) relative to the attention prefix: the score of something of value zero that every query of
+  /// a head sees beside the keys, its attention sink (OpenAI, gpt-oss); empty: none.
+  std::string sinks;
 };
 
 }  // namespace qcqa

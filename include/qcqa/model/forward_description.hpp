@@ -43,6 +43,7 @@ struct ForwardDescription {
   MlpNames mlp;
   Setting<bool> mlp_bias;  ///< of all of them
   Setting<std::string> activation;
+  std::string activation_weights;  ///< of a function that has some, with ".alpha_p" and so on behind; empty: none has
   std::map<std::string, std::string> activation_aliases;  ///< names that mean another function in this family
   std::optional<ExpertsDescription> experts;              ///< in the place of the MLP, in some layers or all
 

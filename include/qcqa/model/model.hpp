@@ -22,6 +22,7 @@ struct HeadRows {
   TensorSlice weight;
   TensorSlice bias;
   TensorSlice norm{};  ///< (head_dim) weights of the head's own in a norm of queries or keys, or empty
+  TensorSlice sink{};  ///< of query heads: one number, or empty; see AttentionDescription::sinks
 };
 
 /// One place in a projection tensor: head_dim rows that belong to `head` of `role`.
@@ -66,6 +67,15 @@ class Model {
   /// @throws Error(not_found, corrupt, unsupported)
   [[nodiscard]] static Model open(const std::filesystem::path& path, const Families& families = Families::built_in());
 
+  /// Of a folder whose model_type no family has: those that can be run and whose tensors, with the sizes of its
+  /// config.json, are exactly the folder's. See Families::with_unknown_as.
+  struct FittingFamilies {
+    std::string model_type;             ///< the folder's; empty where nothing fits
+    std::vector<std::string> families;  ///< in alphabetical order; empty for a folder whose model_type is known
+  };
+  [[nodiscard]] static FittingFamilies families_that_fit(const std::filesystem::path& folder,
+                                                         const Families& families = Families::built_in());
+
   /// This model with the tensors of `replacements` in the place of its own.
   /// @throws Error(invalid_argument) for a tensor that the model lacks, or has in another shape
   [[nodiscard]] Model with(const Checkpoint& replacements) const;
@@ -97,6 +107,8 @@ class Model {
   [[nodiscard]] std::int64_t parameter_count() const noexcept;
   /// Bytes of KV cache for one token, all layers, in the checkpoint's own type.
   [[nodiscard]] std::int64_t kv_bytes_per_token() const noexcept;
+  /// Of a sequence of so many tokens: a layer with a window keeps no more than that.
+  [[nodiscard]] std::int64_t kv_bytes(std::int64_t tokens) const;
   /// KV heads of each layer.
   [[nodiscard]] std::vector<int> kv_heads() const;
   /// Sum of all layers' KV heads.

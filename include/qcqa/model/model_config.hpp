@@ -42,6 +42,8 @@ class ModelConfig {
   /// The document with this in the place of json(). Keys that count outside of it are changed there.
   [[nodiscard]] nlohmann::ordered_json document_with(const nlohmann::ordered_json& json) const;
   [[nodiscard]] const Architecture& architecture() const noexcept { return *architecture_; }
+  /// The model_type is none of the family's: somebody said that it is one of these.
+  [[nodiscard]] bool is_taken_for_family() const;
   [[nodiscard]] const Families& families() const noexcept { return *families_; }
   /// What the model is a part of, or nullptr.
   [[nodiscard]] const Composite* composite() const noexcept { return composite_; }

@@ -8,10 +8,17 @@ struct PlanLimits {
   bool one_group_count = false;  ///< all layers have the same number of groups
   bool divisors =
       false;  ///< group counts divide the number of KV heads, so that one number of query heads suits all layers
+  /// Devices that a runtime spreads the KV heads over (tensor parallelism): group counts are multiples or divisors of
+  /// it.
+  int tensor_parallel = 1;
 
   /// What stock GQA classes express: one number of equal groups for all layers.
   [[nodiscard]] static constexpr PlanLimits uniform() { return {.equal_groups = true, .one_group_count = true}; }
   [[nodiscard]] constexpr bool is_uniform() const { return equal_groups && one_group_count; }
+
+  [[nodiscard]] constexpr bool allows(int groups, int heads) const {
+    return (!divisors || heads % groups == 0) && (groups % tensor_parallel == 0 || tensor_parallel % groups == 0);
+  }
 
   friend constexpr bool operator==(const PlanLimits&, const PlanLimits&) = default;
 };

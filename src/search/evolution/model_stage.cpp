@@ -61,7 +61,7 @@ ModelStage::ModelStage(const std::vector<LayerFront>& layers, const SearchOption
     double least = std::numeric_limits<double>::infinity();
     const auto add = [&](const LayerGrouping* entry) {
       if (entry == nullptr || entry->cost >= least) return;  // more groups that cost no less are no choice
-      if (options.limits.divisors && layer.heads % entry->grouping.groups() != 0) return;
+      if (!options.limits.allows(entry->grouping.groups(), layer.heads)) return;
       least = entry->cost;
       choices.push_back(entry);
     };
@@ -116,8 +116,9 @@ std::vector<double> ModelStage::lower_bounds() const {
     // All group counts, not only those worth choosing: a dominated grouping need not be the best of its group count.
     for (const auto& entry : (*layers_)[l].groupings) {
       const int groups = entry.grouping.groups();
-      const bool possible =
-          entry.cardinality == chosen_class(*options_) && groups >= choices_[l].front()->grouping.groups();
+      const bool possible = entry.cardinality == chosen_class(*options_) &&
+                            options_->limits.allows(groups, (*layers_)[l].heads) &&
+                            groups >= choices_[l].front()->grouping.groups();
       if (possible) layer.insert(layer.begin(), {.groups = groups, .cost = entry.lower_bound});
     }
     // Where the choice is narrower (kept layers, Stage2::binary) it is all there is; so are all heads where not
@@ -151,7 +152,7 @@ std::vector<ModelPoint> ModelStage::uniform() const {
         entry = layer.find(searched, groups);
       const bool all_heads = groups == layer.heads && (range.max == groups || is_kept(*options_, layer.layer));
       if (entry == nullptr && all_heads) entry = layer.find(Cardinality::contiguous, groups);
-      if (entry == nullptr) break;
+      if (entry == nullptr || !options_->limits.allows(groups, layer.heads)) break;
       point.kv_heads += groups;
       point.cost += entry->cost;
       bound += entry->lower_bound;
