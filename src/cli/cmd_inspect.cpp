@@ -34,7 +34,7 @@ constexpr std::array<std::int64_t, 3> kContexts = {4096, 32768, 131072};
 /// Group counts that --layout gqa can write: divisors of the head count, where the family's class has a setting.
 std::vector<int> uniform_group_counts(const Model& model) {
   std::vector<int> counts;
-  if (model.architecture().kv_heads.key.empty()) return counts;
+  if (model.architecture().kv_heads.key.empty() || !model.settings().shape().kv_heads_per_layer.empty()) return counts;
   const int heads = model.layers().front().kv_heads;
   for (int groups = 1; groups < heads; ++groups) {
     if (heads % groups == 0) counts.push_back(groups);
@@ -42,16 +42,13 @@ std::vector<int> uniform_group_counts(const Model& model) {
   return counts;
 }
 
-/// Tokens of one sequence whose KV cache fits into a memory beside the weights, with `groups` KV heads per layer in the
-/// place of the model's own; at most the model's positions.
+/// Tokens of one sequence whose KV cache fits into a memory beside the weights, with at most
+/// `groups` KV heads per layer; at most the model's positions.
 std::int64_t largest_context(const Model& model, std::uint64_t memory, int groups) {
   const std::uint64_t weights = model.checkpoint().total_bytes();
   if (memory <= weights) return 0;
-  const int heads = model.layers().front().kv_heads;
   const auto fits = [&](std::int64_t tokens) {
-    return static_cast<std::uint64_t>(model.kv_bytes(tokens)) / static_cast<std::uint64_t>(heads) *
-               static_cast<std::uint64_t>(groups) <=
-           memory - weights;
+    return static_cast<std::uint64_t>(model.kv_bytes(tokens, groups)) <= memory - weights;
   };
   std::int64_t least = 0, most = model.settings().shape().max_positions;
   while (least < most) {
@@ -84,14 +81,15 @@ nlohmann::ordered_json runtimes_json(const Model& model) {
     layout["format"] = entry.format == FileFormat::gguf ? "gguf" : "safetensors";
     layout["possible"] = entry.why_not.empty();
     if (!entry.why_not.empty()) layout["why_not"] = entry.why_not;
+    if (entry.same_up_to > 0) layout["same_up_to"] = entry.same_up_to;
   }
   return runtimes;
 }
 
-/// The model's own, and those of uniform_group_counts(), falling.
+/// The most that a layer of the model has, and those of uniform_group_counts(), falling.
 std::vector<int> head_counts(const Model& model) {
   std::vector<int> counts = uniform_group_counts(model);
-  counts.push_back(model.layers().front().kv_heads);
+  counts.push_back(std::ranges::max(model.kv_heads()));
   std::ranges::reverse(counts);
   return counts;
 }
@@ -149,9 +147,14 @@ std::string layouts_text(const Model& model, Target target) {
                                            entry.format == FileFormat::gguf ? " --format gguf" : "");
     if (entry.layout == Layout::gqa) {
       const std::vector<int> counts = uniform_group_counts(model);
-      if (!counts.empty()) parts.push_back(fmt::format("{} ({} KV heads per layer)", layout, fmt::join(counts, ", ")));
+      if (!counts.empty()) {
+        parts.push_back(
+            fmt::format("{} ({} KV heads per layer{})", layout, fmt::join(counts, ", "),
+                        entry.same_up_to > 0 ? fmt::format(", texts of up to {} tokens", entry.same_up_to) : ""));
+      }
     } else {
-      parts.push_back(layout + " (counts by layer)");
+      parts.push_back(layout + " (counts by layer" +
+                      (entry.same_up_to > 0 ? fmt::format(", texts of up to {} tokens", entry.same_up_to) : "") + ")");
     }
   }
   return fmt::format("{}", fmt::join(parts, "; "));
@@ -175,14 +178,18 @@ std::string inspect_text(const Model& model, std::optional<std::uint64_t> memory
   for (const std::int64_t tokens : kContexts) {
     add("", fmt::format("{} at {}k tokens", human_bytes(model.kv_bytes(tokens)), tokens / 1024));
   }
-  if (memory) {
+  if (memory && *memory <= model.checkpoint().total_bytes()) {
+    add("context", "none: the weights alone take " + human_bytes(model.checkpoint().total_bytes()));
+  } else if (memory) {
     std::string name = "context";
     for (const int heads : head_counts(model)) {
       const std::int64_t tokens = largest_context(model, *memory, heads);
       const bool all = tokens == model.settings().shape().max_positions;
       add(std::exchange(name, ""),
-          fmt::format("{} KV heads: {} tokens{} in {} with the weights", heads, tokens,
-                      all ? " (all that it was made for)" : "", human_bytes(static_cast<std::int64_t>(*memory))));
+          fmt::format("{} tokens{} in {} with the weights, with {}{} KV head{} per layer", tokens,
+                      all ? " (all that it was made for)" : "", human_bytes(static_cast<std::int64_t>(*memory)),
+                      model.settings().shape().kv_heads_per_layer.empty() ? "" : "at most ", heads,
+                      heads == 1 ? "" : "s"));
     }
   }
   std::string name = "can become";

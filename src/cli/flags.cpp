@@ -124,9 +124,10 @@ void SearchFlags::add_to(CLI::App& command) {
           "Only plans with one group count for all layers, equal groups (else `run` measures whether a plan chosen "
           "layer by layer is better)")
       ->group(group);
-  number("--tensor-parallel", options.limits.tensor_parallel,
-         "Devices that the model will be served on: every layer keeps a number of KV heads that is a multiple or a "
-         "divisor of it");
+  number(
+      "--tensor-parallel", options.limits.tensor_parallel,
+      "Devices that the model will be served on, a divisor of its query heads: every layer keeps a number of KV heads "
+      "that is a multiple or, in equal groups, a divisor of it");
   command.add_option("--keep-layers", options.keep_layers, "Layers that keep all their heads, such as 0,1,31")
       ->group(group)
       ->delimiter(',');

@@ -16,17 +16,15 @@ namespace {
 
 /// @throws Error(unsupported) that names families whose tensors those of an unknown model_type are, if there are any
 void suggest_family(const std::filesystem::path& path) {
-  auto [model_type, families] = Model::families_that_fit(path);
+  const auto [model_type, families] = Model::families_that_fit(path);
   if (families.empty()) return;
-  // Most models with a type of their own are like Llama.
-  std::ranges::stable_partition(families, [](const std::string& family) { return family == "llama"; });
   static constexpr std::size_t kShown = 3;
   const std::size_t shown = std::min(families.size(), kShown);
   std::string names = fmt::format("{}", fmt::join(std::span(families).first(shown), ", "));
   if (shown < families.size()) names += fmt::format(" and {} more", families.size() - shown);
   throw Error(ErrorKind::unsupported, (path / "config.json").string(), "no description of this model_type",
-              "\"" + model_type + "\", with the tensors of " + names,
-              "If its class computes what one of these does, give it: --family " + families.front() + ".");
+              (model_type.empty() ? "none" : "\"" + model_type + "\"") + ", with the tensors of " + names,
+              "If its class computes what one of these does, give that one's name with --family.");
 }
 
 }  // namespace

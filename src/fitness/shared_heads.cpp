@@ -93,13 +93,16 @@ SharedRows aligned_rows(const at::Tensor& gram, std::int64_t heads) {
   const auto combination = [&] {
     return (rotations / static_cast<double>(heads)).transpose(0, 1).reshape({d, heads * d});
   };
-  // First all to the first head, then each to the mean of all.
+  // First all to the first head, then each to the mean of the others.
   for (std::int64_t i = 1; i < heads; ++i)
     rotations.select(0, i).copy_(nearest_rotation(blocks.select(0, 0).select(1, i)));
   double before = square_length(combination(), gram);
-  for (int turn = 0; turn < kTurns; ++turn) {
+  for (int turn = 0; heads > 1 && turn < kTurns; ++turn) {
     for (std::int64_t i = 0; i < heads; ++i) {
-      const at::Tensor towards = at::mm(combination(), gram.narrow(1, i * d, d));
+      // To the others: a head's part of the mean would hold it where it is.
+      const at::Tensor own =
+          at::mm(rotations.select(0, i) / static_cast<double>(heads), blocks.select(0, i).select(1, i));
+      const at::Tensor towards = at::mm(combination(), gram.narrow(1, i * d, d)) - own;
       rotations.select(0, i).copy_(nearest_rotation(towards));
     }
     const double after = square_length(combination(), gram);
@@ -118,7 +121,8 @@ SharedPlanes aligned_planes(const at::Tensor& gram) {
   at::Tensor phases = unit(std::get<1>(at::linalg_eigh(gram)).select(2, m - 1)).conj().resolve_conj().contiguous();
   for (int turn = 0; turn < kTurns; ++turn) {
     for (std::int64_t i = 0; i < m; ++i) {
-      const at::Tensor towards = (phases.conj() * gram.select(1, i)).sum(1);
+      const at::Tensor products = phases.conj() * gram.select(1, i);
+      const at::Tensor towards = products.sum(1) - products.select(1, i);
       phases.select(1, i).copy_(unit(towards).conj());
     }
   }

@@ -95,8 +95,10 @@ RotarySpec read_rotary_spec(const ModelConfig& config, LayerRotary which) {
   const RotaryDescription& description = *config.architecture().attention.rotary;
   rotary.neighbours = description.neighbours;
   if (description.scales_queries) {
-    rotary.query_growth = keys.number("llama_4_scaling_beta");
-    rotary.query_period = keys.number("original_max_position_embeddings");
+    if (!keys.has("llama_4_scaling_beta"))
+      keys.unsupported("\"llama_4_scaling_beta\" beside the rotary scaling", "none");
+    rotary.query_growth = keys.number("llama_4_scaling_beta", 0);
+    rotary.query_period = keys.original_positions();
   }
   // "dynamic" in the checkpoints of Hunyuan, though it is the same for sequences of any length.
   const bool has_alpha = kind == "ntk_alpha" && keys.has("alpha");

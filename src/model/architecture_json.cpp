@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <string>
 
 #include "model/descriptions.hpp"
@@ -110,8 +112,19 @@ Architecture parse_architecture(std::string_view json_text, std::string_view whe
   return parse_architecture(parse_description(json_text, where), std::string(where));
 }
 
+/// All values of "key", "also" and so on in a description.
+void collect_keys(const json& part, std::set<std::string>& keys) {
+  static constexpr std::array<std::string_view, 5> kNames = {"key", "also", "list", "pattern", "plain"};
+  for (const auto& [name, value] : part.items()) {
+    if (value.is_structured()) collect_keys(value, keys);
+    if (value.is_string() && std::ranges::find(kNames, name) != kNames.end()) keys.insert(value.get<std::string>());
+    if (name == "reads_layer_types" && value == true) keys.insert("layer_types");
+  }
+}
+
 Architecture parse_architecture(const json& document, const std::string& where) {
   Architecture architecture;
+  collect_keys(document, architecture.keys);
   ObjectReader root(JsonView(document, where, ""));
   architecture.family = root.text("family");
   architecture.model_types = root.texts("model_types");

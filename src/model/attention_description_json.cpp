@@ -9,6 +9,7 @@ WindowDescription parse_window(ObjectReader reader) {
   reader.setting("enabled", window.enabled);
   reader.value("reads_layer_types", window.reads_layer_types);
   window.pattern = reader.optional_text("pattern");
+  window.list = reader.optional_text("list");
   (void)reader.required("layers");
   reader.choice("layers", window.layers,
                 {{"all", WindowLayers::all},

@@ -40,13 +40,20 @@ std::optional<std::vector<bool>> read_layer_types(const ModelConfig& config) {
   return windowed;
 }
 
+/// Whether a kind of GPT-Neo's has a window.
+bool is_local(const ModelConfig& config, const std::string& key, const nlohmann::ordered_json& kind) {
+  if (kind == "global" || kind == "local") return kind == "local";
+  throw Error(ErrorKind::corrupt, config.file().string(), "\"" + key + "\" knows \"global\" and \"local\"",
+              kind.dump());
+}
+
 /// The same by a list of [[kind, ...], times].
 std::optional<std::vector<bool>> read_pattern(const ModelConfig& config, const std::string& key) {
   const auto list = config.json().find(key);
   if (list == config.json().end() || list->is_null()) return {};
   const auto refuse = [&](const std::string& found) {
     throw Error(ErrorKind::corrupt, config.file().string(),
-                "\"" + key + "\" must hold lists of \"global\" and \"local\", each with a number of times, for all " +
+                "\"" + key + "\" must hold lists of kinds, each with a number of times, for all " +
                     std::to_string(config.shape().layers) + " layers",
                 found);
   };
@@ -58,13 +65,22 @@ std::optional<std::vector<bool>> read_pattern(const ModelConfig& config, const s
       refuse(entry.dump());
     if (entry[0].size() > layers || entry[1].get<std::uint64_t>() > layers) refuse("more layers");
     for (auto times = entry[1].get<std::uint64_t>(); times > 0; --times) {
-      for (const auto& kind : entry[0]) {
-        if (kind != "global" && kind != "local") refuse(kind.dump());
-        windowed.push_back(kind == "local");
-      }
+      for (const auto& kind : entry[0]) windowed.push_back(is_local(config, key, kind));
     }
   }
   if (windowed.size() != layers) refuse(std::to_string(windowed.size()) + " layers");
+  return windowed;
+}
+
+/// What config.json says of each layer's window; nothing where it says nothing.
+std::optional<std::vector<bool>> stated_windows(const ModelConfig& config) {
+  const WindowDescription& window = config.architecture().attention.window;
+  if (window.reads_layer_types) return read_layer_types(config);
+  if (window.pattern.empty()) return {};
+  const nlohmann::ordered_json* list = list_of_layers(config, window.list.c_str());
+  if (!list) return read_pattern(config, window.pattern);
+  std::vector<bool> windowed;
+  for (const auto& kind : *list) windowed.push_back(is_local(config, window.list, kind));
   return windowed;
 }
 
@@ -81,9 +97,7 @@ class FactReader {
       : config_(config),
         attention_(config.architecture().attention),
         size_(config.value(attention_.window.enabled) ? config.value(attention_.window.size) : 0),
-        types_(attention_.window.reads_layer_types ? read_layer_types(config)
-               : attention_.window.pattern.empty() ? std::nullopt
-                                                   : read_pattern(config, attention_.window.pattern)) {}
+        types_(stated_windows(config)) {}
 
   std::vector<int> windows() const {
     std::vector<int> windows;

@@ -58,7 +58,11 @@ Families Families::with(std::string_view json_text, std::string_view where) cons
 
 Families Families::with_unknown_as(const std::string& family) const {
   const auto found = std::ranges::find(architectures_, family, &Architecture::family);
-  if (found == architectures_.end() || !found->forward) {
+  if (found != architectures_.end() && !found->forward) {
+    throw Error(ErrorKind::invalid_argument, "--family",
+                "must be one of those whose tensors are all known, as of families that can be run", family);
+  }
+  if (found == architectures_.end()) {
     std::string names;
     for (const Architecture& architecture : architectures_) {
       if (architecture.forward) names += (names.empty() ? "" : ", ") + architecture.family;
@@ -99,6 +103,12 @@ const Composite* Families::find_composite(const nlohmann::json& config) const {
 }
 
 const Architecture& Families::find(const nlohmann::json& config, const std::filesystem::path& config_file) const {
+  const auto unknown = [&]() -> const Architecture& {
+    const auto& family = *std::ranges::find(architectures_, unknown_as_, &Architecture::family);
+    require_no_refusal(family, config, config_file);
+    return family;
+  };
+  if (!unknown_as_.empty() && !config.contains("model_type")) return unknown();
   std::string name = named_type(config, config_file, types_of(*this));
   // What qcqa wrote names its class in the folder, so that transformers does not choose.
   const bool converted = name.starts_with(kConvertedPrefix);
@@ -111,13 +121,10 @@ const Architecture& Families::find(const nlohmann::json& config, const std::file
     require_no_refusal(architecture, config, config_file);
     return architecture;
   }
-  if (!unknown_as_.empty()) {
-    const auto& family = *std::ranges::find(architectures_, unknown_as_, &Architecture::family);
-    require_no_refusal(family, config, config_file);
-    return family;
-  }
+  if (!unknown_as_.empty()) return unknown();
   throw Error(ErrorKind::unsupported, config_file.string(), "no description of this model_type's attention tensors",
-              config["model_type"].dump(), "Supported: " + types_of(*this) + ".");
+              config["model_type"].dump(),
+              "Supported: " + types_of(*this) + ". One with exactly the tensors of another family: see --family.");
 }
 
 }  // namespace qcqa

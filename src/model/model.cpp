@@ -1,6 +1,7 @@
 #include "qcqa/model/model.hpp"
 
 #include <algorithm>
+#include <compare>
 #include <optional>
 #include <utility>
 
@@ -159,6 +160,15 @@ Model Model::open(const fs::path& path, const Families& families) {
 }
 
 Model::FittingFamilies Model::families_that_fit(const fs::path& folder, const Families& families) {
+  // Those that read more of config.json come first; a mixture of experts may have none.
+  struct Fit {
+    std::size_t unread = 0;
+    bool may_have_experts = false, is_not_llama = false;  // most models with a type of their own are like Llama
+    std::string family;
+
+    auto operator<=>(const Fit&) const = default;
+  };
+  std::vector<Fit> fits;
   FittingFamilies fitting;
   for (const Architecture& architecture : families.architectures()) {
     if (!architecture.forward) continue;
@@ -166,11 +176,15 @@ Model::FittingFamilies Model::families_that_fit(const fs::path& folder, const Fa
       const Families as = families.with_unknown_as(architecture.family);
       const Model model = open(folder, as);
       if (!model.settings().is_taken_for_family()) return {};
-      fitting.model_type = model.settings().json().at("model_type").get<std::string>();
-      fitting.families.push_back(architecture.family);
-    } catch (const Error&) {  // it does not fit
+      fitting.model_type = model.settings().json().value("model_type", "");
+      fits.push_back({model.settings().keys_of_other_families().size(), architecture.forward->experts.has_value(),
+                      architecture.family != "llama", architecture.family});
+    } catch (const Error&) {
+      continue;  // it does not fit
     }
   }
+  std::ranges::sort(fits);
+  for (Fit& fit : fits) fitting.families.push_back(std::move(fit.family));
   return fitting;
 }
 
@@ -203,7 +217,16 @@ Model::Model(fs::path path, ModelConfig config, const Checkpoint& stored, std::s
     notes_.insert(notes_.end(), source.notes.begin(), source.notes.end());
   }
   require_complete(checkpoint_, config_, tensors);
-  if (config_.is_taken_for_family()) require_nothing_else(checkpoint_, stored, config_, tensors);
+  if (config_.is_taken_for_family()) {
+    require_nothing_else(checkpoint_, stored, config_, tensors);
+    std::string note = "taken for a " + architecture().family;
+    const std::vector<std::string> ignored = config_.keys_of_other_families();
+    if (!ignored.empty()) {
+      note += ", which knows nothing of " + some_of(ignored) +
+              " in config.json: see whether this model's class computes something else by them";
+    }
+    notes_.push_back(std::move(note));
+  }
   bind_layers();
 }
 
@@ -243,12 +266,13 @@ std::int64_t Model::kv_bytes_per_token() const noexcept {
   return bytes;
 }
 
-std::int64_t Model::kv_bytes(std::int64_t tokens) const {
+std::int64_t Model::kv_bytes(std::int64_t tokens, int most_heads) const {
   const std::vector<int> windows = layer_windows(config_);
   std::int64_t bytes = 0;
   for (const AttentionLayer& layer : layers_) {
     const int window = windows[static_cast<std::size_t>(layer.layer)];
-    bytes += layer.kv_bytes_per_token() * (window > 0 ? std::min<std::int64_t>(tokens, window) : tokens);
+    bytes += layer.kv_bytes_per_token() / layer.kv_heads * std::min(layer.kv_heads, most_heads) *
+             (window > 0 ? std::min<std::int64_t>(tokens, window) : tokens);
   }
   return bytes;
 }

@@ -149,6 +149,21 @@ bool ModelConfig::is_taken_for_family() const {
   return type == json_.end() || !type->is_string() || !families_->knows(type->get_ref<const std::string&>());
 }
 
+std::vector<std::string> ModelConfig::keys_of_other_families() const {
+  const auto says_nothing = [](const ordered_json& value) {
+    const auto is_full = [](const ordered_json& type) { return type == "full_attention"; };
+    return value.is_null() || value == false || value == 0 || value == 1 ||
+           (value.is_array() && std::ranges::all_of(value, is_full));
+  };
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : json_.items()) {
+    if (says_nothing(value) || architecture_->keys.contains(key)) continue;
+    const auto reads = [&key = key](const Architecture& family) { return family.keys.contains(key); };
+    if (std::ranges::any_of(families_->architectures(), reads)) keys.push_back(key);
+  }
+  return keys;
+}
+
 bool ModelConfig::counts_outside(const std::string& key) const {
   return composite_ && std::ranges::find(composite_->outside_keys, key) != composite_->outside_keys.end() &&
          document_.contains(key);

@@ -88,6 +88,12 @@ void restrict_to(const Model& model, Target target, SearchOptions& options) {
 void require_search(const Model& model, const SearchOptions& options, std::optional<double> kv) {
   const std::vector<int> heads = model.kv_heads();
   require_valid(options, heads);
+  const int devices = options.limits.tensor_parallel;
+  for (const AttentionLayer& layer : model.layers()) {
+    if (layer.query_heads % devices == 0) continue;
+    throw Error(ErrorKind::invalid_argument, "--tensor-parallel " + std::to_string(devices),
+                "must divide the number of query heads", std::to_string(layer.query_heads));
+  }
   if (kv) require_reachable(*kv, options, heads);
 }
 

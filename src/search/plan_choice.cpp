@@ -50,7 +50,7 @@ void require_reachable(double max_fraction, const SearchOptions& options, std::s
     const bool is_kept = std::ranges::find(options.keep_layers, static_cast<int>(layer)) != options.keep_layers.end();
     total += heads[layer];
     int groups = is_kept ? heads[layer] : std::clamp(options.layer.min_groups, 1, heads[layer]);
-    while (groups < heads[layer] && !options.limits.allows(groups, heads[layer])) ++groups;
+    while (groups < heads[layer] && !options.limits.allows(groups, heads[layer], heads[layer] % groups == 0)) ++groups;
     least += groups;
   }
   if (static_cast<double>(least) <= head_limit(max_fraction, total)) return;

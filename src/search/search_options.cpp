@@ -61,15 +61,17 @@ bool has_allowed_count(const SearchOptions& options, int layer, int heads) {
   const GroupRange range = group_range(options.layer, heads);
   const bool kept = is_kept(options, layer);
   const bool all_heads = kept || options.stage2 == Stage2::binary || range.max == heads;
-  if (all_heads && options.limits.allows(heads, heads)) return true;
+  if (all_heads && options.limits.allows(heads, heads, true)) return true;
   if (kept) return false;
   if (options.stage2 == Stage2::binary) {
     const std::optional<int> groups = binary_group_count(options, heads);
-    return !groups || options.limits.allows(*groups, heads);  // without one there is another error
+    return !groups ||
+           options.limits.allows(*groups, heads, heads % *groups == 0);  // without one there is another error
   }
   const bool any_size = chosen_class(options) == Cardinality::arbitrary;
   for (int groups = range.min; groups <= range.max; ++groups) {
-    if ((any_size || heads % groups == 0) && options.limits.allows(groups, heads)) return true;
+    const bool equal = heads % groups == 0;
+    if ((any_size || equal) && options.limits.allows(groups, heads, equal)) return true;
   }
   return false;
 }

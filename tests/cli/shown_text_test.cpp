@@ -116,7 +116,8 @@ TEST_F(ShownText, InspectShowsHeadsAndCacheToTheLetter) {
                    to look at quality: --layout expanded with any grouping, which saves nothing
 )");
   const auto with_memory = run_qcqa({"inspect", model_, "--memory", "12KiB"}).out;
-  EXPECT_NE(with_memory.find("context          6 KV heads: 34 tokens in 12 KiB with the weights"), std::string::npos)
+  EXPECT_NE(with_memory.find("context          34 tokens in 12 KiB with the weights, with 6 KV heads per layer"),
+            std::string::npos)
       << with_memory;
 }
 

@@ -62,6 +62,7 @@ SPECIAL = {
     "experts-in-some-layers": Variant(family("ernie4_5_moe"), extra=(
         ("moe_layer_start_index", 0), ("moe_layer_end_index", 1), ("moe_layer_interval", 2),
         ("moe_num_shared_experts", 0))),
+    "length-beside-ministral3": Variant(family("ministral3"), extra=(("original_max_position_embeddings", 20),)),
     "relu2-neox": Variant(family("gpt_neox"), extra=(("hidden_act", "relu2"),)),
 }
 

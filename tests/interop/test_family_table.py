@@ -42,8 +42,11 @@ def test_the_table_is_what_inspect_says(qcqa, built, tmp_path):
         found = [seen.get("why_not_run", "")]
         found += [seen["runtimes"][runtime][layout].get("why_not", "") for runtime, layout in LAYOUTS]
         # Each reason once, in the order of the cells.
+        layouts = [seen["runtimes"][runtime][layout] for runtime, layout in LAYOUTS]
+        windowed = any(layout["possible"] and "same_up_to" in layout for layout in layouts)
         reasons = dict.fromkeys(reason(why.replace(f" {family.name}", " FAMILY")) for why in found if why)
-        rows.append([family.name, *("no" if why else "yes" for why in found), "; ".join(reasons)])
+        rows.append([family.name, *("no" if why else "yes" for why in found),
+                     "; ".join([*reasons, *(["the last four: texts as long as a window"] if windowed else [])])])
     head = ["family", "run", "`gqa`", "`remote-code`", "vLLM `nemotron-nas`", "mlx-lm `openelm`", "llama.cpp `gqa`",
             "llama.cpp `deci`", "what stands in the way"]
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]

@@ -52,7 +52,7 @@ TEST(AttentionFacts, WindowsOfAllButEveryNthLayer) {
 
 TEST(AttentionFacts, WindowsByAPatternOfKinds) {
   const auto by_pattern = [](nlohmann::json& family) {
-    family["attention"]["window"] = {{"size", 5}, {"layers", "odd"}, {"pattern", "kinds"}};
+    family["attention"]["window"] = {{"size", 5}, {"layers", "odd"}, {"pattern", "kinds"}, {"list", "by_layer"}};
   };
   const auto kinds = [](std::string_view list) {
     return nlohmann::ordered_json{{"kinds", nlohmann::ordered_json::parse(list)}};
@@ -60,11 +60,15 @@ TEST(AttentionFacts, WindowsByAPatternOfKinds) {
   EXPECT_EQ(FactsOf(by_pattern).windows(), (std::vector{0, 5, 0, 5}));
   EXPECT_EQ(FactsOf(by_pattern, kinds(R"([[["local", "global"], 1], [["local"], 2]])")).windows(),
             (std::vector{5, 0, 5, 5}));
+  auto both = kinds(R"([[["local"], 4]])");
+  both["by_layer"] = {"global", "global", "local", "global"};
+  EXPECT_EQ(FactsOf(by_pattern, both).windows(), (std::vector{0, 0, 5, 0}));
+  both["by_layer"] = {"global", "global", "near", "global"};
+  expect_error(ErrorKind::corrupt, "\"by_layer\" knows", [&] { (void)FactsOf(by_pattern, both).facts(); });
   for (const std::string_view wrong :
        {R"([[["local"], 3]])", R"([[["local"], 5]])", R"([[["near"], 4]])", R"([["local", 4]])", R"([[["local"], -4]])",
         R"([[["local"], 4000000000]])", R"("local")", R"([[["local"], 4, 1]])"}) {
-    expect_error(ErrorKind::corrupt, "\"kinds\" must hold lists of \"global\" and \"local\"",
-                 [&] { (void)FactsOf(by_pattern, kinds(wrong)).facts(); });
+    expect_error(ErrorKind::corrupt, "\"kinds\" ", [&] { (void)FactsOf(by_pattern, kinds(wrong)).facts(); });
   }
 }
 

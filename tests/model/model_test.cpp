@@ -97,6 +97,7 @@ TEST(Model, AnUnknownTypeIsTakenForAFamilyThatFits) {
   write_unknown(folder, {.mlp_size = 8});
   const Model::FittingFamilies fitting = Model::families_that_fit(folder.path());
   EXPECT_EQ(fitting.model_type, "of_its_own");
+  EXPECT_EQ(fitting.families.front(), "llama");
   for (const char* family : {"llama", "mistral"})
     EXPECT_NE(std::ranges::find(fitting.families, family), fitting.families.end()) << family;
   for (const char* family : {"qwen2", "qwen3", "gpt2", "gemma2", "arcee", "mixtral"})
@@ -106,11 +107,26 @@ TEST(Model, AnUnknownTypeIsTakenForAFamilyThatFits) {
   const Model model = Model::open(folder.path(), as_llama);
   EXPECT_EQ(model.architecture().family, "llama");
   EXPECT_TRUE(model.settings().is_taken_for_family());
+  EXPECT_EQ(model.notes().back(), "taken for a llama");
   expect_error(ErrorKind::unsupported, "no description", [&] { (void)Model::open(folder.path()); });
   const Families as_qwen3 = Families::built_in().with_unknown_as("qwen3");
   expect_error(ErrorKind::not_found, "q_norm", [&] { (void)Model::open(folder.path(), as_qwen3); });
   expect_error(ErrorKind::invalid_argument, "--family: must be one of",
                [] { (void)Families::built_in().with_unknown_as("unheard_of"); });
+  expect_error(ErrorKind::invalid_argument, "families that can be run",
+               [] { (void)Families::built_in().with_unknown_as("gpt_oss"); });
+
+  edit_config(folder.path(), [](nlohmann::ordered_json& config) {
+    config["logits_scaling"] = 4.0;
+    config["residual_multiplier"] = 1.0;
+    config["layer_types"] = {"full_attention", "full_attention"};
+    config["attention_multiplier"] = nullptr;
+    config["of_no_family"] = 3;
+  });
+  EXPECT_EQ(Model::open(folder.path(), as_llama).settings().keys_of_other_families(),
+            (std::vector<std::string>{"logits_scaling"}));
+  edit_config(folder.path(), [](nlohmann::ordered_json& config) { config.erase("model_type"); });
+  EXPECT_EQ(Model::open(folder.path(), as_llama).architecture().family, "llama");
 }
 
 TEST(Model, AnUnknownTypeMustHaveNothingElse) {

@@ -129,6 +129,7 @@ struct TargetLayout {
   Layout layout{};
   FileFormat format{};
   std::string why_not{};  ///< empty: it can
+  int same_up_to = 0;     ///< tokens of a text that it computes the same for, a window's; 0: any
 };
 /// Every runtime's, the one that choose_layout prefers first.
 [[nodiscard]] std::vector<TargetLayout> target_layouts(const Model& model);

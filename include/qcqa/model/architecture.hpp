@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -83,6 +84,7 @@ struct Architecture {
   std::string family;
   std::vector<std::string> model_types;  ///< values of config.json's model_type
   std::string model_class;               ///< of transformers
+  std::set<std::string> keys;            ///< of config.json that the description reads
   std::string base_prefix;               ///< of the names of the tensors inside the class's base model: "model."
   std::optional<FamilyChange> becomes;
 

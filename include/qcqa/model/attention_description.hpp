@@ -40,8 +40,8 @@ struct WindowDescription {
   Setting<double> first_layer;  ///< for from_layer
   Setting<int> period;          ///< for all_but_every and all_but_first_of_every
   /// The key of a list of [[kind, ...], times], kinds being "global" and "local" (GPT-Neo); empty: none. Without the
-  /// list, `layers` counts.
-  std::string pattern;
+  /// list, `layers` counts. `list`, a key of the kinds of all layers one by one, comes first.
+  std::string pattern, list;
   bool reads_layer_types = false;  ///< the class follows config.json's layer_types where there are any
 };
 

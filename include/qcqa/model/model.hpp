@@ -13,6 +13,7 @@
 #include "qcqa/checkpoint/checkpoint.hpp"
 #include "qcqa/model/architecture.hpp"
 #include "qcqa/model/model_config.hpp"
+#include "qcqa/support/limits.hpp"
 
 namespace qcqa {
 
@@ -70,8 +71,8 @@ class Model {
   /// Of a folder whose model_type no family has: those that can be run and whose tensors, with the sizes of its
   /// config.json, are exactly the folder's. See Families::with_unknown_as.
   struct FittingFamilies {
-    std::string model_type;             ///< the folder's; empty where nothing fits
-    std::vector<std::string> families;  ///< in alphabetical order; empty for a folder whose model_type is known
+    std::string model_type;             ///< the folder's; empty where nothing fits, or it has none
+    std::vector<std::string> families;  ///< the likeliest first; empty for a folder whose model_type is known
   };
   [[nodiscard]] static FittingFamilies families_that_fit(const std::filesystem::path& folder,
                                                          const Families& families = Families::built_in());
@@ -108,7 +109,8 @@ class Model {
   /// Bytes of KV cache for one token, all layers, in the checkpoint's own type.
   [[nodiscard]] std::int64_t kv_bytes_per_token() const noexcept;
   /// Of a sequence of so many tokens: a layer with a window keeps no more than that.
-  [[nodiscard]] std::int64_t kv_bytes(std::int64_t tokens) const;
+  /// @param most_heads  as if no layer had more KV heads
+  [[nodiscard]] std::int64_t kv_bytes(std::int64_t tokens, int most_heads = kMaxKvHeads) const;
   /// KV heads of each layer.
   [[nodiscard]] std::vector<int> kv_heads() const;
   /// Sum of all layers' KV heads.

@@ -44,6 +44,8 @@ class ModelConfig {
   [[nodiscard]] const Architecture& architecture() const noexcept { return *architecture_; }
   /// The model_type is none of the family's: somebody said that it is one of these.
   [[nodiscard]] bool is_taken_for_family() const;
+  /// Keys that say something, that some family reads and this one does not.
+  [[nodiscard]] std::vector<std::string> keys_of_other_families() const;
   [[nodiscard]] const Families& families() const noexcept { return *families_; }
   /// What the model is a part of, or nullptr.
   [[nodiscard]] const Composite* composite() const noexcept { return composite_; }

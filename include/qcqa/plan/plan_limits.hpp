@@ -8,16 +8,18 @@ struct PlanLimits {
   bool one_group_count = false;  ///< all layers have the same number of groups
   bool divisors =
       false;  ///< group counts divide the number of KV heads, so that one number of query heads suits all layers
-  /// Devices that a runtime spreads the KV heads over (tensor parallelism): group counts are multiples or divisors of
-  /// it.
+  /// Devices that a runtime spreads heads over (tensor parallelism). Group counts are multiples of it, or divisors with
+  /// equal groups: then it divides the query heads, those that fill up unequal groups included, as the model's own.
   int tensor_parallel = 1;
 
   /// What stock GQA classes express: one number of equal groups for all layers.
   [[nodiscard]] static constexpr PlanLimits uniform() { return {.equal_groups = true, .one_group_count = true}; }
   [[nodiscard]] constexpr bool is_uniform() const { return equal_groups && one_group_count; }
 
-  [[nodiscard]] constexpr bool allows(int groups, int heads) const {
-    return (!divisors || heads % groups == 0) && (groups % tensor_parallel == 0 || tensor_parallel % groups == 0);
+  /// Whether a layer may have so many groups. @param equal  of one size
+  [[nodiscard]] constexpr bool allows(int groups, int heads, bool equal) const {
+    return (!divisors || heads % groups == 0) &&
+           (groups % tensor_parallel == 0 || (equal && tensor_parallel % groups == 0));
   }
 
   friend constexpr bool operator==(const PlanLimits&, const PlanLimits&) = default;

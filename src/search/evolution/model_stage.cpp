@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "qcqa/support/error.hpp"
 #include "search/exact/layer_budget.hpp"
 
 namespace qcqa {
@@ -18,6 +19,10 @@ std::vector<ModelPoint> non_dominated_falling(std::vector<ModelPoint> points) {
   });
   std::reverse(points.begin(), points.end());
   return points;
+}
+
+bool is_allowed(const SearchOptions& options, const LayerGrouping& entry, int heads) {
+  return options.limits.allows(entry.grouping.groups(), heads, entry.grouping.has_equal_groups());
 }
 
 void set_bound(ModelPoint& point, double bound) {
@@ -61,7 +66,7 @@ ModelStage::ModelStage(const std::vector<LayerFront>& layers, const SearchOption
     double least = std::numeric_limits<double>::infinity();
     const auto add = [&](const LayerGrouping* entry) {
       if (entry == nullptr || entry->cost >= least) return;  // more groups that cost no less are no choice
-      if (!options.limits.allows(entry->grouping.groups(), layer.heads)) return;
+      if (!is_allowed(options, *entry, layer.heads)) return;
       least = entry->cost;
       choices.push_back(entry);
     };
@@ -70,11 +75,21 @@ ModelStage::ModelStage(const std::vector<LayerFront>& layers, const SearchOption
     } else if (options.stage2 == Stage2::binary) {
       if (const auto groups = binary_group_count(options, layer.heads)) add(layer.find(chosen, *groups));
     } else {
-      for (int groups = range.min; groups <= range.max; ++groups) add(layer.find(chosen, groups));
+      for (int groups = range.min; groups <= range.max; ++groups) {
+        const LayerGrouping* best = layer.find(chosen, groups);
+        const bool allowed = best == nullptr || is_allowed(options, *best, layer.heads);
+        add(allowed ? best : layer.find(Cardinality::equal, groups));
+      }
     }
     // Stage2::binary chooses between all heads and one grouping; elsewhere the range holds for all heads as well.
     const bool all_heads = options.stage2 == Stage2::binary || choices.empty() || range.max == layer.heads;
     if (all_heads) add(layer.find(Cardinality::contiguous, layer.heads));
+    if (choices.empty()) {
+      throw Error(ErrorKind::invalid_argument, "--tensor-parallel " + std::to_string(options.limits.tensor_parallel),
+                  "no grouping that was searched suits layer " + std::to_string(layer.layer),
+                  std::to_string(layer.heads) + " KV heads",
+                  "Search equal groups too, or with a smaller --min-groups.");
+    }
     choices_.push_back(std::move(choices));
   }
 }
@@ -117,7 +132,7 @@ std::vector<double> ModelStage::lower_bounds() const {
     for (const auto& entry : (*layers_)[l].groupings) {
       const int groups = entry.grouping.groups();
       const bool possible = entry.cardinality == chosen_class(*options_) &&
-                            options_->limits.allows(groups, (*layers_)[l].heads) &&
+                            options_->limits.allows(groups, (*layers_)[l].heads, true) &&
                             groups >= choices_[l].front()->grouping.groups();
       if (possible) layer.insert(layer.begin(), {.groups = groups, .cost = entry.lower_bound});
     }
@@ -152,7 +167,7 @@ std::vector<ModelPoint> ModelStage::uniform() const {
         entry = layer.find(searched, groups);
       const bool all_heads = groups == layer.heads && (range.max == groups || is_kept(*options_, layer.layer));
       if (entry == nullptr && all_heads) entry = layer.find(Cardinality::contiguous, groups);
-      if (entry == nullptr || !options_->limits.allows(groups, layer.heads)) break;
+      if (entry == nullptr || !is_allowed(*options_, *entry, layer.heads)) break;
       point.kv_heads += groups;
       point.cost += entry->cost;
       bound += entry->lower_bound;
