@@ -108,12 +108,15 @@ TokenId bos_token(const Model& model) {
       return std::nullopt;  // config.json may know
     }
   };
-  if (const auto bos = of_tokenizer()) return *bos;
+  std::optional<std::int64_t> bos = of_tokenizer();
   const auto& config = model.config();
-  if (const auto it = config.find("bos_token_id"); it != config.end() && it->is_number_integer())
-    return it->get<TokenId>();
-  throw Error(ErrorKind::unsupported, "--calibrate self", "needs a BOS token in the tokenizer or in config.json",
-              "none", "Give --calibrate a text instead.");
+  if (const auto it = config.find("bos_token_id"); !bos && it != config.end() && it->is_number_integer())
+    bos = it->get<std::int64_t>();
+  const int vocabulary = model.settings().shape().vocabulary;
+  if (bos && *bos >= 0 && *bos < vocabulary) return static_cast<TokenId>(*bos);
+  throw Error(ErrorKind::unsupported, "--calibrate self",
+              "needs a BOS token of the vocabulary in the tokenizer or in config.json",
+              bos ? fmt::format("{} of {} tokens", *bos, vocabulary) : "none", "Give --calibrate a text instead.");
 }
 
 TokenSequences collect_calibration(const Model& model, const CalibrationSettings& settings, std::uint64_t seed,

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "cli/run_qcqa.hpp"
+#include "support/edited_model.hpp"
 #include "support/pico_model.hpp"
 #include "support/safetensors_bytes.hpp"
 #include "support/temporary_folder.hpp"
@@ -154,6 +155,19 @@ TEST_F(BadInput, WhatNoRunCanDoIsSaidBeforeWork) {
   refused({"--keep-layers", "0,1"}, "the smallest is 100 %");
   refused({"--calibration-tokens", "-5"}, "must be at least 2");
   refused({"--calibrate", at("none.txt")}, "none.txt");
+}
+
+TEST_F(BadInput, TextCannotBeMadeUpFromATokenThatIsNone) {
+  write_pico_model(at("runs"), {.head_dim = 4, .mlp_size = 8});
+  edit_config(at("runs"), [](nlohmann::ordered_json& config) { config["bos_token_id"] = 50256; });
+  fails({"convert", at("runs"), "--groups", "2", "--merge", "subspace", "--calibrate", "self", "-o", at("out")}, 2,
+        "needs a BOS token of the vocabulary in the tokenizer or in config.json; found 50256 of 5 tokens");
+}
+
+TEST_F(BadInput, TensorParallelismDividesTheHeads) {
+  fails({"search", model_, "-o", at("r.json"), "--tensor-parallel", "3"}, 2,
+        "--tensor-parallel 3: must divide the number of query heads; found 4");
+  fails({"search", model_, "-o", at("r.json"), "--tensor-parallel", "0"}, 2, "tensor parallel: must be at least 1");
 }
 
 TEST_F(BadInput, OutputIsInput) {
