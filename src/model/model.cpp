@@ -174,8 +174,8 @@ Model::FittingFamilies Model::families_that_fit(const fs::path& folder, const Fa
     if (!architecture.forward) continue;
     try {
       const Families as = families.with_unknown_as(architecture.family);
+      if (!ModelConfig::read(folder, as).is_taken_for_family()) return {};
       const Model model = open(folder, as);
-      if (!model.settings().is_taken_for_family()) return {};
       fitting.model_type = model.settings().json().value("model_type", "");
       fits.push_back({model.settings().keys_of_other_families().size(), architecture.forward->experts.has_value(),
                       architecture.family != "llama", architecture.family});
