@@ -139,23 +139,21 @@ std::string stored_type(const Model& model, const ReportModel& facts) {
 }
 
 /// What a runtime can hold of the model, in words; empty: nothing.
-std::string layouts_text(const Model& model, Target target) {
+/// @param layouts  target_layouts() of the model
+/// @param counts   its uniform_group_counts()
+std::string layouts_text(const std::vector<TargetLayout>& layouts, const std::vector<int>& counts, Target target) {
   std::vector<std::string> parts;
-  for (const TargetLayout& entry : target_layouts(model)) {
+  for (const TargetLayout& entry : layouts) {
     if (entry.target != target || !entry.why_not.empty()) continue;
     const std::string layout = fmt::format("--layout {}{}", layout_name(entry.layout),
                                            entry.format == FileFormat::gguf ? " --format gguf" : "");
-    if (entry.layout == Layout::gqa) {
-      const std::vector<int> counts = uniform_group_counts(model);
-      if (!counts.empty()) {
-        parts.push_back(
-            fmt::format("{} ({} KV heads per layer{})", layout, fmt::join(counts, ", "),
-                        entry.same_up_to > 0 ? fmt::format(", texts of up to {} tokens", entry.same_up_to) : ""));
-      }
-    } else {
-      parts.push_back(layout + " (counts by layer" +
-                      (entry.same_up_to > 0 ? fmt::format(", texts of up to {} tokens", entry.same_up_to) : "") + ")");
-    }
+    const bool is_uniform = entry.layout == Layout::gqa;
+    if (is_uniform && counts.empty()) continue;
+    const std::string holds =
+        is_uniform ? fmt::format("{} KV heads per layer", fmt::join(counts, ", ")) : "counts by layer";
+    parts.push_back(
+        fmt::format("{} ({}{})", layout, holds,
+                    entry.same_up_to > 0 ? fmt::format(", texts of up to {} tokens", entry.same_up_to) : ""));
   }
   return fmt::format("{}", fmt::join(parts, "; "));
 }
@@ -193,9 +191,11 @@ std::string inspect_text(const Model& model, std::optional<std::uint64_t> memory
     }
   }
   std::string name = "can become";
+  const std::vector<TargetLayout> layouts = target_layouts(model);
+  const std::vector<int> counts = uniform_group_counts(model);
   for (const TargetInfo& target : target_infos()) {
-    const std::string layouts = layouts_text(model, target.target);
-    add(std::exchange(name, ""), fmt::format("for {}: {}", target.name, layouts.empty() ? "nothing" : layouts));
+    const std::string text = layouts_text(layouts, counts, target.target);
+    add(std::exchange(name, ""), fmt::format("for {}: {}", target.name, text.empty() ? "nothing" : text));
   }
   add("", "to look at quality: --layout expanded with any grouping, which saves nothing");
   if (const std::string why_not = why_not_run(model); !why_not.empty()) add("cannot be run", why_not);

@@ -136,10 +136,7 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what) {
   parts.rotary_theta = rotary.theta;
   parts.rotary_factors = rotary_factors(rotary, parts.rotary_theta);
   parts.max_positions = spec.max_positions;
-  for (const AttentionFacts& layer : spec.attention) {
-    if (layer.window > 0 && (parts.max_positions == 0 || layer.window < parts.max_positions))
-      parts.max_positions = parts.window = layer.window;
-  }
+  if (const int window = shortest_window(model); window > 0) parts.max_positions = parts.window = window;
   parts.embedding = &model.checkpoint().at(architecture.embedding + ".weight");
   parts.final_norm = &model.checkpoint().at(names.final_norm + ".weight");
   const OutputHead head = output_head(model);
@@ -155,6 +152,15 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what, const Lla
   LlamaParts parts = read_llama_parts(model, what);
   require_none(model, what, beyond(parts, features));
   return parts;
+}
+
+int shortest_window(const Model& model) {
+  const int positions = model.settings().shape().max_positions;
+  int shortest = positions;
+  for (const int window : layer_windows(model.settings())) {
+    if (window > 0) shortest = std::min(shortest, window);
+  }
+  return shortest < positions ? shortest : 0;
 }
 
 }  // namespace qcqa

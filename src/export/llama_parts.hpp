@@ -52,4 +52,7 @@ struct LlamaFeatures {
 /// Throws the Error(unsupported) of read_llama_parts unless `differences` is empty.
 void require_none(const Model& model, std::string_view what, const std::vector<std::string>& differences);
 
+/// The shortest window of a layer, in tokens; 0 where none is shorter than the longest text.
+[[nodiscard]] int shortest_window(const Model& model);
+
 }  // namespace qcqa

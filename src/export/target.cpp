@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "export/layout.hpp"
-#include "model/attention_facts.hpp"
+#include "export/llama_parts.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
@@ -110,19 +110,6 @@ LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target) 
                   ", or look at the plan's quality with --layout expanded.");
 }
 
-namespace {
-
-/// Of all layers; 0 where none is smaller than the longest text.
-int smallest_window(const Model& model) {
-  int smallest = 0;
-  for (const int window : layer_windows(model.settings())) {
-    if (window > 0 && (smallest == 0 || window < smallest)) smallest = window;
-  }
-  return smallest < model.settings().shape().max_positions ? smallest : 0;
-}
-
-}  // namespace
-
 std::vector<TargetLayout> target_layouts(const Model& model) {
   std::vector<TargetLayout> layouts;
   for (const TargetRow& row : targets()) {
@@ -134,7 +121,7 @@ std::vector<TargetLayout> target_layouts(const Model& model) {
       TargetLayout entry{row.info.target, candidate.layout, candidate.format};
       const bool has_windows = candidate.format != FileFormat::gguf &&
                                (candidate.layout == Layout::gqa || candidate.layout == Layout::remote_code);
-      if (!has_windows) entry.same_up_to = smallest_window(model);
+      if (!has_windows) entry.same_up_to = shortest_window(model);
       try {
         require_layout(model, candidate.layout, candidate.format);
         require_tokenizer(model, candidate.format);

@@ -67,6 +67,7 @@ std::optional<std::vector<bool>> read_pattern(const ModelConfig& config, const s
     for (auto times = entry[1].get<std::uint64_t>(); times > 0; --times) {
       for (const auto& kind : entry[0]) windowed.push_back(is_local(config, key, kind));
     }
+    if (windowed.size() > layers) refuse("more layers");  // a list that goes on must not cost memory
   }
   if (windowed.size() != layers) refuse(std::to_string(windowed.size()) + " layers");
   return windowed;
