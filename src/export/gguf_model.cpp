@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "export/gguf_fused.hpp"
+#include "export/gguf_tensors.hpp"
 #include "export/gguf_tokenizer.hpp"
 #include "export/llama_parts.hpp"
 #include "qcqa/support/error.hpp"
@@ -70,15 +72,12 @@ const GgufDescription& choose_architecture(const Model& model, const LlamaParts&
 
 /// General keys, sizes and head counts.
 GgufMetadata metadata_of(const Model& model, const LlamaParts& parts, const std::vector<LayerHeads>& heads,
-                         const GgufDescription& architecture, Dtype dtype) {
+                         const GgufDescription& architecture, std::optional<Dtype> dtype) {
   const AttentionLayer& layer = model.layers().front();
   const std::string prefix = architecture.architecture + ".";
   const auto count = [](auto value) { return static_cast<std::uint32_t>(value); };
-  GgufMetadata keys;
+  GgufMetadata keys = general_metadata(model, architecture.architecture, dtype);
   const auto add = [&](const char* key, GgufValue value) { keys.emplace_back(prefix + key, std::move(value)); };
-  keys.emplace_back("general.architecture", architecture.architecture);
-  keys.emplace_back("general.name", std::filesystem::weakly_canonical(model.path()).filename().string());
-  keys.emplace_back("general.file_type", std::uint32_t{dtype == Dtype::f16 ? 1U : dtype == Dtype::bf16 ? 32U : 0U});
   add("block_count", count(model.layers().size()));
   add("context_length", count(parts.max_positions));
   add("embedding_length", count(layer.hidden_size));
@@ -108,68 +107,42 @@ GgufMetadata metadata_of(const Model& model, const LlamaParts& parts, const std:
 class TensorList {
  public:
   TensorList(const LlamaParts& parts, const GgufDescription& architecture, std::optional<Dtype> dtype)
-      : parts_(parts), architecture_(architecture), dtype_(dtype) {}
+      : parts_(parts), architecture_(architecture), tensors_(dtype) {}
 
   std::vector<OutputTensor> run(const std::vector<LayerHeads>& heads) {
-    copy("token_embd.weight", parts_.embedding);
-    vector("output_norm.weight", parts_.final_norm);
-    copy("output.weight", parts_.head);
+    tensors_.matrix("token_embd.weight", parts_.embedding);
+    tensors_.vector("output_norm.weight", parts_.final_norm);
+    tensors_.matrix("output.weight", parts_.head);
     if (!parts_.rotary_factors.empty()) {
       OutputTensor factors;
       factors.spec = {"rope_freqs.weight", Dtype::f32, {static_cast<std::int64_t>(parts_.rotary_factors.size())}};
       factors.kind = OutputTensor::Kind::values;
       factors.values = parts_.rotary_factors;
-      tensors_.push_back(std::move(factors));
+      tensors_.add(std::move(factors));
     }
     for (std::size_t i = 0; i < heads.size(); ++i) layer(parts_.layers[i], heads[i]);
-    return std::move(tensors_);
+    return tensors_.take();
   }
 
  private:
-  /// llama.cpp has no float64.
-  [[nodiscard]] Dtype matrix_type(Dtype input) const {
-    const Dtype type = dtype_.value_or(input);
-    return type == Dtype::f64 ? Dtype::f32 : type;
-  }
-
-  void copy(std::string name, const TensorView* source) {
-    if (!source) return;
-    OutputTensor tensor;
-    tensor.spec = {std::move(name), matrix_type(source->written_dtype()), source->shape};
-    tensor.source = source;
-    tensors_.push_back(std::move(tensor));
-  }
-
-  /// llama.cpp adds and multiplies vectors in float32 only.
-  void vector(std::string name, const TensorView* source) {
-    if (!source) return;
-    copy(std::move(name), source);
-    tensors_.back().spec.dtype = Dtype::f32;
-  }
-
-  void rows(std::string name, const RowRange& range) {
-    const Dtype dtype = matrix_type(range.source->written_dtype());
-    tensors_.push_back(gather_ranges(std::move(name), {range}, {range.count, range.source->shape.back()}, dtype));
-  }
-
   void layer(const LlamaParts::Layer& part, const LayerHeads& heads) {
     const std::string prefix = "blk." + std::to_string(heads.layer->layer) + ".";
-    vector(prefix + "attn_norm.weight", part.attention_norm);
+    tensors_.vector(prefix + "attn_norm.weight", part.attention_norm);
     for (const bool bias : {false, true}) {
       if (!bias || part.qkv_bias) project(prefix, heads, bias);
     }
-    vector(prefix + "attn_q_norm.weight", part.query_norm);
-    vector(prefix + "attn_k_norm.weight", part.key_norm);
-    tensors_.push_back(
-        gather_columns(prefix + "attn_output.weight", heads, matrix_type(heads.layer->output->written_dtype())));
-    vector(prefix + "attn_output.bias", part.output_bias);
-    vector(prefix + "ffn_norm.weight", part.mlp_norm);
-    rows(prefix + "ffn_gate.weight", part.gate);
-    rows(prefix + "ffn_up.weight", part.up);
-    copy(prefix + "ffn_down.weight", part.down);
-    vector(prefix + "ffn_gate.bias", part.gate_bias);
-    vector(prefix + "ffn_up.bias", part.up_bias);
-    vector(prefix + "ffn_down.bias", part.down_bias);
+    tensors_.vector(prefix + "attn_q_norm.weight", part.query_norm);
+    tensors_.vector(prefix + "attn_k_norm.weight", part.key_norm);
+    tensors_.add(gather_columns(prefix + "attn_output.weight", heads,
+                                tensors_.matrix_type(heads.layer->output->written_dtype())));
+    tensors_.vector(prefix + "attn_output.bias", part.output_bias);
+    tensors_.vector(prefix + "ffn_norm.weight", part.mlp_norm);
+    tensors_.rows(prefix + "ffn_gate.weight", part.gate);
+    tensors_.rows(prefix + "ffn_up.weight", part.up);
+    tensors_.matrix(prefix + "ffn_down.weight", part.down);
+    tensors_.vector(prefix + "ffn_gate.bias", part.gate_bias);
+    tensors_.vector(prefix + "ffn_up.bias", part.up_bias);
+    tensors_.vector(prefix + "ffn_down.bias", part.down_bias);
   }
 
   void project(const std::string& prefix, const LayerHeads& heads, bool bias) {
@@ -181,37 +154,54 @@ class TensorList {
         {"attn_q", HeadRole::query}, {"attn_k", HeadRole::key}, {"attn_v", HeadRole::value}};
     for (const Role& role : kRoles) {
       OutputTensor tensor = gather_heads(prefix + role.name + (bias ? ".bias" : ".weight"), heads, {&role.role, 1},
-                                         bias, bias ? Dtype::f32 : matrix_type(heads.layer->dtype));
+                                         bias, bias ? Dtype::f32 : tensors_.matrix_type(heads.layer->dtype));
       tensor.rotary_neighbours = architecture_.rotary_neighbours && role.role != HeadRole::value;
-      tensors_.push_back(std::move(tensor));
+      tensors_.add(std::move(tensor));
     }
   }
 
   const LlamaParts& parts_;
   const GgufDescription& architecture_;
-  std::optional<Dtype> dtype_;
-  std::vector<OutputTensor> tensors_;
+  GgufTensors tensors_;
 };
 
-}  // namespace
-
-void require_gguf(const Model& model) { (void)read_parts(model); }
-
-void require_gguf_tokenizer(const Model& model) { (void)gguf_tokenizer(model, read_parts(model).vocabulary()); }
-
-Blueprint build_gguf(const Model& model, std::vector<LayerHeads> heads, const ExportOptions& options) {
+/// Without its tokenizer.
+Blueprint build_like_llama(const Model& model, std::vector<LayerHeads> heads, const ExportOptions& options) {
   const LlamaParts parts = read_parts(model);
   const GgufDescription& architecture = choose_architecture(model, parts, heads);
   Blueprint blueprint;
   blueprint.tensors = TensorList(parts, architecture, options.dtype).run(heads);
-  const Dtype dtype = options.dtype.value_or(model.layers().front().dtype);
-  blueprint.gguf = metadata_of(model, parts, heads, architecture, dtype);
-  GgufTokenizer tokenizer = gguf_tokenizer(model, parts.vocabulary());
-  for (auto& entry : tokenizer.keys) blueprint.gguf.push_back(std::move(entry));
-  blueprint.notes = std::move(tokenizer.notes);
+  blueprint.gguf = metadata_of(model, parts, heads, architecture, options.dtype);
   blueprint.heads = std::move(heads);
-  blueprint.written_as = "GGUF architecture " + architecture.architecture;
   blueprint.same_up_to = parts.window;
+  return blueprint;
+}
+
+}  // namespace
+
+void require_gguf(const Model& model) {
+  has_fused_gguf(model.architecture()) ? require_fused_gguf(model) : require_gguf_like_llama(model);
+}
+
+void require_gguf_like_llama(const Model& model) { (void)read_parts(model); }
+
+void require_gguf_heads(const Model& model, const std::vector<LayerHeads>& heads) {
+  if (has_fused_gguf(model.architecture())) require_fused_heads(model, heads);
+}
+
+void require_gguf_tokenizer(const Model& model) {
+  require_gguf(model);
+  (void)gguf_tokenizer(model, model.settings().shape().vocabulary);
+}
+
+Blueprint build_gguf(const Model& model, std::vector<LayerHeads> heads, const ExportOptions& options) {
+  const bool fused = has_fused_gguf(model.architecture());
+  Blueprint blueprint =
+      fused ? build_fused_gguf(model, std::move(heads), options) : build_like_llama(model, std::move(heads), options);
+  GgufTokenizer tokenizer = gguf_tokenizer(model, model.settings().shape().vocabulary);
+  for (auto& entry : tokenizer.keys) blueprint.gguf.push_back(std::move(entry));
+  for (std::string& note : tokenizer.notes) blueprint.notes.push_back(std::move(note));
+  blueprint.written_as = "GGUF architecture " + std::get<std::string>(blueprint.gguf.front().second);
   return blueprint;
 }
 

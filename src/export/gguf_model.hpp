@@ -12,6 +12,12 @@ namespace qcqa {
 /// Throws Error(unsupported) when the model cannot be written as GGUF, whatever the plan.
 void require_gguf(const Model& model);
 
+/// The same, and unless it computes what Llama computes.
+void require_gguf_like_llama(const Model& model);
+
+/// Throws Error(unsupported) for heads that no GGUF file of this model can hold.
+void require_gguf_heads(const Model& model, const std::vector<LayerHeads>& heads);
+
 /// Throws Error(unsupported) when a GGUF file cannot hold the model's tokenizer. Apart from the above: it is no
 /// question of plans or layouts, so no choice among those gives it as a reason.
 void require_gguf_tokenizer(const Model& model);

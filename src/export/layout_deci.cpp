@@ -10,6 +10,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
 }
 
 void require_plan(const Model& model, const Plan& plan) {
+  require_gguf_like_llama(model);
   (void)build(model, plan, {.layout = Layout::deci, .format = FileFormat::gguf});  // reads no tensor
 }
 
@@ -23,7 +24,7 @@ const LayoutRow& deci_layout() {
       PlanLimits{},
       false,
       std::nullopt,
-      LayoutWriter{require_gguf, deci::require_plan, deci::build}};
+      LayoutWriter{require_gguf_like_llama, deci::require_plan, deci::build}};
   return kRow;
 }
 

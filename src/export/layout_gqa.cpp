@@ -33,7 +33,7 @@ void require_plan(const Model& model, const Plan& plan) {
 /// A bias of zeros for every output projection.
 void add_output_biases(const Model& model, std::optional<Dtype> dtype, std::vector<OutputTensor>& tensors) {
   for (const AttentionLayer& layer : model.layers()) {
-    tensors.push_back(gather_ranges(model.architecture().tensor_name(layer.layer, model.architecture().output, ".bias"),
+    tensors.push_back(gather_ranges(model.architecture().tensor_name(layer.place, model.architecture().output, ".bias"),
                                     {{nullptr, 0, layer.hidden_size}}, {layer.hidden_size},
                                     dtype.value_or(layer.output->written_dtype())));
   }
@@ -66,6 +66,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
 void require_plan_gguf(const Model& model, const Plan& plan) {
   require_one_count(plan);
   require_gguf(model);
+  require_gguf_heads(model, heads_alike(model, plan, largest_group(model, plan)));
 }
 
 Blueprint build_as_gguf(const Model& model, const Plan& plan, const ExportOptions& options) {

@@ -27,7 +27,7 @@ LlamaParts::Layer read_layer(const Model& model, const AttentionLayer& attention
   const ForwardDescription& names = *spec.names;
   const Checkpoint& checkpoint = model.checkpoint();
   const Architecture& architecture = model.architecture();
-  const std::string prefix = architecture.prefix_of(attention.layer);
+  const std::string prefix = architecture.prefix_of(attention.place);
   LlamaParts::Layer layer;
   layer.attention_norm = &checkpoint.at(prefix + architecture.attention.input_norm + ".weight");
   layer.mlp_norm = &checkpoint.at(prefix + names.mlp_norm + ".weight");
@@ -42,14 +42,14 @@ LlamaParts::Layer read_layer(const Model& model, const AttentionLayer& attention
     layer.up = {&up, 0, up.shape.front()};
   }
   layer.qkv_bias = !attention.query.front().bias.empty();
-  layer.output_bias = checkpoint.find(architecture.tensor_name(attention.layer, architecture.output, ".bias"));
+  layer.output_bias = checkpoint.find(architecture.tensor_name(attention.place, architecture.output, ".bias"));
   layer.gate_bias = checkpoint.find(prefix + names.mlp.gate + ".bias");
   layer.up_bias = checkpoint.find(prefix + names.mlp.up + ".bias");
   layer.down_bias = checkpoint.find(prefix + names.mlp.down + ".bias");
   if (spec.head_norm) {
     const HeadNormDescription& norm = architecture.attention.head_norm;
-    layer.query_norm = &checkpoint.at(architecture.tensor_name(attention.layer, norm.query, ".weight"));
-    layer.key_norm = &checkpoint.at(architecture.tensor_name(attention.layer, norm.key, ".weight"));
+    layer.query_norm = &checkpoint.at(architecture.tensor_name(attention.place, norm.query, ".weight"));
+    layer.key_norm = &checkpoint.at(architecture.tensor_name(attention.place, norm.key, ".weight"));
   }
   return layer;
 }
@@ -127,6 +127,9 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what) {
   note_if(differences, architecture.attention.rotary && architecture.attention.rotary->scales_queries,
           "queries scaled by position");
   note_if(differences, spec.clip > 0, "clipped queries, keys and values");
+  note_if(differences, !architecture.attention.sinks.empty(), "attention sinks");
+  note_if(differences, spec.alibi > 0, "scores that fall with distance");
+  note_if(differences, !names.embedding_norm.empty(), "a norm of the embeddings");
   note_attention(model, spec, differences);
   note_if(differences, spec.head_norm && (head_norm.scope != HeadNormScope::head || head_norm.after_rotary),
           "norms of another kind of queries and keys");

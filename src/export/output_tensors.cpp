@@ -13,7 +13,8 @@ namespace {
 
 /// The head of the input that stands in a slot of the output.
 HeadSlot source_of(const HeadSlot& slot, const LayerHeads& heads) {
-  return {slot.role, (slot.role == HeadRole::query ? heads.query : heads.kv)[static_cast<std::size_t>(slot.head)]};
+  const bool is_of_query = slot.role == HeadRole::query || slot.role == HeadRole::gate;
+  return {slot.role, (is_of_query ? heads.query : heads.kv)[static_cast<std::size_t>(slot.head)]};
 }
 
 /// Whether gathering these rows would only copy the tensor.
@@ -118,7 +119,7 @@ std::vector<OutputTensor> replace_heads(const Model& model, std::span<const Laye
     const AttentionLayer& layer = *layer_heads.layer;
     const auto replace = [&](const Projection& projection, HeadPart part) {
       const char* suffix = part == HeadPart::sink ? "" : part == HeadPart::bias ? ".bias" : ".weight";
-      const auto it = by_name.find(architecture.tensor_name(layer.layer, projection.tensor, suffix));
+      const auto it = by_name.find(architecture.tensor_name(layer.place, projection.tensor, suffix));
       if (it != by_name.end()) replace_projection(tensors[it->second], projection, layer_heads, part);
     };
     for (const Projection& projection : architecture.projections) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "export/gguf_fused.hpp"
 #include "export/layout.hpp"
 #include "export/llama_parts.hpp"
 #include "qcqa/support/error.hpp"
@@ -150,7 +151,11 @@ PlanLimits limits_for(const Model& model, Target target) {
     limits.equal_groups = limits.equal_groups || candidate.limits.equal_groups;
     return limits;
   }
-  return PlanLimits::uniform();
+  PlanLimits limits = PlanLimits::uniform();
+  limits.contiguous = std::ranges::all_of(row_of(target).candidates, [&](const Candidate& candidate) {
+    return candidate.format == FileFormat::gguf && query_heads_stay(model);
+  });
+  return limits;
 }
 
 }  // namespace qcqa

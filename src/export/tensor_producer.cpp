@@ -172,7 +172,7 @@ std::vector<const TensorView*> sources_of(const OutputTensor& tensor) {
     if (range.source) sources.push_back(range.source);
   }
   if (tensor.kind != OutputTensor::Kind::heads) return sources;
-  for (const auto* heads : {&tensor.layer->query, &tensor.layer->key, &tensor.layer->value}) {
+  for (const auto* heads : {&tensor.layer->query, &tensor.layer->key, &tensor.layer->value, &tensor.layer->gate}) {
     for (const HeadRows& head : *heads) {
       if (const TensorSlice& slice = slice_of(head, tensor.part); !slice.empty()) sources.push_back(&slice.tensor());
     }
@@ -252,7 +252,7 @@ void let_go(const OutputTensor& tensor) {
     if (range.source) Checkpoint::done_with(range.source->stored);
   }
   if (tensor.kind != OutputTensor::Kind::heads) return;
-  for (const auto* heads : {&tensor.layer->query, &tensor.layer->key, &tensor.layer->value}) {
+  for (const auto* heads : {&tensor.layer->query, &tensor.layer->key, &tensor.layer->value, &tensor.layer->gate}) {
     for (const HeadRows& head : *heads) Checkpoint::done_with(slice_of(head, tensor.part).pages());
   }
 }

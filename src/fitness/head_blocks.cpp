@@ -35,14 +35,16 @@ double energy(const at::Tensor& gram, const at::Tensor& weight) {
 std::vector<KeyFreedom> key_freedoms(const ModelConfig& config) {
   const AttentionDescription& attention = config.architecture().attention;
   KeyFreedom freedom{.neighbours = attention.rotary && attention.rotary->neighbours,
+                     .fixed_values = has_gates(config.architecture()),
                      .clipped = config.value(attention.clip) > 0};
   if (has_head_norm(config)) {
     const bool together = attention.head_norm.scope == HeadNormScope::projection;
     freedom.scale = together ? KeyScale::none : KeyScale::length;
   }
   std::vector<KeyFreedom> freedoms;
-  for (const AttentionFacts& layer : attention_facts(config)) {
-    freedom.rotary_dim = layer.rotary_dim;
+  const std::vector<AttentionFacts> facts = attention_facts(config);
+  for (const int layer : layers_with_heads(config)) {
+    freedom.rotary_dim = facts[static_cast<std::size_t>(layer)].rotary_dim;
     freedoms.push_back(freedom);
   }
   return freedoms;
@@ -69,6 +71,7 @@ HeadBlocks compute_head_blocks(const AttentionWeights& weights, const KeyFreedom
   blocks.head_dim = weights.head_dim();
   blocks.planes = static_cast<int>(planes);
   blocks.key_scale = freedom.scale;
+  blocks.fixed_values = freedom.fixed_values;
   blocks.value = inner_products(weights.value, second_moment);
   blocks.value_weight = sum_over_queries(at::matmul(weights.output.transpose(1, 2), weights.output), n);
 

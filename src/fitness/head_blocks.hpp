@@ -16,12 +16,15 @@ enum class KeyScale {
   none,    ///< all heads of a token are normalised together
 };
 
-/// What a layer's attention allows to be changed between keys and queries without changing the model.
+/// What a layer's attention allows to be changed between keys and queries, or values and output, without changing the
+/// model.
 struct KeyFreedom {
   int rotary_dim = 0;  ///< of a head's first dimensions, which are planes: a complex number each. The others are not
                        ///< rotated: any invertible matrix
   bool neighbours = false;  ///< planes are (2i, 2i + 1), not (i, i + rotary_dim / 2)
   KeyScale scale = KeyScale::any;
+  /// Each number of a head's values has a gate of its own: a factor per number is all that the output can undo.
+  bool fixed_values = false;
   bool clipped =
       false;  ///< keys and values are clamped, which commutes with none of this: it costs little, not nothing
 };
@@ -42,6 +45,7 @@ struct KeyFreedom {
 struct HeadBlocks {
   int heads = 0, head_dim = 0, planes = 0;
   KeyScale key_scale{};        ///< see KeyFreedom::scale
+  bool fixed_values = false;   ///< see KeyFreedom
   double score_to_output = 0;  ///< mean square of all heads' outputs over that of all their scores
   at::Tensor value{};          ///< (n d, n d): V_i C V_j^T
   at::Tensor value_weight{};   ///< (n, d, d): sum over the query heads of i of O_q^T O_q

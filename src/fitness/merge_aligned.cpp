@@ -9,7 +9,8 @@ GroupSharing share_aligned(const HeadBlocks& blocks, std::span<const std::uint8_
   const auto m = static_cast<std::int64_t>(members.size());
   const GroupBlocks group = blocks_of(blocks, members);
   GroupSharing sharing;
-  sharing.value = aligned_rows(group.value, m);
+  sharing.value = blocks.fixed_values ? best_shared_numbers(group.value, at::ones_like(group.value_weight))
+                                      : aligned_rows(group.value, m);
   if (blocks.key_scale == KeyScale::any) {
     sharing.planes = aligned_planes(group.plane);
     sharing.rest = aligned_rows(group.rest, m);

@@ -85,6 +85,16 @@ SharedPlanes best_shared_planes(const at::Tensor& gram, const at::Tensor& weight
   return {.combination = lead.conj() * (roots * length), .coefficients = lead / (roots * length)};
 }
 
+SharedRows best_shared_numbers(const at::Tensor& gram, const at::Tensor& weight) {
+  const std::int64_t m = weight.size(0);
+  const std::int64_t d = weight.size(1);
+  const at::Tensor own = gram.view({m, d, m, d}).diagonal(0, 1, 3).permute({2, 0, 1}).contiguous();  // d, m, m
+  const SharedPlanes shared = best_shared_planes(own, weight.diagonal(0, 1, 2).t().contiguous());
+  const auto diagonals = [](const at::Tensor& numbers) { return at::diag_embed(numbers.t()); };  // (d, m) -> (m, d, d)
+  return {.combination = diagonals(shared.combination).transpose(0, 1).reshape({d, m * d}).contiguous(),
+          .coefficients = diagonals(shared.coefficients).contiguous()};
+}
+
 SharedRows aligned_rows(const at::Tensor& gram, std::int64_t heads) {
   const std::int64_t d = gram.size(0) / heads;
   if (d == 0) return {gram.new_zeros({0, 0}), gram.new_zeros({heads, 0, 0})};

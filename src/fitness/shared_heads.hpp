@@ -28,8 +28,13 @@ struct SharedPlanes {
 /// @param weight  (m, d, d), positive semidefinite
 [[nodiscard]] SharedRows best_shared_rows(const at::Tensor& gram, const at::Tensor& weight);
 
+/// Shared rows of which each stands for the same row of every head, times a number: what gates leave free. Best for
+/// each row alone, by the diagonals of the weights.
+/// @param gram, weight  as above
+[[nodiscard]] SharedRows best_shared_numbers(const at::Tensor& gram, const at::Tensor& weight);
+
 /// The best shared planes: the leading eigenvector of each plane's weighted Gram matrix.
-/// @param gram  (planes, m, m) complex  @param weight  (planes, m)
+/// @param gram  (planes, m, m) complex, or real for rows of one number  @param weight  (planes, m)
 [[nodiscard]] SharedPlanes best_shared_planes(const at::Tensor& gram, const at::Tensor& weight);
 
 /// Mean of the heads after each was turned to agree best with the others (generalised Procrustes analysis, Gower 1975:

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <numeric>
 
 #include "forward/decode_attention.hpp"
 #include "support/parallel.hpp"
@@ -66,17 +67,48 @@ at::Tensor visibility(std::int64_t queries, std::int64_t keys, int window, const
   return window > 0 ? future + at::tril(hidden, past - window) : future;
 }
 
-/// What the softmax is taken of. @param scores  may be changed
-at::Tensor scaled(at::Tensor scores, const AttentionOptions& options) {
+/// What of AttentionOptions is a number of each query head; of some heads, in the shape that their scores want.
+struct HeadTerms {
+  at::Tensor sinks, slopes;  ///< undefined: none
+};
+
+/// @param heads  query heads  @param copies  how often they follow one another  @param shape  of the result
+HeadTerms terms_of(const AttentionOptions& options, const std::vector<std::int64_t>& heads, std::int64_t copies,
+                   at::IntArrayRef shape) {
+  const auto chosen = [&](const at::Tensor& all) {
+    if (!all.defined()) return all;
+    const at::Tensor some =
+        all.index_select(0, at::tensor(at::ArrayRef<std::int64_t>(heads), all.options().dtype(at::kLong)));
+    return some.repeat({copies}).view(shape);
+  };
+  return {chosen(options.sinks), chosen(options.slopes)};
+}
+
+/// What the softmax is taken of. @param scores  (..., queries, keys), may be changed; the last query is at the last key
+at::Tensor scaled(at::Tensor scores, const AttentionOptions& options, const HeadTerms& terms) {
   scores.mul_(options.scale);
-  return options.softcap > 0 ? at::tanh(scores / options.softcap) * options.softcap : scores;
+  if (options.softcap > 0) scores = at::tanh(scores / options.softcap) * options.softcap;
+  if (!terms.slopes.defined()) return scores;
+  const std::int64_t queries = scores.size(-2), keys = scores.size(-1);
+  const auto positions = [&](std::int64_t first) { return at::arange(first, keys, terms.slopes.options()); };
+  return scores.add_((positions(0) - positions(keys - queries).unsqueeze(1)) * terms.slopes);
+}
+
+/// What each key counts. @param scores  (..., keys)
+at::Tensor softmax(const at::Tensor& scores, const HeadTerms& terms) {
+  if (!terms.sinks.defined()) return at::softmax(scores, -1);
+  std::vector<std::int64_t> one_more = scores.sizes().vec();
+  one_more.back() = 1;
+  const at::Tensor all = at::softmax(at::cat({scores, terms.sinks.expand(one_more)}, -1), -1);
+  return all.narrow(-1, 0, scores.size(-1)).contiguous();
 }
 
 /// @param q     (units, group, queries, head_dim)
 /// @param k, v  (units, keys, head_dim)
+/// @param terms  (units, group, 1, 1)
 /// @returns like q
 at::Tensor attend_groups(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionOptions& options,
-                         std::int64_t block) {
+                         const HeadTerms& terms, std::int64_t block) {
   const std::int64_t units = q.size(0);
   const std::int64_t group = q.size(1);
   const std::int64_t past = k.size(1) - q.size(2);
@@ -87,19 +119,17 @@ at::Tensor attend_groups(const at::Tensor& q, const at::Tensor& k, const at::Ten
     const std::int64_t first =
         options.window > 0 ? std::max<std::int64_t>(0, past + begin - options.window + 1) : std::int64_t{0};
     const std::int64_t keys = end - first;
-    const at::Tensor scores = scaled(at::bmm(q.narrow(2, begin, queries).reshape({units, group * queries, q.size(3)}),
-                                             k.narrow(1, first, keys).transpose(1, 2))
-                                         .to(at::kFloat),
-                                     options);
+    const at::Tensor products = at::bmm(q.narrow(2, begin, queries).reshape({units, group * queries, q.size(3)}),
+                                        k.narrow(1, first, keys).transpose(1, 2));
+    const at::Tensor scores = scaled(products.to(at::kFloat).view({units, group, queries, keys}), options, terms);
     if (queries > 1) {
       // Without a window, only the last `queries` keys are hidden from some of them.
       const bool windowed = options.window > 0 && keys > options.window;
       const std::int64_t masked = windowed ? keys : queries;
-      scores.view({units, group, queries, keys})
-          .narrow(3, keys - masked, masked)
+      scores.narrow(3, keys - masked, masked)
           .add_(visibility(queries, masked, windowed ? options.window : 0, q.device()));
     }
-    const at::Tensor weights = at::softmax(scores, -1).to(v.scalar_type());
+    const at::Tensor weights = softmax(scores, terms).to(v.scalar_type()).view({units, group * queries, keys});
     blocks.push_back(at::bmm(weights, v.narrow(1, first, keys)).view({units, group, queries, q.size(3)}));
   }
   return blocks.size() == 1 ? blocks.front() : at::cat(blocks, 2);
@@ -156,9 +186,10 @@ void attend_kv_head(const at::Tensor& queries, const at::Tensor& keys, const at:
                     std::size_t index, const AttentionOptions& options, const at::Tensor& out) {
   const auto first = bucket.queries.begin() + static_cast<std::ptrdiff_t>(index) * bucket.group;
   const std::vector<std::int64_t> members(first, first + bucket.group);
-  const at::Tensor attended =
-      attend_groups(select_heads(queries, members).transpose(1, 2), keys.select(2, bucket.kv[index]),
-                    values.select(2, bucket.kv[index]), options, kQueriesInCache);
+  const at::Tensor attended = attend_groups(
+      select_heads(queries, members).transpose(1, 2), keys.select(2, bucket.kv[index]),
+      values.select(2, bucket.kv[index]), options,
+      terms_of(options, members, queries.size(0), {queries.size(0), bucket.group, 1, 1}), kQueriesInCache);
   for (std::int64_t member = 0; member < bucket.group; ++member) {
     out.select(2, members[static_cast<std::size_t>(member)]).copy_(attended.select(1, member));
   }
@@ -172,8 +203,12 @@ at::Tensor decode_run(const at::Tensor& queries, const at::Tensor& keys, const a
     return heads_of_run(cache, run, options.head_dim).slice(1, past, run.first.keys);
   };
   const at::Tensor own = heads_of(queries, run.first.query_row, run.count, 1, options.head_dim).select(1, 0);
-  const at::Tensor scores = scaled(decode_scores(own, seen(keys), options.kv_head_of), options);
-  return decode_sums(at::softmax(scores, -1), seen(values), options.kv_head_of).view({run.count, queries.size(1)});
+  const at::Tensor scores = decode_scores(own, seen(keys), options.kv_head_of).unsqueeze(2);
+  std::vector<std::int64_t> heads(options.kv_head_of.size());
+  std::iota(heads.begin(), heads.end(), std::int64_t{0});
+  const HeadTerms terms = terms_of(options, heads, 1, {1, static_cast<std::int64_t>(heads.size()), 1, 1});
+  const at::Tensor weights = softmax(scaled(scores, options, terms), terms).squeeze(2);
+  return decode_sums(weights, seen(values), options.kv_head_of).view({run.count, queries.size(1)});
 }
 
 /// All sequences of a run and all heads of a bucket in one batch.
@@ -196,7 +231,8 @@ at::Tensor attend_run(const at::Tensor& queries, const at::Tensor& keys, const a
       return select_heads(all, bucket.kv).transpose(1, 2).reshape({units, span.keys, options.head_dim});
     };
     const std::int64_t block = queries.is_cpu() ? kQueryBlockOnCpu : kQueryBlockOnGpu;
-    parts.push_back(attend_groups(q, batched(all_keys), batched(all_values), options, block)
+    const HeadTerms terms = terms_of(options, bucket.queries, run.count, {units, bucket.group, 1, 1});
+    parts.push_back(attend_groups(q, batched(all_keys), batched(all_values), options, terms, block)
                         .view({run.count, kv_heads * bucket.group, span.queries, options.head_dim})
                         .transpose(1, 2));
     order.insert(order.end(), bucket.queries.begin(), bucket.queries.end());

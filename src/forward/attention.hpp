@@ -14,6 +14,11 @@ struct AttentionOptions {
   double softcap = 0;             ///< 0: none
   int window = 0;                 ///< tokens a query sees, itself included; 0: all
   std::vector<int> kv_head_of{};  ///< per query head; groups may be unequal
+  /// Per query head, float32, or undefined: the score of something of value zero beside the keys.
+  at::Tensor sinks{};
+  /// Per query head, float32, or undefined: what a score loses with each token between a query and a key (ALiBi; Press
+  /// et al., "Train Short, Test Long", arXiv 2108.12409, section 3).
+  at::Tensor slopes{};
 };
 
 /// One sequence: its rows of `queries` and its rows of `keys` and `values`. The last query is at the position of the

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "forward/layer.hpp"
+#include "model/expert_stack.hpp"
 
 namespace qcqa {
 namespace {
@@ -24,6 +25,22 @@ struct Routes {
   at::Tensor experts, weights;
 };
 
+/// See ExpertsDescription::mixer_tolerance. @param logits  (tokens, experts)
+Routes mix_sparsely(const at::Tensor& logits, const ExpertsFacts& facts) {
+  constexpr double kNever = -std::numeric_limits<double>::infinity();
+  std::vector<at::Tensor> experts, shares;
+  at::Tensor left = logits;
+  for (int i = 0; i < facts.per_token; ++i) {
+    const auto [best, expert] = left.detach().max(-1, true);
+    const at::Tensor scale = at::maximum(logits.detach().abs(), best);
+    const at::Tensor out_of_reach = (best - logits.detach()) / scale > 2 * facts.mixer_tolerance;
+    experts.push_back(expert);
+    shares.push_back(at::softmax(left.masked_fill(out_of_reach, kNever), -1).gather(1, expert));
+    left = left.scatter(1, expert, kNever);
+  }
+  return {at::cat(experts, 1), at::cat(shares, 1) * facts.multiplier};
+}
+
 Routes route(const ExpertWeights& weights, const ForwardSpec& spec, const at::Tensor& x) {
   const ExpertsFacts& facts = *spec.experts;
   const at::Tensor logits = weights.router(x).to(at::kFloat);
@@ -35,6 +52,8 @@ Routes route(const ExpertWeights& weights, const ForwardSpec& spec, const at::Te
     case RouterScores::sigmoid:
       scores = at::sigmoid(logits);
       break;
+    case RouterScores::sparse_mixer:
+      return mix_sparsely(logits, facts);
     case RouterScores::softmax_of_chosen:
       break;
   }
@@ -78,6 +97,59 @@ at::Tensor run_experts(const ExpertWeights& weights, const ForwardSpec& spec, co
   return out + (weights.shared_switch.weight.defined() ? at::sigmoid(weights.shared_switch(x)) * shared : shared);
 }
 
+namespace {
+
+/// The stacks of one kind of matrix, gate and up being one kind.
+struct Stacks {
+  std::vector<TensorView> weights;
+  std::vector<const TensorView*> biases;  ///< nullptr: none
+
+  [[nodiscard]] LinearSource of_expert(int expert, int count) const {
+    LinearSource source;
+    for (std::size_t i = 0; i < weights.size(); ++i) source.add_of_stack(weights[i], biases[i], expert, count);
+    return source;
+  }
+};
+
+Stacks find_stacks(const Model& model, const std::string& prefix, const ExpertsDescription& experts,
+                   std::vector<std::string> names) {
+  Stacks stacks;
+  for (const std::string& name : names) {
+    if (name.empty()) continue;
+    stacks.weights.push_back(expert_stack(model.checkpoint(), experts, prefix + name));
+    stacks.biases.push_back(experts.has_biases ? &model.checkpoint().at(prefix + ExpertsDescription::bias_of(name))
+                                               : nullptr);
+  }
+  return stacks;
+}
+
+/// Rows that took turns: the first of every two first. @param rows  (2 n, ...)
+at::Tensor apart(const at::Tensor& rows) {
+  return rows.unflatten(0, at::IntArrayRef({rows.size(0) / 2, 2})).transpose(0, 1).flatten(0, 1).contiguous();
+}
+
+std::vector<MlpWeights> load_stacked(const Model& model, const std::string& prefix, const ForwardSpec& spec,
+                                     const Runtime& runtime) {
+  const ExpertsDescription& experts = *spec.names->experts;
+  const MlpNames& names = experts.names;
+  const bool fused = names.gate == names.up;
+  const Stacks gate_up = find_stacks(model, prefix, experts, {fused ? std::string() : names.gate, names.up});
+  const Stacks down = find_stacks(model, prefix, experts, {names.down});
+  const int count = spec.experts->count;
+  std::vector<MlpWeights> loaded;
+  for (int expert = 0; expert < count; ++expert) {
+    MlpWeights& own =
+        loaded.emplace_back(read_mlp(model, gate_up.of_expert(expert, count), down.of_expert(expert, count),
+                                     !names.gate.empty(), prefix + names.up, runtime));
+    if (!experts.take_turns) continue;
+    own.gate_up.weight = apart(own.gate_up.weight);
+    if (own.gate_up.bias.defined()) own.gate_up.bias = apart(own.gate_up.bias);
+  }
+  return loaded;
+}
+
+}  // namespace
+
 ExpertWeights load_experts(const Model& model, const std::string& prefix, const ForwardSpec& spec,
                            const Runtime& runtime) {
   const ExpertsDescription& names = *spec.names->experts;
@@ -87,10 +159,11 @@ ExpertWeights load_experts(const Model& model, const std::string& prefix, const 
   if (!names.choice_bias.empty()) {
     weights.choice_bias = widened(model.checkpoint().at(prefix + names.choice_bias)).flatten().to(runtime.device);
   }
-  for (int expert = 0; expert < facts.count; ++expert) {
-    const std::optional<StackPlace> place =
-        names.are_stacked() ? std::optional(StackPlace{expert, facts.count}) : std::nullopt;
-    weights.experts.push_back(load_mlp(model, prefix, names.of_expert(expert), runtime, place));
+  if (names.are_stacked()) {
+    weights.experts = load_stacked(model, prefix, spec, runtime);
+  } else {
+    for (int expert = 0; expert < facts.count; ++expert)
+      weights.experts.push_back(load_mlp(model, prefix, names.of_expert(expert), runtime));
   }
   if (facts.shared_width > 0) weights.shared = load_mlp(model, prefix, names.shared, runtime);
   if (!names.shared_switch.empty()) weights.shared_switch = load_linear(model, prefix + names.shared_switch, runtime);

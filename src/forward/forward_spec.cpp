@@ -96,7 +96,16 @@ ForwardSpec read_forward_spec(const ModelConfig& config) {
   }
   spec.head_norm = has_head_norm(config);
   spec.clip = config.value(architecture.attention.clip);
+  spec.alibi = config.value(architecture.attention.alibi);
+  require_number(config, spec.alibi >= 0, architecture.attention.alibi.key, "a number that is not negative",
+                 spec.alibi);
   spec.activation = read_activation(config, names);
+  if (const auto& gate = names.bounded_gate) {
+    spec.bounded_gate = BoundedGate{config.value(gate->slope), config.value(gate->limit)};
+    require_number(config, spec.bounded_gate->limit >= 0, gate->limit.key, "a number that is not negative",
+                   spec.bounded_gate->limit);
+    require_number(config, true, gate->slope.key, "a number", spec.bounded_gate->slope);
+  }
   spec.experts = experts_facts(config);
   const double multiplier = config.value(names.logit_multiplier);
   spec.logit_divisor = config.value(names.logit_divisor) / multiplier;

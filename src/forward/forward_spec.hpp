@@ -29,6 +29,11 @@ enum class Activation {
   xielu,  ///< has weights: ActivationCurve
 };
 
+/// See BoundedGateDescription.
+struct BoundedGate {
+  double slope = 0, limit = 0;
+};
+
 /// A model's description with every setting read from its config.json.
 struct ForwardSpec {
   const Architecture* architecture = nullptr;
@@ -42,8 +47,10 @@ struct ForwardSpec {
   std::vector<AttentionFacts> attention{};  ///< per layer
   RotarySpecs rotary{};
   bool head_norm = false;
-  double clip = 0;  ///< of queries, keys and values; 0: none
+  double clip = 0;   ///< of queries, keys and values; 0: none
+  double alibi = 0;  ///< see alibi_slopes(); 0: none
   Activation activation{};
+  std::optional<BoundedGate> bounded_gate{};  ///< in the place of the activation
   std::optional<ExpertsFacts> experts{};
   double logit_divisor = 1;
   double logit_softcap = 0;  ///< 0: none

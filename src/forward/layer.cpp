@@ -55,6 +55,11 @@ at::Tensor activated(const at::Tensor& x, Activation activation, const Activatio
   return x;
 }
 
+at::Tensor bounded(const at::Tensor& gate, const at::Tensor& up, const BoundedGate& bounds) {
+  const at::Tensor kept = at::clamp_max(gate, bounds.limit);
+  return (at::clamp(up, -bounds.limit, bounds.limit) + 1) * kept * at::sigmoid(bounds.slope * kept);
+}
+
 at::Tensor norm_if_any(const at::Tensor& x, const NormWeights& norm, const ForwardSpec& spec) {
   return norm.weight.defined() ? apply_norm(x, norm, spec) : x;
 }
@@ -108,6 +113,7 @@ at::Tensor mlp_features(const MlpWeights& weights, const ForwardSpec& spec, cons
   const at::Tensor gate_up = weights.gate_up(x);
   if (!weights.is_gated()) return activated(gate_up, spec.activation, weights.curve);
   const std::vector<at::Tensor> halves = at::split(gate_up, weights.down.inputs(), 1);
+  if (spec.bounded_gate) return bounded(halves[0], halves[1], *spec.bounded_gate);
   return activated(halves[0], spec.activation, weights.curve) * halves[1];
 }
 

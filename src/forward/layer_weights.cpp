@@ -4,7 +4,9 @@
 
 #include <cmath>
 
+#include "forward/alibi.hpp"
 #include "forward/experts.hpp"
+#include "model/expert_stack.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
@@ -25,11 +27,19 @@ Linear load_query_key_value(const AttentionLayer& attention, const Runtime& runt
   return read_linear(source, runtime);
 }
 
+at::Tensor load_sinks(const AttentionLayer& attention, const Runtime& runtime) {
+  if (attention.query.front().sink.empty()) return {};
+  at::Tensor sinks = at::empty({attention.query_heads});
+  float* next = sinks.data_ptr<float>();
+  for (const HeadRows& head : attention.query) head.sink.read(std::span(next++, 1));
+  return sinks.to(runtime.device);
+}
+
 /// The names of a layer's matrices beside attention, without ".weight".
 std::vector<std::string> matrix_names(const AttentionLayer& attention, const ForwardSpec& spec) {
   std::vector<std::string> names;
   const auto add = [&](const MlpNames& mlp) { names.insert(names.end(), {mlp.gate, mlp.up, mlp.down}); };
-  if (!spec.has_experts(attention.layer)) {
+  if (!spec.has_experts(attention.place)) {
     add(spec.names->mlp);
     return names;
   }
@@ -42,9 +52,11 @@ std::vector<std::string> matrix_names(const AttentionLayer& attention, const For
 
 template <typename Visit>
 void for_each_tensor(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec, const Visit& visit) {
-  const std::string prefix = model.architecture().prefix_of(attention.layer);
+  const std::string prefix = model.architecture().prefix_of(attention.place);
   for (const std::string& name : matrix_names(attention, spec)) {
-    if (const TensorView* tensor = model.checkpoint().find(prefix + name + ".weight")) visit(tensor->stored);
+    for (const char* suffix : {".weight", "", kMxfp4Blocks}) {
+      if (const TensorView* tensor = model.checkpoint().find(prefix + name + suffix)) visit(tensor->stored);
+    }
   }
   for (const auto* heads : {&attention.query, &attention.key, &attention.value}) {
     for (const HeadRows& head : *heads) visit(head.weight.pages());
@@ -84,23 +96,25 @@ Linear load_linear(const Model& model, const std::string& name, const Runtime& r
   return read_linear(source, runtime);
 }
 
-MlpWeights load_mlp(const Model& model, const std::string& prefix, const MlpNames& names, const Runtime& runtime,
-                    std::optional<StackPlace> place) {
+MlpWeights read_mlp(const Model& model, const LinearSource& gate_up, const LinearSource& down, bool gated,
+                    const std::string& where, const Runtime& runtime) {
+  MlpWeights weights = {read_linear(gate_up, runtime), read_linear(down, runtime)};
+  const std::int64_t hidden = model.settings().shape().hidden_size, inner = weights.down.inputs();
+  require_fits(weights.gate_up, hidden, gated ? 2 * inner : inner, where);
+  require_fits(weights.down, inner, hidden, where);
+  return weights;
+}
+
+MlpWeights load_mlp(const Model& model, const std::string& prefix, const MlpNames& names, const Runtime& runtime) {
   const auto add = [&](LinearSource& source, const std::string& name) {
-    const TensorView& weight = model.checkpoint().at(prefix + name + ".weight");
-    if (place) return source.add_of_stack(weight, place->index, place->count);
-    source.add(weight, model.checkpoint().find(prefix + name + ".bias"));
+    source.add(model.checkpoint().at(prefix + name + ".weight"), model.checkpoint().find(prefix + name + ".bias"));
   };
   LinearSource gate_up, down;
   const bool gated = !names.gate.empty();
   if (gated && names.gate != names.up) add(gate_up, names.gate);
   add(gate_up, names.up);
   add(down, names.down);
-  MlpWeights weights = {read_linear(gate_up, runtime), read_linear(down, runtime)};
-  const std::int64_t hidden = model.settings().shape().hidden_size, inner = weights.down.inputs();
-  require_fits(weights.gate_up, hidden, gated ? 2 * inner : inner, prefix + names.up);
-  require_fits(weights.down, inner, hidden, prefix + names.down);
-  return weights;
+  return read_mlp(model, gate_up, down, gated, prefix + names.up, runtime);
 }
 
 NormWeights load_norm(const Model& model, const std::string& name, const Runtime& runtime) {
@@ -120,7 +134,7 @@ LayerWeights load_layer(const Model& model, const AttentionLayer& attention, con
                         const Runtime& runtime) {
   const ForwardDescription& names = *spec.names;
   const Architecture& architecture = model.architecture();
-  const std::string prefix = architecture.prefix_of(attention.layer);
+  const std::string prefix = architecture.prefix_of(attention.place);
   LayerWeights weights{
       .query_heads = attention.query_heads, .kv_heads = attention.kv_heads, .head_dim = attention.head_dim};
   for (int head = 0; head < attention.query_heads; ++head) weights.kv_head_of.push_back(attention.kv_head_of(head));
@@ -143,18 +157,20 @@ LayerWeights load_layer(const Model& model, const AttentionLayer& attention, con
     const HeadNormDescription& heads = architecture.attention.head_norm;
     const auto head_norm = [&](const std::string& name, const std::vector<HeadRows>& rows) {
       const std::int64_t count = heads.scope == HeadNormScope::head ? 1 : static_cast<std::int64_t>(rows.size());
-      return norm(architecture.tensor_name(attention.layer, name, ""), count * attention.head_dim);
+      return norm(architecture.tensor_name(attention.place, name, ""), count * attention.head_dim);
     };
     weights.query_norm = head_norm(heads.query, attention.query);
     weights.key_norm = head_norm(heads.key, attention.key);
   }
 
   weights.query_key_value = load_query_key_value(attention, runtime);
+  weights.sinks = load_sinks(attention, runtime);
+  if (spec.alibi > 0) weights.slopes = alibi_slopes(attention.query_heads, spec.alibi).to(runtime.device);
   LinearSource output;
   output.add(*attention.output,
-             model.checkpoint().find(architecture.tensor_name(attention.layer, architecture.output, ".bias")));
+             model.checkpoint().find(architecture.tensor_name(attention.place, architecture.output, ".bias")));
   weights.output = read_linear(output, runtime);
-  if (spec.has_experts(attention.layer)) {
+  if (spec.has_experts(attention.place)) {
     weights.experts = load_experts(model, prefix, spec, runtime);
   } else {
     weights.mlp = load_mlp(model, prefix, names.mlp, runtime);

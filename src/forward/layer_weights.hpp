@@ -45,7 +45,8 @@ struct LayerWeights {
   NormWeights attention_norm{}, attention_post_norm{}, mlp_norm{}, mlp_post_norm{}, query_norm{}, key_norm{};
   Linear query_key_value{};  ///< outputs: query heads, key heads, value heads
   Linear output{};
-  MlpWeights mlp{};  ///< undefined where there are experts
+  at::Tensor sinks{}, slopes{};  ///< (query heads), float32; undefined: none; see AttentionOptions
+  MlpWeights mlp{};              ///< undefined where there are experts
   std::optional<ExpertWeights> experts{};
 };
 
@@ -78,14 +79,12 @@ void for_each_linear(LayerWeights& layer, const Visit& visit) {
 
 /// A matrix and its bias, if there is one. @param name  without ".weight"
 [[nodiscard]] Linear load_linear(const Model& model, const std::string& name, const Runtime& runtime);
-/// One of so many matrices that a tensor holds.
-struct StackPlace {
-  int index = 0, count = 0;
-};
 /// @param prefix  of the names
-/// @param place   nothing: each tensor is one matrix
 [[nodiscard]] MlpWeights load_mlp(const Model& model, const std::string& prefix, const MlpNames& names,
-                                  const Runtime& runtime, std::optional<StackPlace> place = {});
+                                  const Runtime& runtime);
+/// @param gate_up  gate rows, if any, then up rows  @param where  for errors: the name of these
+[[nodiscard]] MlpWeights read_mlp(const Model& model, const LinearSource& gate_up, const LinearSource& down, bool gated,
+                                  const std::string& where, const Runtime& runtime);
 
 /// Tells the system that these weights will be read soon, or are no longer needed.
 void prefetch_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec);

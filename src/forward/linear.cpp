@@ -80,15 +80,21 @@ void LinearSource::add(const TensorView& weight, const TensorView* bias) {
   parts.push_back({weight.all(), bias ? bias->all() : TensorSlice(), weight.shape[0]});
 }
 
-void LinearSource::add_of_stack(const TensorView& stack, std::int64_t index, std::int64_t count) {
+void LinearSource::add_of_stack(const TensorView& stack, const TensorView* biases, std::int64_t index,
+                                std::int64_t count) {
   require_float(stack);
-  if (stack.shape.size() != 3 || stack.shape[0] != count || (inputs != 0 && stack.shape[2] != inputs)) {
+  if (biases) require_float(*biases);
+  if (stack.shape.size() != 3 || stack.shape[0] != count || (inputs != 0 && stack.shape[2] != inputs) ||
+      (biases && biases->shape != std::vector<std::int64_t>{count, stack.shape[1]})) {
     throw Error(ErrorKind::corrupt, stack.file.string() + ": " + stack.name,
-                "must be " + std::to_string(count) + " matrices of as many columns as those beside them");
+                "must be " + std::to_string(count) +
+                    " matrices of as many columns as those beside them, biases of as many elements as rows");
   }
   inputs = stack.shape[2];
   const auto entries = static_cast<std::uint64_t>(stack.shape[1] * inputs);
-  parts.push_back({{stack, static_cast<std::uint64_t>(index) * entries, entries}, {}, stack.shape[1]});
+  parts.push_back({{stack, static_cast<std::uint64_t>(index) * entries, entries},
+                   biases ? biases->rows(index, 1) : TensorSlice(),
+                   stack.shape[1]});
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {

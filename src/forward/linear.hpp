@@ -20,8 +20,8 @@ struct LinearSource {
 
   /// All rows of a tensor (outputs, inputs).
   void add(const TensorView& weight, const TensorView* bias);
-  /// One of the `count` matrices of a tensor (count, outputs, inputs).
-  void add_of_stack(const TensorView& stack, std::int64_t index, std::int64_t count);
+  /// One of the `count` matrices of a tensor (count, outputs, inputs), and of its biases (count, outputs) if any.
+  void add_of_stack(const TensorView& stack, const TensorView* biases, std::int64_t index, std::int64_t count);
 };
 
 /// y = x W^T + b. The tensors may be anybody's: a checkpoint's, or ones that gradients are taken of.

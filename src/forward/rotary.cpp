@@ -24,13 +24,20 @@ RotaryTable::RotaryTable(const RotarySpec& spec, std::int64_t length, const Runt
                     std::to_string(spec.switch_length),
                 std::to_string(length));
   }
-  at::Tensor all = angles(spec.frequencies, length);
+  const auto add = [&](const std::vector<float>& frequencies, double magnitude) {
+    const at::Tensor all = angles(frequencies, length);
+    const auto join = [&](const at::Tensor& before, const at::Tensor& rows) {
+      const at::Tensor scaled = (rows * magnitude).to(runtime.options());
+      return before.defined() ? at::cat({before, scaled}) : scaled;
+    };
+    cosines_ = join(cosines_, at::cos(all));
+    sines_ = join(sines_, at::sin(all));
+  };
+  add(spec.frequencies, spec.magnitude);
   if (spec.kind == RotarySpec::Kind::longrope) {
     switch_length_ = spec.switch_length;
-    all = at::cat({all, angles(spec.long_frequencies, length)});
+    add(spec.long_frequencies, spec.long_magnitude);
   }
-  cosines_ = (at::cos(all) * spec.magnitude).to(runtime.options());
-  sines_ = (at::sin(all) * spec.magnitude).to(runtime.options());
   if (spec.query_growth != 0) {
     const at::Tensor positions = at::arange(length, at::TensorOptions().dtype(at::kFloat)).unsqueeze(1);
     query_scales_ = (at::log1p(at::floor(positions / spec.query_period)) * spec.query_growth + 1).to(runtime.options());

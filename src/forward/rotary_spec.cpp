@@ -67,7 +67,7 @@ void scale_yarn(const RopeKeys& keys, double theta, RotarySpec& rotary) {
 }
 
 /// LongRoPE (Ding et al., arXiv 2402.13753), as Phi-3 uses it: two sets of factors, by the length of the sequence.
-void scale_longrope(const RopeKeys& keys, RotarySpec& rotary) {
+void scale_longrope(const RopeKeys& keys, bool states_magnitudes, RotarySpec& rotary) {
   const std::size_t planes = rotary.frequencies.size();
   const double positions = keys.original_positions();
   const double factor = keys.has("factor") ? keys.number("factor") : keys.max_positions() / positions;
@@ -82,6 +82,11 @@ void scale_longrope(const RopeKeys& keys, RotarySpec& rotary) {
     rotary.long_frequencies[i] /= static_cast<float>(long_factors[i]);
     rotary.frequencies[i] /= static_cast<float>(short_factors[i]);
   }
+  rotary.long_magnitude = rotary.magnitude;
+  if (!states_magnitudes) return;
+  rotary.magnitude = keys.number("short_mscale");
+  rotary.long_magnitude = keys.number("long_mscale");
+  rotary.long_frequencies = rotary.frequencies;
 }
 
 }  // namespace
@@ -105,6 +110,8 @@ RotarySpec read_rotary_spec(const ModelConfig& config, LayerRotary which) {
   if (has_alpha) {
     rotary.theta *= std::pow(keys.number("alpha"), static_cast<double>(rotary.dim) / (rotary.dim - 2));
   }
+  if (description.states_magnitudes && kind != "default" && kind != "longrope")
+    keys.unsupported("a rotary scaling of the kinds default and longrope to be run", kind);
   rotary.frequencies = plain_frequencies(rotary.theta, rotary.dim);
   if (kind == "linear") {
     for (float& frequency : rotary.frequencies) frequency /= static_cast<float>(keys.number("factor"));
@@ -113,7 +120,7 @@ RotarySpec read_rotary_spec(const ModelConfig& config, LayerRotary which) {
   } else if (kind == "yarn") {
     scale_yarn(keys, rotary.theta, rotary);
   } else if (kind == "longrope") {
-    scale_longrope(keys, rotary);
+    scale_longrope(keys, description.states_magnitudes, rotary);
   } else if (kind == "dynamic" || (kind == "ntk_alpha" && !has_alpha)) {
     rotary.kind = RotarySpec::Kind::dynamic;
     rotary.switch_length = static_cast<int>(std::min(keys.max_positions(), 1e9));

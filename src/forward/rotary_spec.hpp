@@ -25,6 +25,7 @@ struct RotarySpec {
   std::vector<float> long_frequencies{};  ///< longrope
   int switch_length = 0;                  ///< longrope, dynamic
   double magnitude = 1;                   ///< of cosines and sines
+  double long_magnitude = 1;              ///< longrope
   /// Queries at position p are multiplied by 1 + query_growth * log(1 + floor(p / query_period)) as well.
   double query_growth = 0;
   double query_period = 1;

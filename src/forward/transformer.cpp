@@ -34,6 +34,8 @@ Transformer::Transformer(const Model& model, const Runtime& runtime)
   require_kv_cache(model, runtime_.kv_cache);
   if (const std::string& positions = spec_.names->positions.tensor; !positions.empty())
     positions_ = &model.checkpoint().at(positions + ".weight");
+  if (const std::string& norm = spec_.names->embedding_norm; !norm.empty())
+    embedding_norm_ = load_norm(model, norm, runtime_);
 }
 
 at::Tensor Transformer::embed(std::span<const std::int32_t> tokens, std::span<const std::int64_t> positions) const {
@@ -52,7 +54,8 @@ at::Tensor Transformer::embed(std::span<const std::int32_t> tokens, std::span<co
                [&](std::size_t i) { embedding_->rows(tokens[i], 1).read(std::span(data + i * row_size, row_size)); });
   out = out.to(runtime_.options());
   if (spec_.embedding_multiplier != 1) out.mul_(spec_.embedding_multiplier);
-  return positions_ ? out.add_(position_rows(positions)) : out;
+  if (positions_) out.add_(position_rows(positions));
+  return embedding_norm_.weight.defined() ? apply_norm(out, embedding_norm_, spec_) : out;
 }
 
 at::Tensor Transformer::position_rows(std::span<const std::int64_t> positions) const {
@@ -82,7 +85,9 @@ AttentionOptions Transformer::attention_options(const LayerWeights& weights, int
           .scale = spec_.attention_of(layer).scale,
           .softcap = spec_.attention_of(layer).softcap,
           .window = spec_.attention_of(layer).window,
-          .kv_head_of = weights.kv_head_of};
+          .kv_head_of = weights.kv_head_of,
+          .sinks = weights.sinks,
+          .slopes = weights.slopes};
 }
 
 at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> sequences,

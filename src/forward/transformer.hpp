@@ -63,7 +63,7 @@ class Transformer {
   Runtime runtime_;
   ForwardSpec spec_;
   const TensorView *embedding_, *positions_ = nullptr;  ///< no positions_: none were learned
-  NormWeights final_norm_;
+  NormWeights final_norm_, embedding_norm_;             ///< of which the second may be undefined
   Linear head_;
 };
 

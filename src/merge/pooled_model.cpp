@@ -97,13 +97,15 @@ TensorView derived_view(const TensorView& source, Dtype dtype, std::shared_ptr<c
   return view;
 }
 
+bool is_of_query(const HeadSlot& slot) { return slot.role == HeadRole::query || slot.role == HeadRole::gate; }
+
 /// Where the heads of a group stand in a tensor of so many slots; each by itself where it is not shared.
 std::vector<std::vector<std::size_t>> members_of(const std::vector<HeadSlot>& slots, const Grouping& grouping,
                                                  Pooled pooled) {
   const auto groups = grouping.members();
   std::vector<std::vector<std::size_t>> members(slots.size());
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    if (slots[i].role == HeadRole::query) {
+    if (is_of_query(slots[i])) {
       members[i] = {i};
       continue;
     }
@@ -135,9 +137,9 @@ class LayerPooler {
  private:
   void add(const Projection& projection, const char* suffix, std::vector<TensorView>& views) {
     const auto slots = head_slots(projection, layer_.query_heads, layer_.kv_heads);
-    if (std::ranges::count(slots, HeadRole::query, &HeadSlot::role) == std::ssize(slots)) return;
+    if (std::ranges::all_of(slots, is_of_query)) return;
     const TensorView* view =
-        model_.checkpoint().find(model_.architecture().tensor_name(layer_.layer, projection.tensor, suffix));
+        model_.checkpoint().find(model_.architecture().tensor_name(layer_.place, projection.tensor, suffix));
     if (view == nullptr) return;
     views.push_back(derived_view(*view, Dtype::f64,
                                  std::make_shared<const PooledValues>(*view, members_of(slots, grouping_, pooled_))));

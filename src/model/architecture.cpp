@@ -26,6 +26,12 @@ std::string Architecture::tensor_name(int layer, std::string_view tensor, std::s
   return with_layer(attention_prefix, std::to_string(layer)).append(tensor).append(suffix);
 }
 
+bool has_gates(const Architecture& architecture) {
+  return std::ranges::any_of(architecture.projections, [](const Projection& projection) {
+    return std::ranges::find(projection.holds, HeadRole::gate) != projection.holds.end();
+  });
+}
+
 MlpNames ExpertsDescription::of_expert(int expert) const {
   MlpNames own = names;
   for (std::string* name : {&own.gate, &own.up, &own.down}) {

@@ -20,12 +20,17 @@ Projection parse_projection(ObjectReader reader) {
       projection.holds.push_back(HeadRole::key);
     } else if (role == "value") {
       projection.holds.push_back(HeadRole::value);
+    } else if (role == "gate") {
+      projection.holds.push_back(HeadRole::gate);
     } else {
-      reader.fail("a role is \"query\", \"key\" or \"value\"", role);
+      reader.fail("a role is \"query\", \"key\", \"value\" or \"gate\"", role);
     }
   }
   reader.choice("order", projection.order,
-                {{"by_role", HeadOrder::by_role}, {"by_head", HeadOrder::by_head}, {"by_part", HeadOrder::by_part}});
+                {{"by_role", HeadOrder::by_role},
+                 {"by_head", HeadOrder::by_head},
+                 {"by_part", HeadOrder::by_part},
+                 {"by_query", HeadOrder::by_query}});
   if (projection.order == HeadOrder::by_part) {
     (void)reader.required("parts");
     reader.value("parts", projection.parts);
@@ -81,6 +86,7 @@ GgufDescription parse_gguf(ObjectReader reader) {
   reader.value("head_norms", gguf.head_norms);
   reader.value("rotary_factors", gguf.rotary_factors);
   reader.value("padded_heads", gguf.padded_heads);
+  reader.value("fused", gguf.fused);
   reader.finish();
   return gguf;
 }
@@ -118,7 +124,7 @@ void collect_keys(const json& part, std::set<std::string>& keys) {
   for (const auto& [name, value] : part.items()) {
     if (value.is_structured()) collect_keys(value, keys);
     if (value.is_string() && std::ranges::find(kNames, name) != kNames.end()) keys.insert(value.get<std::string>());
-    if (name == "reads_layer_types" && value == true) keys.insert("layer_types");
+    if ((name == "reads_layer_types" && value == true) || name == "in_layers") keys.insert("layer_types");
   }
 }
 
@@ -162,11 +168,11 @@ Architecture parse_architecture(const json& document, const std::string& where) 
   architecture.no_forward = root.optional_text("no_forward");
   architecture.carried_quantisation = root.optional_text("carried_quantisation");
   if (root.optional("forward")) architecture.forward = parse_forward(root.child("forward"));
-  if (architecture.forward && !architecture.attention.sinks.empty())
-    root.fail("attention with \"sinks\" cannot be run, so there is no \"forward\"", "one");
   if (root.optional("tokenizer")) architecture.tokenizer = parse_tokenizer(root.child("tokenizer"));
   if (root.optional("padding")) architecture.padding = parse_padding(root.child("padding"));
   if (root.optional("gguf")) architecture.gguf = parse_gguf(root.child("gguf"));
+  if (architecture.forward && (architecture.attention.in_layers || has_gates(architecture)))
+    root.fail("layers without heads and gates of heads cannot be run, so there is no \"forward\"", "one");
   architecture.no_remote_code = root.optional_text("no_remote_code");
   root.finish();
   return architecture;

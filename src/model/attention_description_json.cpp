@@ -35,6 +35,7 @@ RotaryDescription parse_rotary(ObjectReader reader) {
   rotary.aliases = reader.text_map("scaling_aliases");
   reader.value("neighbours", rotary.neighbours);
   reader.value("must_be_scaled", rotary.must_be_scaled);
+  reader.value("states_magnitudes", rotary.states_magnitudes);
   reader.value("scales_queries", rotary.scales_queries);
   reader.choice("layers", rotary.layers,
                 {{"all", RotatedLayers::all},
@@ -48,6 +49,16 @@ RotaryDescription parse_rotary(ObjectReader reader) {
   if (reader.optional("windowed_theta")) reader.setting("windowed_theta", rotary.windowed_theta.emplace());
   reader.finish();
   return rotary;
+}
+
+HeadLayers parse_head_layers(ObjectReader reader) {
+  HeadLayers layers;
+  layers.types = reader.texts("types");
+  layers.others = reader.texts("others");
+  reader.setting("every", layers.every);
+  layers.list = reader.optional_text("list");
+  reader.finish();
+  return layers;
 }
 
 HeadNormDescription parse_head_norm(ObjectReader reader) {
@@ -82,6 +93,7 @@ NormDescription parse_norm(ObjectReader reader) {
 
 AttentionDescription parse_attention(ObjectReader& reader) {
   AttentionDescription attention;
+  if (reader.optional("in_layers")) attention.in_layers = parse_head_layers(reader.child("in_layers"));
   if (const auto norm = reader.required_or_null("input_norm")) attention.input_norm = norm->text();
   if (const auto rotary = reader.required_or_null("rotary")) attention.rotary = parse_rotary(ObjectReader(*rotary));
   if (reader.optional("head_norm")) attention.head_norm = parse_head_norm(reader.child("head_norm"));
@@ -89,6 +101,7 @@ AttentionDescription parse_attention(ObjectReader& reader) {
   reader.setting("scale_is_inverse_root_of", attention.scale_root);
   reader.setting("softcap", attention.softcap);
   reader.setting("clip", attention.clip);
+  reader.setting("alibi", attention.alibi);
   attention.sinks = reader.optional_text("sinks");
   const HeadNormDescription& norm = attention.head_norm;
   if (!attention.clip.key.empty() && !norm.query.empty() && norm.scope != HeadNormScope::projection)

@@ -7,6 +7,7 @@
 
 #include "model/rope_keys.hpp"
 #include "qcqa/support/error.hpp"
+#include "support/in_quotes.hpp"
 
 namespace qcqa {
 namespace {
@@ -90,6 +91,35 @@ bool is_listed_without(const ModelConfig& config, const RotaryDescription& rotar
   const nlohmann::ordered_json* list = list_of_layers(config, rotary.list.c_str());
   if (list) return config.as<double>((*list)[static_cast<std::size_t>(layer)], rotary.list) == 0;
   return (layer + 1) % config.value(rotary.period) == 0;
+}
+
+/// The numbers that config.json lists under a key; nothing where it has no such list.
+std::optional<std::vector<int>> listed_numbers(const ModelConfig& config, const std::string& key) {
+  const auto list = config.json().find(key);
+  if (key.empty() || list == config.json().end() || list->is_null()) return {};
+  if (!list->is_array())
+    throw Error(ErrorKind::corrupt, config.file().string(), "\"" + key + "\" must be a list", list->dump());
+  std::vector<int> numbers;
+  for (const auto& entry : *list) {
+    if (!entry.is_number_integer())
+      throw Error(ErrorKind::corrupt, config.file().string(), "\"" + key + "\" must hold numbers of layers",
+                  entry.dump());
+    const auto number = entry.get<std::int64_t>();  // others than those there are change nothing
+    if (number >= 0 && number < config.shape().layers) numbers.push_back(static_cast<int>(number));
+  }
+  return numbers;
+}
+
+bool is_type_with_heads(const ModelConfig& config, const HeadLayers& layers, const nlohmann::ordered_json& type) {
+  const auto is_among = [&](const std::vector<std::string>& names) {
+    return std::ranges::any_of(names, [&](const std::string& name) { return type == name; });
+  };
+  if (is_among(layers.types)) return true;
+  if (is_among(layers.others)) return false;
+  throw Error(ErrorKind::unsupported, config.file().string(),
+              "a layer type of a " + config.architecture().family + " is " + in_quotes(layers.types.front()) + " or " +
+                  in_quotes(layers.others.front()),
+              type.dump());
 }
 
 class FactReader {
@@ -200,6 +230,25 @@ class FactReader {
 std::vector<AttentionFacts> attention_facts(const ModelConfig& config) { return FactReader(config).run(); }
 
 std::vector<int> layer_windows(const ModelConfig& config) { return FactReader(config).windows(); }
+
+std::vector<int> layers_with_heads(const ModelConfig& config) {
+  std::vector<int> layers;
+  const auto& description = config.architecture().attention.in_layers;
+  const nlohmann::ordered_json* types = description ? list_of_layers(config, "layer_types") : nullptr;
+  const std::optional<std::vector<int>> listed =
+      description && !types ? listed_numbers(config, description->list) : std::nullopt;
+  for (int layer = 0; layer < config.shape().layers; ++layer) {
+    const bool with = !description ? true
+                      : types      ? is_type_with_heads(config, *description, (*types)[static_cast<std::size_t>(layer)])
+                      : listed     ? std::ranges::find(*listed, layer) != listed->end()
+                                   : (layer + 1) % config.value(description->every) == 0;
+    if (with) layers.push_back(layer);
+  }
+  if (layers.empty()) {
+    throw Error(ErrorKind::unsupported, config.file().string(), "some layers must have attention heads", "none");
+  }
+  return layers;
+}
 
 bool has_head_norm(const ModelConfig& config) {
   const HeadNormDescription& norm = config.architecture().attention.head_norm;

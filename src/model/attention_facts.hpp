@@ -30,6 +30,10 @@ struct AttentionFacts {
 /// @throws Error(corrupt, unsupported) for values that the class would not take
 [[nodiscard]] std::vector<AttentionFacts> attention_facts(const ModelConfig& config);
 
+/// The numbers of those layers that have heads, in ascending order; some are there.
+/// @throws Error(corrupt, unsupported) for kinds of layers that are not known
+[[nodiscard]] std::vector<int> layers_with_heads(const ModelConfig& config);
+
 /// The windows alone. @throws Error(corrupt, unsupported) for values of theirs that the class would not take
 [[nodiscard]] std::vector<int> layer_windows(const ModelConfig& config);
 

@@ -45,7 +45,17 @@ at::Tensor read_norms(const std::vector<HeadRows>& heads, std::int64_t head_dim)
 }
 
 const at::Tensor& heads_of(const AttentionWeights& weights, HeadRole role) {
-  return role == HeadRole::query ? weights.query : role == HeadRole::key ? weights.key : weights.value;
+  switch (role) {
+    case HeadRole::query:
+      return weights.query;
+    case HeadRole::key:
+      return weights.key;
+    case HeadRole::value:
+      return weights.value;
+    case HeadRole::gate:
+      break;
+  }
+  return weights.gate;
 }
 
 /// The rows of a projection, with the bias column where there is one.
@@ -72,7 +82,8 @@ at::Tensor projection_rows(const Projection& projection, const AttentionWeights&
 
 AttentionWeights read_attention_weights(const AttentionLayer& layer) {
   const auto has_bias = [](const std::vector<HeadRows>& heads) { return !heads.front().bias.empty(); };
-  const bool bias = has_bias(layer.query) || has_bias(layer.key) || has_bias(layer.value);
+  const bool bias =
+      has_bias(layer.query) || has_bias(layer.key) || has_bias(layer.value);  // gates have what queries have
   const std::int64_t inputs = layer.hidden_size + (bias ? 1 : 0);
   at::Tensor output = at::empty({layer.hidden_size, layer.query_heads, layer.head_dim}, kDouble);
   layer.output->all().read(values_of(output));
@@ -81,7 +92,8 @@ AttentionWeights read_attention_weights(const AttentionLayer& layer) {
           .value = read_heads(layer.value, layer, inputs),
           .output = output.transpose(0, 1).contiguous(),
           .query_norm = read_norms(layer.query, layer.head_dim),
-          .key_norm = read_norms(layer.key, layer.head_dim)};
+          .key_norm = read_norms(layer.key, layer.head_dim),
+          .gate = layer.gate.empty() ? at::Tensor() : read_heads(layer.gate, layer, inputs)};
 }
 
 TensorBytes tensor_bytes(std::string name, const at::Tensor& values, Dtype dtype) {
@@ -100,10 +112,10 @@ std::vector<TensorBytes> attention_tensors(const Model& model, const AttentionLa
   std::vector<TensorBytes> tensors;
   for (const Projection& projection : architecture.projections) {
     const at::Tensor rows = projection_rows(projection, weights);
-    const std::string weight = architecture.tensor_name(layer.layer, projection.tensor, ".weight");
+    const std::string weight = architecture.tensor_name(layer.place, projection.tensor, ".weight");
     tensors.push_back(
         tensor_bytes(weight, rows.narrow(1, 0, layer.hidden_size), model.checkpoint().at(weight).written_dtype()));
-    const std::string bias = architecture.tensor_name(layer.layer, projection.tensor, ".bias");
+    const std::string bias = architecture.tensor_name(layer.place, projection.tensor, ".bias");
     if (const TensorView* view = model.checkpoint().find(bias)) {
       tensors.push_back(tensor_bytes(bias, rows.select(1, layer.hidden_size), view->written_dtype()));
     }
@@ -111,7 +123,7 @@ std::vector<TensorBytes> attention_tensors(const Model& model, const AttentionLa
   const HeadNormDescription& norm = architecture.attention.head_norm;
   for (const auto& [name, values] : {std::pair(&norm.query, &weights.query_norm), {&norm.key, &weights.key_norm}}) {
     if (!values->defined()) continue;
-    const TensorView& view = model.checkpoint().at(architecture.tensor_name(layer.layer, *name, ".weight"));
+    const TensorView& view = model.checkpoint().at(architecture.tensor_name(layer.place, *name, ".weight"));
     tensors.push_back(tensor_bytes(view.name, values->view(view.shape), view.written_dtype()));
   }
   const at::Tensor output = weights.output.transpose(0, 1).reshape({layer.hidden_size, -1});

@@ -18,6 +18,7 @@ struct AttentionWeights {
   at::Tensor output;  ///< (query_heads, hidden_size, head_dim)
   /// (heads, head_dim): weights in a norm of queries or keys that are each head's own; undefined: there are none
   at::Tensor query_norm{}, key_norm{};
+  at::Tensor gate{};  ///< as `query`, of layers whose query heads have gates; undefined: they have none
 
   [[nodiscard]] int query_heads() const { return static_cast<int>(query.size(0)); }
   [[nodiscard]] int kv_heads() const { return static_cast<int>(key.size(0)); }

@@ -19,11 +19,17 @@ class TensorList {
 
   std::vector<ClassTensor> run() {
     add(architecture_.embedding + ".weight", {config_.shape().vocabulary, hidden_});
-    if (architecture_.forward) positions(architecture_.forward->positions);
-    for (int layer = 0; layer < config_.shape().layers; ++layer) {
+    if (architecture_.forward) {
+      positions(architecture_.forward->positions);
+      if (const std::string& name = architecture_.forward->embedding_norm; !name.empty()) norm(name, hidden_);
+    }
+    for (const int layer : layers_with_heads(config_)) {
       attention(layer, config_.shape().of_layer(layer));
       sinks(layer, config_.shape().of_layer(layer));
-      norms(layer, config_.shape().of_layer(layer));
+      head_norms(layer, config_.shape().of_layer(layer));
+    }
+    for (int layer = 0; layer < config_.shape().layers; ++layer) {
+      norms(layer);
       if (architecture_.forward) mlp(layer, *architecture_.forward);
     }
     if (architecture_.forward) norm(architecture_.forward->final_norm, hidden_);
@@ -44,9 +50,7 @@ class TensorList {
     add(of + ".bias", {size}, declared ? ClassTensor::Use::needed : ClassTensor::Use::left_out);
   }
 
-  /// @param stacked  so many of them in one tensor; 0: one by itself
-  void linear(const std::string& name, std::int64_t outputs, std::int64_t inputs, bool with_bias, int stacked = 0) {
-    if (stacked > 0) return add(name + ".weight", {stacked, outputs, inputs});
+  void linear(const std::string& name, std::int64_t outputs, std::int64_t inputs, bool with_bias) {
     add(name + ".weight", {outputs, inputs});
     tensors_.back().transposed = architecture_.transposed;
     bias(name, outputs, with_bias);
@@ -78,7 +82,7 @@ class TensorList {
     if (!name.empty()) add(architecture_.tensor_name(layer, name, ""), {shape.query_heads});
   }
 
-  void norms(int layer, const ModelShape& shape) {
+  void norms(int layer) {
     const std::string prefix = architecture_.prefix_of(layer);
     std::vector<std::string> names = {architecture_.attention.input_norm};
     if (const auto& forward = architecture_.forward) {
@@ -89,6 +93,9 @@ class TensorList {
     for (const std::string& name : names) {
       if (!name.empty()) norm(prefix + name, hidden_);
     }
+  }
+
+  void head_norms(int layer, const ModelShape& shape) {
     if (!has_head_norm(config_)) return;
     const HeadNormDescription& heads = architecture_.attention.head_norm;
     head_norm(architecture_.tensor_name(layer, heads.query, ""), shape.query_heads, shape.head_dim);
@@ -115,21 +122,40 @@ class TensorList {
     for (const char* weight : {".alpha_p", ".alpha_n"}) add(prefix + names.activation_weights + weight, {1});
   }
 
-  void matrices(const std::string& prefix, const MlpNames& names, std::int64_t width, bool biases, int stacked = 0) {
+  void matrices(const std::string& prefix, const MlpNames& names, std::int64_t width, bool biases) {
     const bool fused = names.gate == names.up;
-    if (!names.gate.empty() && !fused) linear(prefix + names.gate, width, hidden_, biases, stacked);
-    linear(prefix + names.up, fused ? 2 * width : width, hidden_, biases, stacked);
-    linear(prefix + names.down, hidden_, width, biases, stacked);
+    if (!names.gate.empty() && !fused) linear(prefix + names.gate, width, hidden_, biases);
+    linear(prefix + names.up, fused ? 2 * width : width, hidden_, biases);
+    linear(prefix + names.down, hidden_, width, biases);
+  }
+
+  /// One tensor of all experts' matrices. @param outputs, inputs  of each
+  void stack(const std::string& prefix, const std::string& name, std::int64_t outputs, std::int64_t inputs,
+             const ExpertsDescription& experts) {
+    const std::int64_t count = experts_->count;
+    if (!experts.are_parameters) return add(prefix + experts.weight_of(name), {count, outputs, inputs});
+    add(prefix + experts.weight_of(name), {count, inputs, outputs});
+    tensors_.back().may_be_mxfp4 = experts.may_be_mxfp4;
+    if (experts.has_biases) add(prefix + ExpertsDescription::bias_of(name), {count, outputs});
+  }
+
+  void stacks(const std::string& prefix, const ExpertsDescription& experts) {
+    const MlpNames& names = experts.names;
+    const std::int64_t width = experts_->width;
+    const bool fused = names.gate == names.up;
+    if (!names.gate.empty() && !fused) stack(prefix, names.gate, width, hidden_, experts);
+    stack(prefix, names.up, fused ? 2 * width : width, hidden_, experts);
+    stack(prefix, names.down, hidden_, width, experts);
   }
 
   void experts(const std::string& prefix, const ExpertsDescription& names, bool shared_bias) {
-    linear(prefix + names.router, experts_->count, hidden_, false);
+    linear(prefix + names.router, experts_->count, hidden_, names.router_bias);
     if (!names.choice_bias.empty()) {
       add(prefix + names.choice_bias, names.choice_bias_is_row ? std::vector<std::int64_t>{1, experts_->count}
                                                                : std::vector<std::int64_t>{experts_->count});
     }
     if (names.are_stacked()) {
-      matrices(prefix, names.names, experts_->width, false, experts_->count);
+      stacks(prefix, names);
     } else {
       for (int expert = 0; expert < experts_->count; ++expert) {
         matrices(prefix, names.of_expert(expert), experts_->width, false);

@@ -18,7 +18,8 @@ struct ClassTensor {
   std::string name;
   std::vector<std::int64_t> shape;  ///< empty: not described
   Use use = Use::needed;
-  bool transposed = false;  ///< files hold it so; see Architecture::transposed
+  bool transposed = false;    ///< files hold it so; see Architecture::transposed
+  bool may_be_mxfp4 = false;  ///< see ExpertsDescription::may_be_mxfp4
 };
 
 /// The one list of what a checkpoint must hold, by the family's description and config.json. Of a family without a

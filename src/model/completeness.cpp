@@ -8,6 +8,8 @@
 #include <string_view>
 
 #include "checkpoint/finite.hpp"
+#include "model/attention_facts.hpp"
+#include "model/expert_stack.hpp"
 #include "model/experts_facts.hpp"
 #include "qcqa/support/error.hpp"
 #include "support/in_quotes.hpp"
@@ -58,22 +60,26 @@ void require_shape(const TensorView& tensor, const std::vector<std::int64_t>& sh
               shape_text(tensor.shape));
 }
 
-/// Names that some layers have and others lack; shapes must agree.
+/// Names that some layers have and others of the same kind, with heads or without, lack; shapes must agree.
 std::vector<std::string> holes_in_layers(const Checkpoint& checkpoint, const ModelConfig& config) {
   const std::string_view stem = config.architecture().layer_stem();
-  std::map<std::string_view, const TensorView*> first_by_rest;
+  std::vector<bool> has_heads(static_cast<std::size_t>(config.shape().layers));
+  for (const int layer : layers_with_heads(config)) has_heads[static_cast<std::size_t>(layer)] = true;
+  std::map<std::pair<bool, std::string_view>, const TensorView*> first_by_rest;
   std::set<std::pair<int, std::string_view>> present;
   for (const TensorView& view : checkpoint.tensors()) {
     const auto tensor = layer_tensor(view.name, stem);
     if (!tensor || tensor->layer >= config.shape().layers) continue;
     present.emplace(tensor->layer, tensor->rest);
-    const auto [it, fresh] = first_by_rest.emplace(tensor->rest, &view);
+    const bool heads = has_heads[static_cast<std::size_t>(tensor->layer)];
+    const auto [it, fresh] = first_by_rest.emplace(std::pair(heads, tensor->rest), &view);
     if (!fresh) require_shape(view, it->second->shape, it->second->name);
   }
   std::vector<std::string> holes;
   for (int layer = 0; layer < config.shape().layers; ++layer) {
-    for (const auto& [rest, first] : first_by_rest) {
-      if (!present.contains({layer, rest}))
+    for (const auto& [kind, first] : first_by_rest) {
+      const auto& [heads, rest] = kind;
+      if (heads == has_heads[static_cast<std::size_t>(layer)] && !present.contains({layer, rest}))
         holes.push_back(std::string(stem).append(std::to_string(layer)).append(".").append(rest));
     }
   }
@@ -129,6 +135,9 @@ void require_complete(const Checkpoint& checkpoint, const ModelConfig& config,
       require_shape(*view, tensor.shape, "config.json");
       continue;
     }
+    if (tensor.may_be_mxfp4 && checkpoint.find(tensor.name + kMxfp4Blocks) &&
+        checkpoint.find(tensor.name + kMxfp4Scales))
+      continue;  // whoever reads them looks at their shapes
     const bool is_embedding = tied && tensor.name == head.tensor + ".weight";
     const bool needed = tensor.use == ClassTensor::Use::needed ||
                         (tensor.use == ClassTensor::Use::output_head && with_head && !is_embedding);
@@ -142,18 +151,16 @@ void require_complete(const Checkpoint& checkpoint, const ModelConfig& config,
   if (!missing.empty()) refuse_missing(checkpoint, config, missing);
 }
 
-void require_nothing_else(const Checkpoint& checkpoint, const Checkpoint& stored, const ModelConfig& config,
-                          const std::vector<ClassTensor>& tensors) {
-  std::set<std::string_view> known;
+void require_nothing_else(const Checkpoint& checkpoint, const std::vector<std::string>& left_out,
+                          const ModelConfig& config, const std::vector<ClassTensor>& tensors) {
+  std::set<std::string> known;
   for (const ClassTensor& tensor : tensors) {
     if (tensor.use != ClassTensor::Use::left_out) known.insert(tensor.name);
+    if (tensor.may_be_mxfp4) known.insert({tensor.name + kMxfp4Blocks, tensor.name + kMxfp4Scales});
   }
-  std::vector<std::string> others;
+  std::vector<std::string> others = left_out;
   for (const TensorView& tensor : checkpoint.tensors()) {
     if (!known.contains(tensor.name) && !is_computed_buffer(tensor.name)) others.push_back(tensor.name);
-  }
-  for (const ClassTensor& tensor : tensors) {  // what transformers would leave out
-    if (tensor.use == ClassTensor::Use::left_out && stored.find(tensor.name)) others.push_back(tensor.name);
   }
   if (others.empty()) return;
   throw Error(

@@ -18,10 +18,10 @@ void require_plausible_counts(const Checkpoint& checkpoint, const ModelConfig& c
 void require_complete(const Checkpoint& checkpoint, const ModelConfig& config, const std::vector<ClassTensor>& tensors);
 
 /// For a model_type that somebody said is one of the family's: the checkpoint holds nothing but what the class needs.
-/// @param stored  the same before it was seen as the class sees it
+/// @param left_out  what it holds beside: see ClassNames
 /// @throws Error(unsupported)
-void require_nothing_else(const Checkpoint& checkpoint, const Checkpoint& stored, const ModelConfig& config,
-                          const std::vector<ClassTensor>& tensors);
+void require_nothing_else(const Checkpoint& checkpoint, const std::vector<std::string>& left_out,
+                          const ModelConfig& config, const std::vector<ClassTensor>& tensors);
 
 /// "[4, 12]"
 [[nodiscard]] std::string shape_text(std::span<const std::int64_t> shape);

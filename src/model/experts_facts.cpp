@@ -65,9 +65,11 @@ std::optional<ExpertsFacts> experts_facts(const ModelConfig& config) {
   facts.normalised = config.value(experts.normalised);
   facts.least_sum = config.value(experts.least_sum);
   facts.multiplier = config.value(experts.multiplier);
+  facts.mixer_tolerance = config.value(experts.mixer_tolerance);
   facts.groups = whole(config, experts.groups, 1);
   facts.groups_per_token = whole(config, experts.groups_per_token, 1);
   require(config, std::isfinite(facts.least_sum), experts.least_sum.key, "a number", facts.least_sum);
+  require(config, std::isfinite(facts.mixer_tolerance), experts.mixer_tolerance.key, "a number", facts.mixer_tolerance);
   require(config, std::isfinite(facts.multiplier), experts.multiplier.key, "a number", facts.multiplier);
   require(config, facts.count % facts.groups == 0, experts.groups.key, "a divisor of the number of experts",
           facts.groups);

@@ -14,6 +14,7 @@ struct ExpertsFacts {
   int shared_width = 0;  ///< of the expert for every token; 0: none
   bool normalised = false;
   double least_sum = 0, multiplier = 1;
+  double mixer_tolerance = 0;
   int groups = 1, groups_per_token = 1;
   std::vector<bool> in_layer{};  ///< per layer; some are true
 

@@ -6,6 +6,7 @@ namespace {
 void parse_embedding(ObjectReader reader, ForwardDescription& description) {
   reader.setting("multiplier", description.embedding_multiplier);
   reader.value("times_root_of_hidden_size", description.embedding_times_root);
+  description.embedding_norm = reader.optional_text("norm");
   if (reader.optional("positions")) {
     ObjectReader positions = reader.child("positions");
     description.positions.tensor = positions.text("tensor");
@@ -40,14 +41,25 @@ MlpNames parse_mlp_names(ObjectReader& reader) {
 ExpertsDescription parse_experts(ObjectReader reader) {
   ExpertsDescription experts;
   experts.router = reader.text("router");
+  reader.value("router_bias", experts.router_bias);
   experts.names = parse_mlp_names(reader);
   reader.required_setting("count", experts.count);
   reader.required_setting("per_token", experts.per_token);
   reader.required_setting("width", experts.width);
+  reader.value("are_parameters", experts.are_parameters);
+  reader.value("may_be_mxfp4", experts.may_be_mxfp4);
+  reader.value("biases", experts.has_biases);
+  reader.value("take_turns", experts.take_turns);
+  if (experts.are_parameters && !experts.are_stacked())
+    reader.fail("experts that \"are_parameters\" are stacked", "one tensor for each");
+  if ((experts.may_be_mxfp4 || experts.has_biases) && !experts.are_parameters)
+    reader.fail("\"may_be_mxfp4\" and \"biases\" are for experts that \"are_parameters\"", "others");
   reader.choice("scores", experts.scores,
                 {{"softmax", RouterScores::softmax},
                  {"sigmoid", RouterScores::sigmoid},
-                 {"softmax_of_chosen", RouterScores::softmax_of_chosen}});
+                 {"softmax_of_chosen", RouterScores::softmax_of_chosen},
+                 {"sparse_mixer", RouterScores::sparse_mixer}});
+  if (experts.scores == RouterScores::sparse_mixer) reader.required_setting("mixer_tolerance", experts.mixer_tolerance);
   experts.choice_bias = reader.optional_text("choice_bias");
   reader.value("choice_bias_is_row", experts.choice_bias_is_row);
   reader.setting("normalised", experts.normalised);
@@ -79,7 +91,16 @@ void parse_mlp(ObjectReader reader, ForwardDescription& description) {
   if (reader.optional("experts")) description.experts = parse_experts(reader.child("experts"));
   if (!description.experts || reader.optional("down")) description.mlp = parse_mlp_names(reader);
   reader.setting("bias", description.mlp_bias);
-  reader.required_setting("activation", description.activation);
+  if (reader.optional("bounded_gate")) {
+    ObjectReader gate = reader.child("bounded_gate");
+    description.bounded_gate.emplace();
+    gate.required_setting("slope", description.bounded_gate->slope);
+    gate.required_setting("limit", description.bounded_gate->limit);
+    gate.finish();
+    description.activation.fallback = "silu";
+  } else {
+    reader.required_setting("activation", description.activation);
+  }
   description.activation_weights = reader.optional_text("activation_weights");
   description.activation_aliases = reader.text_map("activation_aliases");
   reader.finish();

@@ -12,10 +12,13 @@ std::string_view gguf_name(HeadRole role) {
     case HeadRole::key:
       return "attn_k";
     case HeadRole::value:
+    case HeadRole::gate:
       break;
   }
   return "attn_v";
 }
+
+bool is_read(const Architecture& architecture) { return architecture.gguf && !architecture.gguf->fused; }
 
 }  // namespace
 
@@ -44,7 +47,7 @@ GgufNames gguf_names(const Architecture& architecture) {
 
 const Architecture* find_gguf_family(std::string_view gguf_architecture) {
   for (const Architecture& architecture : supported_architectures()) {
-    if (architecture.gguf && architecture.gguf->architecture == gguf_architecture) return &architecture;
+    if (is_read(architecture) && architecture.gguf->architecture == gguf_architecture) return &architecture;
   }
   return nullptr;
 }
@@ -52,7 +55,7 @@ const Architecture* find_gguf_family(std::string_view gguf_architecture) {
 std::string gguf_families_in_words() {
   std::vector<std::string> names;
   for (const Architecture& architecture : supported_architectures()) {
-    if (architecture.gguf) names.push_back(architecture.gguf->architecture);
+    if (is_read(architecture)) names.push_back(architecture.gguf->architecture);
   }
   std::ranges::sort(names);
   std::string text;

@@ -3,8 +3,16 @@
 namespace qcqa {
 
 std::vector<HeadSlot> head_slots(const Projection& projection, int query_heads, int kv_heads) {
-  const auto heads_of = [&](HeadRole role) { return role == HeadRole::query ? query_heads : kv_heads; };
+  const auto heads_of = [&](HeadRole role) {
+    return role == HeadRole::query || role == HeadRole::gate ? query_heads : kv_heads;
+  };
   std::vector<HeadSlot> slots;
+  if (projection.order == HeadOrder::by_query) {
+    for (int head = 0; head < query_heads; ++head) {
+      for (const HeadRole role : projection.holds) slots.push_back({role, head});
+    }
+    return slots;
+  }
   if (projection.order != HeadOrder::by_head) {
     for (int part = 0; part < projection.parts; ++part) {
       for (const HeadRole role : projection.holds) {

@@ -1,9 +1,14 @@
 #include "qcqa/model/model.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <compare>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "checkpoint/folder_contents.hpp"
 #include "checkpoint/gguf.hpp"
@@ -37,8 +42,9 @@ void require_attention_dtype(const TensorView& tensor) {
 }
 
 AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& architecture, const ModelShape& shape,
-                          int index) {
+                          int index, int place) {
   AttentionLayer layer{.layer = index,
+                       .place = place,
                        .query_heads = shape.query_heads,
                        .kv_heads = shape.kv_heads,
                        .head_dim = shape.head_dim,
@@ -46,6 +52,7 @@ AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& arch
   layer.query.resize(static_cast<std::size_t>(shape.query_heads));
   layer.key.resize(static_cast<std::size_t>(shape.kv_heads));
   layer.value.resize(static_cast<std::size_t>(shape.kv_heads));
+  if (has_gates(architecture)) layer.gate.resize(static_cast<std::size_t>(shape.query_heads));
   for (const Projection& projection : architecture.projections) {
     if (shape.query_heads % projection.parts != 0 || shape.kv_heads % projection.parts != 0) {
       throw Error(
@@ -55,8 +62,8 @@ AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& arch
     }
     const auto slots = head_slots(projection, shape.query_heads, shape.kv_heads);
     const std::int64_t rows = static_cast<std::int64_t>(slots.size()) * shape.head_dim;
-    const TensorView& weight = checkpoint.at(architecture.tensor_name(index, projection.tensor, ".weight"));
-    const TensorView* bias = checkpoint.find(architecture.tensor_name(index, projection.tensor, ".bias"));
+    const TensorView& weight = checkpoint.at(architecture.tensor_name(place, projection.tensor, ".weight"));
+    const TensorView* bias = checkpoint.find(architecture.tensor_name(place, projection.tensor, ".bias"));
     require_attention_dtype(weight);
     require_shape(weight, {rows, shape.hidden_size});
     if (bias) {
@@ -71,7 +78,7 @@ AttentionLayer bind_layer(const Checkpoint& checkpoint, const Architecture& arch
       if (slots[i].role == HeadRole::key) layer.dtype = weight.written_dtype();
     }
   }
-  layer.output = &checkpoint.at(architecture.tensor_name(index, architecture.output, ".weight"));
+  layer.output = &checkpoint.at(architecture.tensor_name(place, architecture.output, ".weight"));
   require_attention_dtype(*layer.output);
   require_shape(*layer.output, {shape.hidden_size, static_cast<std::int64_t>(shape.query_heads) * shape.head_dim});
   return layer;
@@ -83,7 +90,7 @@ void bind_norms(const Checkpoint& checkpoint, const Architecture& architecture, 
   if (norm.scope == HeadNormScope::head) return;
   for (const HeadRole role : {HeadRole::query, HeadRole::key}) {
     const std::string& name = role == HeadRole::query ? norm.query : norm.key;
-    const TensorView& weights = checkpoint.at(architecture.tensor_name(layer.layer, name, ".weight"));
+    const TensorView& weights = checkpoint.at(architecture.tensor_name(layer.place, name, ".weight"));
     require_attention_dtype(weights);
     const auto size = static_cast<std::uint64_t>(layer.head_dim);
     std::uint64_t first = 0;
@@ -96,15 +103,16 @@ void bind_norms(const Checkpoint& checkpoint, const Architecture& architecture, 
 
 void bind_sinks(const Checkpoint& checkpoint, const Architecture& architecture, AttentionLayer& layer) {
   if (architecture.attention.sinks.empty()) return;
-  const TensorView& sinks = checkpoint.at(architecture.tensor_name(layer.layer, architecture.attention.sinks, ""));
+  const TensorView& sinks = checkpoint.at(architecture.tensor_name(layer.place, architecture.attention.sinks, ""));
   require_attention_dtype(sinks);
   require_shape(sinks, {layer.query_heads});
   for (std::size_t head = 0; head < layer.query.size(); ++head) layer.query[head].sink = sinks.all().part(head, 1);
 }
 
-std::vector<std::string> attention_weights_of(const Architecture& architecture, int layers) {
+std::vector<std::string> attention_weights_of(const ModelConfig& config) {
+  const Architecture& architecture = config.architecture();
   std::vector<std::string> names;
-  for (int layer = 0; layer < layers; ++layer) {
+  for (const int layer : layers_with_heads(config)) {
     for (const Projection& projection : architecture.projections)
       names.push_back(architecture.tensor_name(layer, projection.tensor, ".weight"));
     names.push_back(architecture.tensor_name(layer, architecture.output, ".weight"));
@@ -210,15 +218,14 @@ Model::Model(fs::path path, ModelConfig config, const Checkpoint& stored, std::s
   names_in_folder_ = std::move(names.written);
   if (has_float8(checkpoint_)) {
     refuse_in_composite(config_);
-    Float8Source source =
-        read_float8_source(checkpoint_, config_.json(), attention_weights_of(architecture(), config_.shape().layers));
+    Float8Source source = read_float8_source(checkpoint_, config_.json(), attention_weights_of(config_));
     checkpoint_ = std::move(source.checkpoint);
     config_ = ModelConfig(config_.file(), std::move(source.config), config_.families());
     notes_.insert(notes_.end(), source.notes.begin(), source.notes.end());
   }
   require_complete(checkpoint_, config_, tensors);
   if (config_.is_taken_for_family()) {
-    require_nothing_else(checkpoint_, stored, config_, tensors);
+    require_nothing_else(checkpoint_, names.left_out, config_, tensors);
     std::string note = "taken for a " + architecture().family;
     const std::vector<std::string> ignored = config_.keys_of_other_families();
     if (!ignored.empty()) {
@@ -228,15 +235,25 @@ Model::Model(fs::path path, ModelConfig config, const Checkpoint& stored, std::s
     notes_.push_back(std::move(note));
   }
   bind_layers();
+  note_layers_with_heads();
+}
+
+void Model::note_layers_with_heads() {
+  const auto all = static_cast<std::size_t>(config_.shape().layers);
+  if (layers_.size() == all) return;
+  std::vector<std::string> places;
+  for (const AttentionLayer& layer : layers_) places.push_back(std::to_string(layer.place));
+  notes_.push_back(fmt::format("{} of the {} layers have attention heads, {}; plans and reports number these from 0",
+                               layers_.size(), all, fmt::join(places, ", ")));
 }
 
 void Model::bind_layers() {
   layers_.clear();
   const ModelShape& shape = config_.shape();
-  layers_.reserve(static_cast<std::size_t>(shape.layers));
   const bool head_norm = has_head_norm(config_);
-  for (int i = 0; i < shape.layers; ++i) {
-    layers_.push_back(bind_layer(checkpoint_, architecture(), shape.of_layer(i), i));
+  int index = 0;
+  for (const int place : layers_with_heads(config_)) {
+    layers_.push_back(bind_layer(checkpoint_, architecture(), shape.of_layer(place), index++, place));
     if (head_norm) bind_norms(checkpoint_, architecture(), layers_.back());
     bind_sinks(checkpoint_, architecture(), layers_.back());
   }
@@ -270,7 +287,7 @@ std::int64_t Model::kv_bytes(std::int64_t tokens, int most_heads) const {
   const std::vector<int> windows = layer_windows(config_);
   std::int64_t bytes = 0;
   for (const AttentionLayer& layer : layers_) {
-    const int window = windows[static_cast<std::size_t>(layer.layer)];
+    const int window = windows[static_cast<std::size_t>(layer.place)];
     bytes += layer.kv_bytes_per_token() / layer.kv_heads * std::min(layer.kv_heads, most_heads) *
              (window > 0 ? std::min<std::int64_t>(tokens, window) : tokens);
   }

@@ -164,6 +164,14 @@ std::vector<std::string> ModelConfig::keys_of_other_families() const {
   return keys;
 }
 
+const ordered_json* ModelConfig::find_key(const ordered_json& holder, const std::string& key) {
+  if (!holder.is_object()) return nullptr;
+  const std::size_t dot = key.find('.');
+  const auto it = holder.find(key.substr(0, dot));
+  if (it == holder.end()) return nullptr;
+  return dot == std::string::npos ? &*it : find_key(*it, key.substr(dot + 1));
+}
+
 bool ModelConfig::counts_outside(const std::string& key) const {
   return composite_ && std::ranges::find(composite_->outside_keys, key) != composite_->outside_keys.end() &&
          document_.contains(key);

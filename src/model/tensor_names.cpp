@@ -159,7 +159,7 @@ ClassNames with_class_names(const Checkpoint& checkpoint, const ModelConfig& con
     views.push_back(known && known->transposed && view.shape.size() == 2 ? transposed_view(view) : view);
     views.back().name = name;
   }
-  ClassNames result{checkpoint.seen_as(std::move(views))};
+  ClassNames result{.checkpoint = checkpoint.seen_as(std::move(views)), .left_out = std::move(left_out)};
   if (config.composite()) result.written = std::move(stored_by_name);
   return result;
 }

@@ -13,6 +13,7 @@ namespace qcqa {
 struct ClassNames {
   Checkpoint checkpoint;
   std::map<std::string, std::string> written{};  ///< of a composite: the text model's name -> the folder's
+  std::vector<std::string> left_out{};           ///< biases that the class lacks, by their names in the folder
 };
 
 /// The checkpoint with its tensors under the names that the model class has for them, matrices as (outputs, inputs),

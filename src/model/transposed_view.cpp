@@ -12,26 +12,27 @@ class TransposedValues final : public DerivedValues {
       : matrix_(std::move(matrix)), element_bytes_(dtype_bytes(matrix_.dtype)) {}
 
   void make(std::uint64_t first, std::span<std::byte> out) const override {
-    const auto rows = static_cast<std::uint64_t>(matrix_.shape[0]);
-    const auto columns = static_cast<std::uint64_t>(matrix_.shape[1]);
-    std::uint64_t row = first % rows, column = first / rows;
+    const auto rows = static_cast<std::uint64_t>(matrix_.shape.end()[-2]);
+    const auto columns = static_cast<std::uint64_t>(matrix_.shape.end()[-1]);
+    std::uint64_t row = first % rows, column = first / rows % columns, above = first / rows / columns * rows;
     for (std::size_t done = 0; done < out.size(); done += element_bytes_) {
-      const std::uint64_t place = row * columns + column;
+      const std::uint64_t place = (above + row) * columns + column;
       const auto element = out.subspan(done, element_bytes_);
       if (matrix_.derived) {
         matrix_.derived->make(place, element);
       } else {
         std::memcpy(element.data(), matrix_.stored.data() + place * element_bytes_, element_bytes_);
       }
-      if (++row == rows) {
-        row = 0;
-        ++column;
-      }
+      if (++row < rows) continue;
+      row = 0;
+      if (++column < columns) continue;
+      column = 0;
+      above += rows;
     }
   }
 
  private:
-  TensorView matrix_;
+  TensorView matrix_;  ///< or a stack of them
   std::size_t element_bytes_;
 };
 
@@ -40,7 +41,7 @@ class TransposedValues final : public DerivedValues {
 TensorView transposed_view(const TensorView& matrix) {
   TensorView view = matrix;
   view.derived = std::make_shared<const TransposedValues>(matrix);
-  view.shape = {matrix.shape[1], matrix.shape[0]};
+  std::swap(view.shape.end()[-2], view.shape.end()[-1]);
   return view;
 }
 

@@ -4,7 +4,7 @@
 
 namespace qcqa {
 
-/// A matrix seen as (columns, rows). @param matrix  of two dimensions
+/// A matrix seen as (columns, rows), or a stack (..., rows, columns) of them. @param matrix  of two dimensions or more
 [[nodiscard]] TensorView transposed_view(const TensorView& matrix);
 
 /// Rows and columns of a packed matrix exchanged. @param bytes  (rows, columns)  @param out  (columns, rows)

@@ -78,9 +78,11 @@ void keep_search(const Report& report, RunState* state) {
 }
 
 void restrict_to(const Model& model, Target target, SearchOptions& options) {
+  const PlanLimits limits = limits_for(model, target);
+  if (limits.contiguous) options.equal = options.arbitrary = false;
   if (options.limits.is_uniform()) return;
   const int tensor_parallel = options.limits.tensor_parallel;
-  options.limits = limits_for(model, target);
+  options.limits = limits;
   options.limits.tensor_parallel = tensor_parallel;
   if (options.limits.equal_groups && !options.limits.is_uniform()) options.arbitrary = false;
 }

@@ -59,6 +59,16 @@ TEST_F(SharedRowsTest, BestRowsAreAsLongAsTheHeadsAndOrthogonal) {
   EXPECT_TRUE(at::allclose(at::mm(rows, rows.t()), mean_square * at::eye(kMemberRows, at::kDouble), 1e-8, 1e-8));
 }
 
+TEST_F(SharedRowsTest, SharedNumbersUndoAFactorOfEachAndNoMore) {
+  const at::Tensor factors = at::randn({kMembers, kMemberRows, 1}, at::kDouble);
+  const at::Tensor scaled = (factors * heads_[0]).view({kMembers * kMemberRows, kMemberInputs});
+  const SharedRows shared = best_shared_numbers(at::mm(scaled, scaled.t()), weight_);
+  heads_.copy_(scaled.view_as(heads_));
+  EXPECT_LT(error_by_definition(shared), 1e-20 * total(heads_.square()));
+  const at::Tensor off_diagonal = shared.coefficients - at::diag_embed(shared.coefficients.diagonal(0, 1, 2));
+  EXPECT_EQ(total(off_diagonal.square()), 0);
+}
+
 TEST_F(SharedRowsTest, AlignedRowsUndoRotations) {
   for (int head = 1; head < kMembers; ++head) {
     const at::Tensor turn = std::get<0>(at::linalg_qr(at::randn({kMemberRows, kMemberRows}, at::kDouble)));

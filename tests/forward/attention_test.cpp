@@ -46,7 +46,15 @@ at::Tensor by_definition(const Inputs& in, const AttentionOptions& options, cons
         const at::Tensor query = in.queries[span.query_row + i].narrow(0, column, d).to(at::kDouble);
         at::Tensor scores = at::mv(rows(in.keys), query) * options.scale;
         if (options.softcap > 0) scores = at::tanh(scores / options.softcap) * options.softcap;
-        out[span.query_row + i].narrow(0, column, d).copy_(at::mv(rows(in.values).t(), at::softmax(scores, 0)));
+        if (options.slopes.defined()) {
+          const at::Tensor distances = at::arange(position - first, -1, -1, at::kDouble);
+          scores = scores - options.slopes[static_cast<std::int64_t>(head)].to(at::kDouble) * distances;
+        }
+        at::Tensor weights = at::exp(scores);
+        const double sink =
+            options.sinks.defined() ? std::exp(options.sinks[static_cast<std::int64_t>(head)].item<double>()) : 0;
+        weights = weights / (weights.sum() + sink);
+        out[span.query_row + i].narrow(0, column, d).copy_(at::mv(rows(in.values).t(), weights));
       }
     }
   }
@@ -99,6 +107,24 @@ TEST(Attention, WindowHidesOldKeys) {
 
 TEST(Attention, SoftcapBoundsScores) {
   expect_as_defined({0, 1}, sequences({12}), {.head_dim = 4, .scale = 2, .softcap = 1.5});
+}
+
+TEST(Attention, SinksTakeAShareOfEachHeads) {
+  const at::Tensor sinks = at::tensor({2.0F, -1.0F, 0.5F, 3.0F, -20.0F, 1.0F});
+  const std::vector<int> unequal = {2, 0, 1, 0, 0, 2};
+  expect_as_defined(unequal, sequences({7, 7, 3}), {.head_dim = 4, .scale = 0.7, .sinks = sinks});
+  expect_as_defined(unequal, sequences({1, 200}), {.head_dim = 4, .scale = 0.7, .window = 70, .sinks = sinks});
+  expect_as_defined(unequal, {{0, 1, 0, 6}, {1, 1, 6, 6}}, {.head_dim = 4, .scale = 0.5, .sinks = sinks});
+}
+
+TEST(Attention, ScoresFallWithDistanceByEachHeadsSlope) {
+  const at::Tensor slopes = at::tensor({0.5F, 0.25F, 0.125F, 1.0F});
+  const std::vector<int> unequal = {1, 0, 0, 0};
+  expect_as_defined(unequal, sequences({7, 7, 3}), {.head_dim = 4, .scale = 0.7, .slopes = slopes});
+  expect_as_defined(unequal, sequences({200, 9}), {.head_dim = 4, .scale = 0.7, .slopes = slopes});
+  expect_as_defined(unequal, {{0, 1, 0, 6}, {1, 1, 6, 6}}, {.head_dim = 4, .scale = 0.5, .slopes = slopes});
+  expect_as_defined(unequal, {{0, 2, 0, 6}, {2, 1, 6, 3}},
+                    {.head_dim = 4, .scale = 0.5, .window = 4, .slopes = slopes});
 }
 
 TEST(Attention, LastQueryIsAtTheLastKey) {

@@ -17,6 +17,12 @@ QUERY_HEADS = 8
 VOCABULARY = 96
 
 
+# Layers without attention heads among those with them, and the sizes of what they have instead.
+HYBRID = {"layer_types": ["full_attention", "linear_attention", "full_attention"], "linear_key_head_dim": 8,
+          "linear_value_head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
+MIXTURE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 24}
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
     name: str  # model_type in config.json
@@ -95,10 +101,17 @@ FAMILIES = [
     Family("apertus", config={"attention_bias": True, "rope_parameters": {
         "rope_type": "llama3", "rope_theta": 500.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
         "original_max_position_embeddings": 16}}),
-    Family("gpt_oss", runs=False, config={
+    Family("gpt_oss", config={
         "head_dim": 8, "sliding_window": 9, "num_local_experts": 4, "num_experts_per_tok": 2, "rope_parameters": {
             "rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "beta_fast": 32.0, "beta_slow": 1.0,
             "truncate": False, "original_max_position_embeddings": 16}}),
+    Family("qwen3_next", runs=False, experts=True, config={"head_dim": 8, "attention_bias": True, **HYBRID, **MIXTURE}),
+    Family("qwen3_5_text", runs=False, config={"head_dim": 8, **HYBRID}),
+    Family("qwen3_5_moe_text", runs=False, experts=True, config={"head_dim": 8, **HYBRID, **MIXTURE}),
+    Family("lfm2", runs=False, query_heads="fixed", config={"layer_types": ["full_attention", "conv", "full_attention"]}),
+    Family("bloom", packing="interleaved", grouped=False, prefix="transformer.h.{layer}.self_attention."),
+    Family("mpt", packing="concatenated", grouped=False, prefix="transformer.blocks.{layer}.attn.",
+           config={"max_seq_len": 64, "attn_config": {"clip_qkv": 0.8}}),
     Family("persimmon", packing="interleaved", grouped=False),
     Family("opt", grouped=False, prefix="model.decoder.layers.{layer}.self_attn.",
            config={"ffn_dim": 80, "enable_bias": True}),
@@ -140,6 +153,9 @@ FAMILIES = [
         "attention_bias": True, "num_experts": 4, "num_experts_per_tok": 3, "pad_token_id": 0}),
     Family("minimax_m2", experts=True, query_heads="fixed", config={
         "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "rotary_dim": 4}),
+    Family("phimoe", experts=True, query_heads="fixed", config={
+        "attention_bias": True, "lm_head_bias": True, "num_local_experts": 4, "router_jitter_noise": 0.2,
+        "sliding_window": 9}),
     Family("ernie4_5_moe", experts=True, query_heads="fixed", config={
         "use_bias": True, "moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 24, "moe_num_shared_experts": 2,
         "moe_layer_start_index": 1}),

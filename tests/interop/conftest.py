@@ -95,7 +95,7 @@ def built(tmp_path_factory, supported):
         if variant not in folders:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                folders[variant] = architectures.build(variant, root / str(variant))
+                folders[variant] = architectures.build(variant, root / f"{len(folders)}-{str(variant)[:200]}")
         return folders[variant]
 
     return get

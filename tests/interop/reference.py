@@ -44,13 +44,19 @@ def geometry(config):
     def first(*keys):
         return next((config[key] for key in keys if config.get(key)), None)
 
-    heads = first("num_attention_heads", "num_heads", "n_head")
+    heads = first("num_attention_heads", "num_heads", "n_head", "n_heads")
     return {
-        "layers": first("num_hidden_layers", "num_layers", "n_layer"),
+        "layers": first("num_hidden_layers", "num_layers", "n_layer", "n_layers"),
         "query_heads": heads,
         "kv_heads": config.get("num_key_value_heads") or heads,
-        "head_dim": config.get("head_dim") or first("hidden_size", "n_embd") // heads,
+        "head_dim": config.get("head_dim") or first("hidden_size", "n_embd", "n_embed", "d_model") // heads,
     }
+
+
+def places_of_attention(config):
+    """The layers that have heads."""
+    types = config.get("layer_types") or ["full_attention"] * geometry(config)["layers"]
+    return [place for place, kind in enumerate(types) if kind in ("full_attention", "sliding_attention")]
 
 
 def attention_names(family, layer, tensors):
@@ -58,7 +64,7 @@ def attention_names(family, layer, tensors):
     prefix = family.prefix.format(layer=layer)
     stems = {
         "split": ["q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "dense", "q_norm", "k_norm"],
-        "concatenated": ["qkv_proj", "o_proj"],
+        "concatenated": ["qkv_proj", "o_proj", "Wqkv", "out_proj"],
         "interleaved": ["query_key_value", "dense"],
         "transposed": ["c_attn", "c_proj"],
         "parts": ["qkv_proj", "out_proj"],
@@ -81,8 +87,8 @@ def kv_slices(family, layer, tensors, shape):
             if norm in tensors and tensors[norm].numel() == rows.numel() > d:  # each head has weights of its own
                 slices.append((norm, rows, None))
         elif family.packing in ("concatenated", "transposed"):
-            name = "qkv_proj" if family.packing == "concatenated" else "c_attn"
-            slices.append((prefix + name + kind, q * d + rows, (q + n) * d + rows))
+            names = ["qkv_proj", "Wqkv"] if family.packing == "concatenated" else ["c_attn"]
+            slices += [(prefix + name + kind, q * d + rows, (q + n) * d + rows) for name in names]
         elif family.packing == "parts":  # of 4: q, v, k
             part = n * d // 4
             first = (rows // part) * 3 * part + rows % part
@@ -119,7 +125,7 @@ def mean_pool(family, tensors, config, labels):
     if not family.grouped:
         shape["kv_heads"] = shape["query_heads"]  # whatever config.json says: the class does not read it
     pooled, cost = dict(tensors), {"k": 0.0, "v": 0.0}
-    for layer, layer_labels in enumerate(labels):
+    for layer, layer_labels in zip(places_of_attention(config), labels, strict=True):
         assert len(layer_labels) == shape["kv_heads"]
         slices = kv_slices(family, layer, tensors, shape)
         assert slices, f"no keys and values found in layer {layer}"

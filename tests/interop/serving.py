@@ -14,6 +14,7 @@ from architectures import VOCABULARY
 # Kind of plan -> how it is asked for. A point of the front has other group counts in other layers.
 PLANS = {
     "uniform": ["--groups", 4, "--cardinality", "equal"],
+    "contiguous": ["--groups", 4, "--cardinality", "contiguous"],
     "unequal": ["--groups", 3, "--cardinality", "arbitrary"],
     "unequal-two": ["--groups", 2, "--cardinality", "arbitrary"],  # 2 x places divides every hidden size here
     "per-layer": ["--kv", 0.6],

@@ -58,7 +58,9 @@ def pooled(built, tmp_path_factory):
 
 def tolerance(variant):
     # In 16 bits a mean may round to either neighbour; a neighbour is 2^-8 (bfloat16) or 2^-11 (float16) away.
-    return {"float32": TOLERANCE, "float16": 10 * TOLERANCE, "bfloat16": 50 * TOLERANCE}[variant.dtype]
+    # What linear attention and a router make of rounding is more; in float64, nothing is left.
+    widely = 10 if variant.family.name == "qwen3_next" else 1
+    return widely * {"float32": TOLERANCE, "float16": 10 * TOLERANCE, "bfloat16": 50 * TOLERANCE}[variant.dtype]
 
 
 def test_every_supported_family_is_tested(supported):
@@ -146,7 +148,9 @@ NEIGHBOURS = {"cohere", "cohere2", "ernie4_5", "ernie4_5_moe", "glm", "glm4", "g
 HALF_ROTATED = {"stablelm", "phi", "glm", "glm4", "nemotron", "gptj", "minimax_m2"}  # any basis of the rest
 NOT_ROTATED = {"opt", "biogpt", "gpt_neo"}
 NORMED = {"cohere", "qwen3", "qwen3_moe", "gemma3_text", "exaone4", "hunyuan_v1_dense", "hunyuan_v1_moe", "olmo2", "olmo3",
-          "olmoe", "flex_olmo", "glm4_moe", "apertus", "dots1", "minimax_m2"}
+          "olmoe", "flex_olmo", "glm4_moe", "apertus", "dots1", "minimax_m2", "qwen3_next", "qwen3_5_text",
+          "qwen3_5_moe_text", "lfm2"}
+GATED = {"qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"}  # each number of a value by itself
 CLIPPED = {"olmo", "olmoe"}  # values are no other heads' in another basis, nor keys
 
 
@@ -175,6 +179,8 @@ def in_another_basis(name, tensors, heads):
                     a, b = (torch.randn(2, generator=generator) + 1).tolist()
                     basis[first, first] = basis[second, second] = a
                     basis[first, second], basis[second, first] = -b, b
+            if "v_proj" in weight and name in GATED:
+                basis = torch.diag(torch.randn(dim, generator=generator) + 1)
             if name in CLIPPED or ("k_proj" in weight and name in NORMED):
                 basis = torch.eye(dim)
             rows[head] = basis @ rows[head - 1]

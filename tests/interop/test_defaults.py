@@ -11,6 +11,7 @@ import subprocess
 import pytest
 import torch
 import transformers
+from architectures import HYBRID, MIXTURE
 from transformers.core_model_loading import revert_weight_conversion
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -62,6 +63,7 @@ CROSS = {"cross-attention": {"add_cross_attention": True}}
 UNSCALED = {"unscaled": {"scale_attn_weights": False}}
 EXPERTS_IN_SOME = {"experts-in-every-second": {"decoder_sparse_step": 2}, "plain-layers": {"mlp_only_layers": [0, 2]},
                    "no-experts": {"num_experts": 0}}
+INTERVAL = {"full-attention-interval": {"layer_types": None, "full_attention_interval": 2}}
 BY_TYPE = {  # for classes whose layers with a window have a rotary embedding of their own
     "parameters-by-type": {"rope_parameters": {
         "sliding_attention": {"rope_type": "default", "rope_theta": 99.0},
@@ -213,12 +215,34 @@ FAMILIES = {
                         names=NO_HEAD_DIM, norm="post_attention_layernorm"),
     "minimax_m2": Family({**RMS, **TIED, "num_local_experts": 4, "num_experts_per_tok": 2, "rotary_dim": 8}),
     "gpt_oss": Family({**RMS, **TIED, "attention_bias": False, "sliding_window": 7, "num_local_experts": 4,
-                       "num_experts_per_tok": 2}, window="types", always={"rope_parameters": YARN},
+                       "num_experts_per_tok": 2, "swiglu_alpha": 1.2, "swiglu_limit": 0.5}, window="types",
+                      always={"rope_parameters": YARN},
                       refused=("rope_parameters null",)),
+    "qwen3_next": Family({**RMS, **TIED, **HYBRID, **MIXTURE, "attention_bias": True, "partial_rotary_factor": 0.5},
+                         changes=INTERVAL),
+    "qwen3_5_text": Family({**RMS, **TIED, **HYBRID, "attention_bias": True, "partial_rotary_factor": 0.5},
+                           changes=INTERVAL),
+    "qwen3_5_moe_text": Family({**RMS, **TIED, **HYBRID, **MIXTURE, "attention_bias": True,
+                                "partial_rotary_factor": 0.5}, changes=INTERVAL),
+    "lfm2": Family({"norm_eps": 3e-4, "tie_embedding": False, "layer_types": ["full_attention", "conv", "conv"]},
+                   norm="operator_norm", changes={
+                       "listed": {"layer_types": None, "full_attn_idxs": [0, 2]},
+                       "listed-none": {"layer_types": None, "full_attn_idxs": None}}),
+    "bloom": Family({"layer_norm_epsilon": 3e-4, "tie_word_embeddings": False}, names={
+        "hidden_size": "n_embed", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
+        "max_position_embeddings": "seq_length"}, layers="h", attention="self_attention", grouped=False),
+    "mpt": Family({"layer_norm_epsilon": 3e-4, "tie_word_embeddings": False, "attn_config": {"softmax_scale": 0.7}}, names={
+        "hidden_size": "d_model", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
+        "max_position_embeddings": "max_seq_len"}, layers="blocks", attention="attn", norm="norm_1", grouped=False),
+    "phimoe": Family({**RMS, **TIED, "attention_bias": True, "lm_head_bias": True, "num_local_experts": 4,
+                      "sliding_window": 7}, window="all"),
     "ernie4_5_moe": Family({**RMS, **NOT_TIED, "use_bias": True, "moe_num_experts": 4, "moe_k": 2,
                             "moe_intermediate_size": 24, "moe_num_shared_experts": 2, "moe_layer_start_index": 1,
                             "moe_layer_end_index": 1, "moe_layer_interval": 1}),
 }
+# Of families that are converted only.
+NOT_DESCRIBED = (".mlp.", ".linear_attn.", ".conv.", ".feed_forward.", "post_attention_layernorm.weight", "ffn_norm.weight",
+                 "model.norm.weight", "embedding_norm.weight")
 FLAGS = ("attention_bias", "mlp_bias", "use_bias", "use_qkv_bias", "qkv_bias", "attention_out_bias", "use_qk_norm",
          "use_sliding_window")
 ALL_ACTIVATIONS = ("llama", "gemma", "gemma2", "gpt2")  # one table here; three of them have other keys
@@ -305,7 +329,8 @@ def facts(model):
     get = functools.partial(getattr, config)
     base = getattr(model, model.base_model_prefix)
     layers = base.get_submodule(family.layers)
-    attention, norm = layers[0].get_submodule(family.attention), layers[0].get_submodule(family.norm)
+    with_heads = next(layer for layer in layers if hasattr(layer, family.attention.split(".")[0]))
+    attention, norm = with_heads.get_submodule(family.attention), layers[0].get_submodule(family.norm)
     activation = next((m for m in layers[0].modules() if type(m) in ACTIVATIONS), None)
     if activation is None or any(True for _ in activation.parameters()):
         activation = None  # is not known, or depends on weights
@@ -316,7 +341,7 @@ def facts(model):
     return {
         "kv_heads": get("num_key_value_heads" if family.grouped else "num_attention_heads"),
         "head_dim": getattr(attention, "head_dim", None) or attention.head_size,
-        "positions": config.max_position_embeddings,
+        "positions": getattr(config, "max_position_embeddings", None),
         "tensors": tensor_shapes(model, family.head),
         "epsilon": getattr(norm, "variance_epsilon", None) or getattr(norm, "eps", None) or family.epsilon,
         "embedding_multiplier": config.hidden_size**0.5 if family.embedding_root else get("embedding_multiplier", 1),
@@ -324,11 +349,12 @@ def facts(model):
         "parallel": bool(get(family.parallel) if isinstance(family.parallel, str) else family.parallel),
         "frequencies": frequencies,
         "magnitude": magnitude,
-        "scale": attention.scaling if family.scale is None else family.scale,
+        "scale": family.scale or next(
+            getattr(attention, name) for name in ("scaling", "inv_norm_factor", "softmax_scale") if hasattr(attention, name)),
         "attention_softcap": (get(family.softcap) if family.softcap else 0) or 0,
         "logit_softcap": get("final_logit_softcapping", 0) or 0,
         "logit_divisor": 1 / get(family.logit_multiplier) if family.logit_multiplier else
-        get("logits_scaling", 1) / get("logit_scale", 1),
+        get("logits_scaling", 1) / (get("logit_scale", 1) or 1),
         "windows": [get("window_size" if family.window == "pattern" else "sliding_window") or 0 if i in windowed else 0 for i in range(len(layers))],
         "activation": activation and activation(POINTS).tolist(),
     }
@@ -404,7 +430,7 @@ def test_a_config_means_what_the_class_makes_of_it(describe, tmp_path, name):
         right, differs = facts(model), []
         if "epsilon" not in seen:  # a family that is converted only: nothing is said of what is around the attention
             for tensors in (right["tensors"], seen["tensors"]):
-                for tensor in [t for t in tensors if ".mlp." in t or t.endswith(("post_attention_layernorm.weight", "model.norm.weight"))]:
+                for tensor in [t for t in tensors if any(part in t for part in NOT_DESCRIBED)]:
                     del tensors[tensor]
         for key, value in right.items():
             if value is None or key not in seen:  # of a family that is converted only

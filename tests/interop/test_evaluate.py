@@ -63,6 +63,10 @@ SPECIAL = {
         ("moe_layer_start_index", 0), ("moe_layer_end_index", 1), ("moe_layer_interval", 2),
         ("moe_num_shared_experts", 0))),
     "length-beside-ministral3": Variant(family("ministral3"), extra=(("original_max_position_embeddings", 20),)),
+    "longrope-phimoe": Variant(family("phimoe"), extra=(("sliding_window", None), rope(
+        rope_type="longrope", short_factor=[1.5] * 4, long_factor=[2.5] * 4, short_mscale=1.3, long_mscale=0.7,
+        original_max_position_embeddings=16))),
+    "scale-mpt": Variant(family("mpt"), extra=(("attn_config", {"softmax_scale": 0.3}),)),
     "relu2-neox": Variant(family("gpt_neox"), extra=(("hidden_act", "relu2"),)),
 }
 

@@ -1,4 +1,4 @@
-"""gpt-oss: attention sinks travel with their query heads, experts in MXFP4 are carried along."""
+"""gpt-oss: attention sinks travel with their query heads, experts in MXFP4 are run and carried along."""
 
 import json
 
@@ -8,10 +8,12 @@ import torch
 import transformers
 
 import reference
-from architectures import Variant, family
+from architectures import VOCABULARY, Variant, family
 from conftest import plan_labels
+from test_evaluate import TOLERANCE, documents, dumped_logits, expected_logits
 
 GPT_OSS = Variant(family("gpt_oss"))
+WHOLE_BLOCKS = Variant(family("gpt_oss"), extra=(("intermediate_size", 96),))
 
 
 @pytest.mark.parametrize("layout", ["gqa", "remote-code", "expanded"])
@@ -39,9 +41,9 @@ def in_mxfp4(source, folder):
     tensors = reference.read_tensors(source)
     for name in [name for name in tensors if name.endswith(("experts.gate_up_proj", "experts.down_proj"))]:
         experts, inputs, outputs = tensors.pop(name).shape
-        blocks = [experts, outputs, (inputs + 31) // 32]
+        blocks = [experts, outputs, inputs // 32]
         tensors[name + "_blocks"] = torch.randint(0, 256, [*blocks, 16], generator=generator, dtype=torch.uint8)
-        tensors[name + "_scales"] = torch.randint(120, 130, blocks, generator=generator, dtype=torch.uint8)
+        tensors[name + "_scales"] = torch.randint(122, 126, blocks, generator=generator, dtype=torch.uint8)
     reference.write_like(source, tensors, folder)
     config = json.loads((folder / "config.json").read_text())
     config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": [
@@ -51,7 +53,7 @@ def in_mxfp4(source, folder):
 
 
 def test_experts_in_mxfp4_are_carried(qcqa, built, tmp_path):
-    source = in_mxfp4(built(GPT_OSS), tmp_path / "source")
+    source = in_mxfp4(built(WHOLE_BLOCKS), tmp_path / "source")
     qcqa.run("convert", source, "-o", tmp_path / "out", "--groups", 4, "--cardinality", "equal", "--merge", "subspace")
     before, after = reference.read_tensors(source), reference.read_tensors(tmp_path / "out")
     assert set(before) == set(after)
@@ -62,14 +64,19 @@ def test_experts_in_mxfp4_are_carried(qcqa, built, tmp_path):
     assert config["num_key_value_heads"] == 4
 
 
-def test_what_cannot_be_run_says_why(qcqa, built, tmp_path):
-    source = built(GPT_OSS)
-    done = qcqa.run("evaluate", source, "--text", __file__, expect=2)
-    assert "gpt_oss models can be converted but not run; found experts with biases" in done.stderr and "MXFP4" in done.stderr
+def test_experts_in_mxfp4_are_run(qcqa, built, tmp_path):
+    source = in_mxfp4(built(WHOLE_BLOCKS), tmp_path / "source")
+    expected = transformers.AutoModelForCausalLM.from_pretrained(
+        source, dtype=torch.float32, attn_implementation="eager",
+        quantization_config=transformers.Mxfp4Config(dequantize=True)).eval().float()
+    assert expected.model.layers[0].mlp.experts.down_proj.shape == (4, 96, 64)
+    rows = documents(VOCABULARY)
+    _, found = dumped_logits(qcqa, source, rows, tmp_path / "work")
+    assert reference.largest_difference(found, expected_logits(expected, rows)) <= TOLERANCE
 
 
 def test_quantised_attention_is_refused(qcqa, built, tmp_path):
-    source = in_mxfp4(built(GPT_OSS), tmp_path / "source")
+    source = in_mxfp4(built(WHOLE_BLOCKS), tmp_path / "source")
     tensors = reference.read_tensors(source)
     name = "model.layers.1.self_attn.k_proj.weight"
     tensors[name] = tensors[name].to(torch.int8)

@@ -72,6 +72,29 @@ TEST(AttentionFacts, WindowsByAPatternOfKinds) {
   }
 }
 
+TEST(AttentionFacts, SomeLayersHaveHeads) {
+  const auto some = [](nlohmann::json& family) {
+    family.erase("forward");
+    family["attention"]["in_layers"] = {{"types", {"full"}},
+                                        {"others", {"conv", "linear"}},
+                                        {"every", {{"key", "interval"}, {"default", 3}}},
+                                        {"list", "with_heads"}};
+  };
+  const auto with = [&](nlohmann::ordered_json config) {
+    return layers_with_heads(*FactsOf(some, std::move(config)).read);
+  };
+  EXPECT_EQ(with({}), (std::vector{2}));
+  EXPECT_EQ(with({{"interval", 2}}), (std::vector{1, 3}));
+  EXPECT_EQ(with({{"with_heads", {3, 0, 9}}, {"interval", 2}}), (std::vector{0, 3}));
+  EXPECT_EQ(with({{"layer_types", {"full", "conv", "linear", "full"}}, {"with_heads", {1}}}), (std::vector{0, 3}));
+  expect_error(ErrorKind::unsupported, "a layer type of a made_up is", [&] {
+    (void)with({{"layer_types", {"full", "conv", "other", "full"}}});
+  });
+  expect_error(ErrorKind::unsupported, "some layers must have", [&] { (void)with({{"interval", 5}}); });
+  expect_error(ErrorKind::corrupt, "\"with_heads\" must", [&] { (void)with({{"with_heads", {"1"}}}); });
+  EXPECT_EQ(layers_with_heads(*FactsOf([](nlohmann::json&) {}).read), (std::vector{0, 1, 2, 3}));
+}
+
 TEST(AttentionFacts, TheFirstOfEveryNthLayerMaySeeEverything) {
   const auto first_of_three = [](nlohmann::json& family) {
     family["attention"]["window"] = {{"size", 5}, {"layers", "all_but_first_of_every"}, {"period", 3}};

@@ -48,6 +48,16 @@ TEST(HeadSlots, ByHeadInterleavesRoles) {
   EXPECT_EQ(slots[7].role, HeadRole::value);
 }
 
+TEST(HeadSlots, ByQueryPutsEachGateBehindItsQuery) {
+  const Projection projection{"q", {HeadRole::query, HeadRole::gate}, HeadOrder::by_query, {}};
+  const auto slots = head_slots(projection, 4, 2);  // q0 g0 q1 g1 q2 g2 q3 g3
+  ASSERT_EQ(slots.size(), 8U);
+  EXPECT_EQ(slots[3].role, HeadRole::gate);
+  EXPECT_EQ(slots[3].head, 1);
+  EXPECT_EQ(slots[6].role, HeadRole::query);
+  EXPECT_EQ(slots[6].head, 3);
+}
+
 TEST(HeadSlots, ByPartKeepsRolesTogetherInEveryPart) {
   const Projection projection{"qkv", {HeadRole::query, HeadRole::value, HeadRole::key}, HeadOrder::by_part, {}, 2};
   const auto slots = head_slots(projection, 4, 4);  // q0 q1 v0 v1 k0 k1 q2 q3 v2 v3 k2 k3
@@ -114,7 +124,7 @@ TEST(Model, AnUnknownTypeIsTakenForAFamilyThatFits) {
   expect_error(ErrorKind::invalid_argument, "--family: must be one of",
                [] { (void)Families::built_in().with_unknown_as("unheard_of"); });
   expect_error(ErrorKind::invalid_argument, "families that can be run",
-               [] { (void)Families::built_in().with_unknown_as("gpt_oss"); });
+               [] { (void)testing::with_family_not_run().with_unknown_as("made_up"); });
 
   edit_config(folder.path(), [](nlohmann::ordered_json& config) {
     config["logits_scaling"] = 4.0;

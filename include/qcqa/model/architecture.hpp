@@ -16,13 +16,19 @@
 namespace qcqa {
 
 /// What a head's rows in a projection are for.
-enum class HeadRole { query, key, value };
+enum class HeadRole {
+  query,
+  key,
+  value,
+  gate,  ///< of a query head: what the head gives is multiplied by the sigmoid of what these make of the same input
+};
 
 /// How the heads of a projection tensor follow one another.
 enum class HeadOrder {
-  by_role,  ///< all heads of the first role, then all of the next (also: tensors of one role)
-  by_head,  ///< for each KV head: its query heads, its key, its value (GPT-NeoX)
-  by_part,  ///< for each of Projection::parts parts of all heads: by role (CodeGen)
+  by_role,   ///< all heads of the first role, then all of the next (also: tensors of one role)
+  by_head,   ///< for each KV head: its query heads, its key, its value (GPT-NeoX)
+  by_part,   ///< for each of Projection::parts parts of all heads: by role (CodeGen)
+  by_query,  ///< for each query head: its query, its gate
 };
 
 /// One weight of the attention block (with a bias of the same name where the class has one) and the heads in its rows.
@@ -77,6 +83,9 @@ struct GgufDescription {
   bool rotary_factors = false;  ///< frequencies of one's own
   bool padded_heads = false;    ///< any number of query heads
   bool layers_differ = false;   ///< head counts per layer
+  /// It is no Llama at all: queries, keys and values in one matrix, norms with biases, a plain MLP. The number of KV
+  /// heads stands in the file, whatever the family's class has.
+  bool fused = false;
 };
 
 /// A family of checkpoints as data: names of config keys and tensors. One JSON file each in src/model/architectures.
@@ -131,6 +140,9 @@ struct Architecture {
   /// "model.layers.3.self_attn.q_proj" + ".weight"
   [[nodiscard]] std::string tensor_name(int layer, std::string_view tensor, std::string_view suffix) const;
 };
+
+/// Whether what query heads give is multiplied by gates of their own.
+[[nodiscard]] bool has_gates(const Architecture& architecture);
 
 /// How the names of tensors begin in a composite, and with what the text model's family begins them.
 struct NamePart {

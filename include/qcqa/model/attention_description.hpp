@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "qcqa/model/setting.hpp"
 
@@ -61,7 +62,10 @@ struct RotaryDescription {
   /// The trained length, which comes before the one among the scaling's own keys; 0: not stated.
   Setting<double> original_positions{.key = "original_max_position_embeddings"};
   bool must_be_scaled = false;  ///< the class has a scaling of its own where config.json states none
-  bool neighbours = false;      ///< dimensions 2i and 2i + 1 are turned together, not i and i + half of those rotated
+  /// A scaling states the magnitudes of cosines and sines itself, "short_mscale" and "long_mscale" for texts longer
+  /// than the trained length, and the class takes the "short_factor" for both (Phi-3.5-MoE in transformers).
+  bool states_magnitudes = false;
+  bool neighbours = false;  ///< dimensions 2i and 2i + 1 are turned together, not i and i + half of those rotated
   RotatedLayers layers = RotatedLayers::all;
   std::string list;       ///< for listed: its key
   Setting<int> period{};  ///< for listed
@@ -87,10 +91,19 @@ struct HeadNormDescription {
   bool ignores_head_dim = false;  ///< the class builds them for hidden size / query heads, whatever head_dim says
 };
 
+/// Which layers have heads, where some have another block in the place of attention.
+struct HeadLayers {
+  std::vector<std::string> types;                ///< what config.json's layer_types calls those with heads ...
+  std::vector<std::string> others;               ///< ... and the others. Without that list:
+  Setting<int> every{.key = {}, .fallback = 1};  ///< layer i has heads where this divides i + 1
+  std::string list;                              ///< the key of a list of their numbers, which comes before `every`
+};
+
 /// What a family's attention does beside its projections. What holds for some layers only is said layer by layer by
 /// attention_facts().
 struct AttentionDescription {
-  std::string input_norm;  ///< of the layer's input, relative to the layer's prefix; empty: none
+  std::optional<HeadLayers> in_layers;  ///< nothing: in all
+  std::string input_norm;               ///< of the layer's input, relative to the layer's prefix; empty: none
   std::optional<RotaryDescription> rotary;
   HeadNormDescription head_norm;
   Setting<double> scale;       ///< of the scores; 0: from scale_root
@@ -98,6 +111,7 @@ struct AttentionDescription {
   Setting<double> softcap;     ///< of the scores; 0: none
   Setting<double> clip;  ///< queries, keys and values are kept within -clip and clip, biases included; 0: they are not
   WindowDescription window;
+  Setting<double> alibi;  ///< scores fall with distance by slopes of each query head's own: see alibi_slopes(); 0: not
   /// A tensor (query heads) relative to the attention prefix: the score of something of value zero that every query of
   /// a head sees beside the keys, its attention sink (OpenAI, gpt-oss); empty: none.
   std::string sinks;

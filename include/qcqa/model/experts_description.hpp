@@ -12,6 +12,7 @@ enum class RouterScores {
   softmax,
   sigmoid,
   softmax_of_chosen,  ///< over those that a token goes to, not over all
+  sparse_mixer,       ///< see ExpertsDescription::mixer_tolerance
 };
 
 /// Stands for an expert's number in names.
@@ -26,12 +27,25 @@ struct MlpNames {
 /// layer's prefix) and of config keys. Counts are whole numbers, of which some may be 0 or less.
 struct ExpertsDescription {
   std::string router;
+  bool router_bias = false;
   /// With "{expert}" where each expert has matrices of its own; else of tensors (experts, outputs, inputs).
   MlpNames names;
   Setting<double> count, per_token;
   Setting<double> width;  ///< of each
+  /// Stacks are tensors of the class's own, not weights of linear maps: nothing stands behind their names, and they are
+  /// (experts, inputs, outputs).
+  bool are_parameters = false;
+  /// In the place of such a tensor, two of its name and "_blocks" and "_scales" behind may be stored: (experts,
+  /// outputs, inputs) in MXFP4.
+  bool may_be_mxfp4 = false;
+  bool has_biases = false;  ///< of `are_parameters`: with "_bias" behind the names, (experts, outputs)
+  bool take_turns = false;  ///< where gate == up: a gate row and an up row by turns, not all gate rows first
 
   RouterScores scores{};
+  /// Of sparse_mixer, SparseMixer-v2 without its noise (Liu et al., "GRIN: GRadient-INformed MoE", arXiv 2409.12136,
+  /// section 2): the two best experts, one after the other; each counts its softmax among those that were not chosen
+  /// before and are not less than the best of them by more than 2 * this, relative to what they are.
+  Setting<double> mixer_tolerance;
   std::string choice_bias;  ///< a whole name: added to scores where experts are chosen, not where they are weighed
   bool choice_bias_is_row = false;                             ///< of shape (1, experts), not (experts)
   Setting<bool> normalised;                                    ///< the weights of a token's experts sum to one ...
@@ -52,6 +66,11 @@ struct ExpertsDescription {
   std::string plain_layers;  ///< the key of a list of layers without; empty: the family has no such key
 
   [[nodiscard]] bool are_stacked() const { return names.up.find(kExpert) == std::string::npos; }
+  /// A tensor's whole name, relative to the layer's prefix.
+  [[nodiscard]] std::string weight_of(const std::string& name) const {
+    return are_parameters ? name : name + ".weight";
+  }
+  [[nodiscard]] static std::string bias_of(const std::string& name) { return name + "_bias"; }
   /// The names with a number in them, where that is their place.
   [[nodiscard]] MlpNames of_expert(int expert) const;
 };

@@ -24,11 +24,17 @@ struct PositionDescription {
   int offset = 0;      ///< rows before that of the first position
 };
 
+/// An MLP down((min(u, limit) + 1) * g sigmoid(slope * g)), g = min(gate(x), limit), u = up(x) no less than -limit.
+struct BoundedGateDescription {
+  Setting<double> slope, limit;
+};
+
 /// What surrounds the attention blocks, as data: names of tensors (without ".weight") and of config keys.
 struct ForwardDescription {
   Setting<double> embedding_multiplier{.key = {}, .fallback = 1};
   bool embedding_times_root = false;  ///< multiplied by sqrt(hidden size) as well
   PositionDescription positions;
+  std::string embedding_norm;  ///< of the embeddings; empty: none
 
   std::string final_norm;
 
@@ -45,6 +51,7 @@ struct ForwardDescription {
   Setting<std::string> activation;
   std::string activation_weights;  ///< of a function that has some, with ".alpha_p" and so on behind; empty: none has
   std::map<std::string, std::string> activation_aliases;  ///< names that mean another function in this family
+  std::optional<BoundedGateDescription> bounded_gate;     ///< in the place of the activation
   std::optional<ExpertsDescription> experts;              ///< in the place of the MLP, in some layers or all
 
   Setting<double> logit_divisor{.key = {}, .fallback = 1};

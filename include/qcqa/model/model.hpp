@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -37,17 +38,29 @@ struct HeadSlot {
 
 /// The head view of one layer: what everything after this room sees of an attention block.
 struct AttentionLayer {
-  int layer = 0;
+  int layer = 0;  ///< its number among the layers with heads, which is the one that plans and reports know
+  int place = 0;  ///< its number in the model
   int query_heads = 0, kv_heads = 0, head_dim = 0, hidden_size = 0;
   Dtype dtype{};                                  ///< of keys as they are written, and so of the KV cache
   std::vector<HeadRows> query{}, key{}, value{};  ///< query_heads, kv_heads, kv_heads entries
+  std::vector<HeadRows> gate{};                   ///< one per query head, or none
   const TensorView* output = nullptr;             ///< (hidden_size, query_heads * head_dim)
 
   [[nodiscard]] const std::vector<HeadRows>& heads(HeadRole role) const noexcept {
-    return role == HeadRole::query ? query : role == HeadRole::key ? key : value;
+    switch (role) {
+      case HeadRole::query:
+        return query;
+      case HeadRole::key:
+        return key;
+      case HeadRole::value:
+        return value;
+      case HeadRole::gate:
+        break;
+    }
+    return gate;
   }
   [[nodiscard]] std::vector<HeadRows>& heads(HeadRole role) noexcept {
-    return role == HeadRole::query ? query : role == HeadRole::key ? key : value;
+    return const_cast<std::vector<HeadRows>&>(std::as_const(*this).heads(role));
   }
   /// The KV head that a query head attends with.
   [[nodiscard]] int kv_head_of(int query_head) const noexcept { return query_head / (query_heads / kv_heads); }
@@ -92,6 +105,7 @@ class Model {
   [[nodiscard]] const nlohmann::ordered_json& config() const noexcept { return config_.json(); }
   [[nodiscard]] const Architecture& architecture() const noexcept { return config_.architecture(); }
   [[nodiscard]] const Checkpoint& checkpoint() const noexcept { return checkpoint_; }
+  /// Those with heads.
   [[nodiscard]] std::span<const AttentionLayer> layers() const noexcept { return layers_; }
 
   /// Whether config.json states head counts per layer, as qcqa writes them: such a model can be run, not converted
@@ -125,6 +139,7 @@ class Model {
   Model(std::filesystem::path path, ModelConfig config, const Checkpoint& stored, std::shared_ptr<const GgufFile> gguf,
         std::vector<std::string> notes);
   void bind_layers();
+  void note_layers_with_heads();
 
   std::filesystem::path path_;
   ModelConfig config_;

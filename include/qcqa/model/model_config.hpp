@@ -56,11 +56,11 @@ class ModelConfig {
   [[nodiscard]] T value(const Setting<T>& setting) const {
     if (setting.key.empty()) return setting.fallback;
     const nlohmann::ordered_json& holder = counts_outside(setting.key) ? document_ : json_;
-    auto it = holder.find(setting.key);
-    if (it == holder.end() && !setting.also.empty()) it = holder.find(setting.also);
-    if (it == holder.end()) return setting.fallback;
-    if (it->is_null() && setting.null) return *setting.null;
-    return as<T>(*it, setting.key);
+    const nlohmann::ordered_json* found = find_key(holder, setting.key);
+    if (!found && !setting.also.empty()) found = find_key(holder, setting.also);
+    if (!found) return setting.fallback;
+    if (found->is_null() && setting.null) return *setting.null;
+    return as<T>(*found, setting.key);
   }
 
   /// A value of config.json, wherever it stands in it. @param key  for the message
@@ -68,6 +68,9 @@ class ModelConfig {
   [[nodiscard]] T as(const nlohmann::ordered_json& value, const std::string& key) const;
 
  private:
+  /// @param key  "a.b" stands for the b of the object under a  @returns nullptr where there is none
+  [[nodiscard]] static const nlohmann::ordered_json* find_key(const nlohmann::ordered_json& holder,
+                                                              const std::string& key);
   /// Whether the value beside a composite's text model is the one that counts.
   [[nodiscard]] bool counts_outside(const std::string& key) const;
 

@@ -9,7 +9,7 @@ namespace qcqa {
 /// Without a key it is always `fallback`.
 template <typename T>
 struct Setting {
-  std::string key;
+  std::string key;  ///< "a.b": the key b of the object under a
   T fallback{};
   std::optional<T> null{};  ///< what JSON null stands for; nothing: the class refuses it
   std::string also{};       ///< another name that the class takes for the key; empty: none

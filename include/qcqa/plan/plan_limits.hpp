@@ -6,6 +6,7 @@ namespace qcqa {
 struct PlanLimits {
   bool equal_groups = false;     ///< the groups of a layer are of one size
   bool one_group_count = false;  ///< all layers have the same number of groups
+  bool contiguous = false;       ///< of `equal_groups`: the heads of a group are neighbours
   bool divisors =
       false;  ///< group counts divide the number of KV heads, so that one number of query heads suits all layers
   /// Devices that a runtime spreads heads over (tensor parallelism). Group counts are multiples of it, or divisors with

@@ -1,0 +1,25 @@
+#pragma once
+
+#include "export/layout.hpp"
+
+namespace qcqa {
+
+/// Whether llama.cpp has an architecture for the family that fuses queries, keys and values, and takes the number of KV
+/// heads from the file though the family's own class has no setting for it.
+[[nodiscard]] bool has_fused_gguf(const Architecture& architecture);
+
+/// Throws Error(unsupported) when that architecture computes something else than the model, whatever the plan.
+void require_fused_gguf(const Model& model);
+
+/// Throws Error(unsupported) for heads that it cannot hold.
+void require_fused_heads(const Model& model, const std::vector<LayerHeads>& heads);
+
+/// Whether each query head has to stay at its place there.
+[[nodiscard]] bool query_heads_stay(const Model& model);
+
+/// A GGUF file of that architecture, which the model has.
+/// @param heads  as stored
+[[nodiscard]] Blueprint build_fused_gguf(const Model& model, std::vector<LayerHeads> heads,
+                                         const ExportOptions& options);
+
+}  // namespace qcqa
