@@ -249,6 +249,7 @@ std::uint64_t parse_size(const std::string& text, const std::string& option) {
                                         Unit{"MiB", 1048576.0},
                                         Unit{"GiB", 1073741824.0},
                                         Unit{"TiB", 1099511627776.0}};
+  static constexpr double kLeastWithoutUnit = 1e6;
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
@@ -256,11 +257,12 @@ std::uint64_t parse_size(const std::string& text, const std::string& option) {
   for (const Unit& known : kUnits) {
     if (error != std::errc() || unit != known.name) continue;
     const double bytes = number * known.bytes;
-    if (!(bytes >= 1 && bytes < 9e18)) break;
+    // Of "--memory 24" a unit is missing.
+    if (!(bytes >= (unit.empty() ? kLeastWithoutUnit : 1) && bytes < 9e18)) break;
     return static_cast<std::uint64_t>(bytes);
   }
-  throw Error(ErrorKind::invalid_argument, option, "must be a size of at least one byte such as 5GB, 500MB or 2GiB",
-              text);
+  throw Error(ErrorKind::invalid_argument, option,
+              "must be a size such as 5GB, 500MB or 2GiB, or at least a million bytes", text);
 }
 
 Resume resume_of(bool resume, bool force) {

@@ -89,6 +89,7 @@ ForwardSpec read_forward_spec(const ModelConfig& config) {
   spec.norm_epsilon = config.value(architecture.norm.epsilon);
   spec.parallel = config.value(names.parallel);
   spec.residual_multiplier = config.value(names.residual_multiplier);
+  if (names.residual_over_root_of_layers) spec.residual_multiplier /= std::sqrt(config.shape().layers);
   spec.attention = attention_facts(config);
   for (const AttentionFacts& layer : spec.attention) {
     auto& rotary = spec.rotary[static_cast<std::size_t>(layer.rotary)];
@@ -109,6 +110,8 @@ ForwardSpec read_forward_spec(const ModelConfig& config) {
   spec.experts = experts_facts(config);
   const double multiplier = config.value(names.logit_multiplier);
   spec.logit_divisor = config.value(names.logit_divisor) / multiplier;
+  if (const double width = config.value(names.logit_base_width); width > 0)
+    spec.logit_divisor *= config.shape().hidden_size / width;
   spec.logit_softcap = config.value(names.logit_softcap);
   require_number(config, spec.norm_epsilon >= 0, architecture.norm.epsilon.key, "a number that is not negative",
                  spec.norm_epsilon);

@@ -159,8 +159,9 @@ Architecture parse_architecture(const json& document, const std::string& where) 
   if (const auto refusals = root.optional("refuse")) {
     for (const JsonView& entry : refusals->items()) {
       ObjectReader reader(entry);
+      const auto equals = reader.optional("equals");
       architecture.refusals.push_back(
-          {reader.text("key"), reader.required("equals").value().dump(), reader.text("why")});
+          {reader.text("key"), equals ? equals->value().dump() : std::string(), reader.text("why")});
       reader.finish();
     }
   }

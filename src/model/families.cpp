@@ -33,9 +33,11 @@ void require_no_refusal(const Architecture& architecture, const nlohmann::json& 
                         const std::filesystem::path& config_file) {
   for (const Refusal& refusal : architecture.refusals) {
     const auto value = config.find(refusal.key);
-    if (value == config.end() || value->dump() != refusal.equals) continue;
-    throw Error(ErrorKind::unsupported, config_file.string(),
-                refusal.key + " must not be " + refusal.equals + " (" + refusal.why + ")");
+    if (value == config.end()) continue;
+    const bool is_nothing = value->is_null() || *value == false || *value == 0;
+    if (refusal.equals.empty() ? is_nothing : value->dump() != refusal.equals) continue;
+    const std::string rule = refusal.equals.empty() ? "be absent" : "not be " + refusal.equals;
+    throw Error(ErrorKind::unsupported, config_file.string(), refusal.key + " must " + rule + " (" + refusal.why + ")");
   }
 }
 

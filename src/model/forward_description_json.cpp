@@ -23,6 +23,7 @@ void parse_layer(ObjectReader reader, ForwardDescription& description) {
   reader.setting("parallel", description.parallel);
   reader.value("one_norm_when_parallel", description.one_norm_when_parallel);
   reader.setting("residual_multiplier", description.residual_multiplier);
+  reader.value("residual_over_root_of_layers", description.residual_over_root_of_layers);
   reader.finish();
 }
 
@@ -108,6 +109,7 @@ void parse_mlp(ObjectReader reader, ForwardDescription& description) {
 
 void parse_logits(ObjectReader reader, ForwardDescription& description) {
   reader.setting("divisor", description.logit_divisor);
+  reader.setting("base_width", description.logit_base_width);
   reader.setting("multiplier", description.logit_multiplier);
   reader.setting("softcap", description.logit_softcap);
   reader.finish();

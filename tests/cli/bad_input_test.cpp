@@ -69,11 +69,9 @@ TEST_F(BadInput, NonsenseSearchOptions) {
 }
 
 TEST_F(BadInput, NonsenseConvertOptions) {
-  const std::vector<std::pair<std::string, std::string>> nonsense = {{"--layout", "gqaa"},
-                                                                     {"--dtype", "int8"},
-                                                                     {"--max-shard-size", "5 lightyears"},
-                                                                     {"--max-shard-size", "0"},
-                                                                     {"--cardinality", "x"}};
+  const std::vector<std::pair<std::string, std::string>> nonsense = {
+      {"--layout", "gqaa"},      {"--dtype", "int8"},        {"--max-shard-size", "5 lightyears"},
+      {"--max-shard-size", "0"}, {"--max-shard-size", "24"}, {"--cardinality", "x"}};
   for (const auto& [option, value] : nonsense) {
     SCOPED_TRACE(option + " " + value);
     fails({"convert", model_, "--groups", "2", "-o", at("out"), option, value}, 2, option);

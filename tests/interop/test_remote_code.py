@@ -89,6 +89,13 @@ def test_attention_implementations_and_saving(qcqa, built, tmp_path):
     assert reference.largest_difference(reference.logits(sdpa), expected) <= 1e-4
     sdpa.set_attn_implementation("eager")
     assert {layer.self_attn.config._attn_implementation for layer in sdpa.model.layers} == {"eager"}
+    # A cache that is brought along, by its name until transformers 5.40 and by the new one.
+    ids = reference.token_ids(VOCABULARY)[:1]
+    for name in ("past_key_values", "cache"):
+        cache = transformers.DynamicCache()
+        with torch.no_grad():
+            parts = [eager(part, **{name: cache}).logits for part in (ids[:, :8], ids[:, 8:])]
+        assert reference.largest_difference(torch.cat(parts, 1), expected[:1]) <= 1e-4
     # What transformers saves loads again, code and all.
     eager.save_pretrained(tmp_path / "saved")
     if not (tmp_path / "saved/modeling_qcqa.py").exists():

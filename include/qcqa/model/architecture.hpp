@@ -49,7 +49,7 @@ inline constexpr const char* kKvHeadsPerLayer = "kv_heads_per_layer";
 /// A condition in config.json under which the family's checkpoints cannot be handled.
 struct Refusal {
   std::string key;
-  std::string equals;  ///< JSON text of the refused value
+  std::string equals;  ///< JSON text of the refused value; empty: any but null, false and 0
   std::string why;
 };
 

@@ -44,6 +44,7 @@ struct ForwardDescription {
   Setting<bool> parallel;                          ///< both blocks read the layer's input
   bool one_norm_when_parallel = false;             ///< the MLP then reads the attention's normed input
   Setting<double> residual_multiplier{.key = {}, .fallback = 1};
+  bool residual_over_root_of_layers = false;  ///< the multiplier is divided by the root of the number of layers
 
   /// No gate: plain; gate == up: one tensor, gate rows first. No up: all layers have experts.
   MlpNames mlp;
@@ -55,6 +56,7 @@ struct ForwardDescription {
   std::optional<ExpertsDescription> experts;              ///< in the place of the MLP, in some layers or all
 
   Setting<double> logit_divisor{.key = {}, .fallback = 1};
+  Setting<double> logit_base_width;  ///< logits are divided by the hidden size over this as well; 0: they are not
   Setting<double> logit_multiplier{.key = {}, .fallback = 1};
   Setting<double> logit_softcap;  ///< 0: none
 };
