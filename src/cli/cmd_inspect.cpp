@@ -31,10 +31,13 @@ struct InspectCommand {
 
 constexpr std::array<std::int64_t, 3> kContexts = {4096, 32768, 131072};
 
-/// Group counts that --layout gqa can write: divisors of the head count, where the family's class has a setting.
+/// Group counts that --layout gqa can write, as a folder or as GGUF: divisors of the head count, where the family's
+/// class, or llama.cpp, has a setting.
 std::vector<int> uniform_group_counts(const Model& model) {
   std::vector<int> counts;
-  if (model.architecture().kv_heads.key.empty() || !model.settings().shape().kv_heads_per_layer.empty()) return counts;
+  const auto& gguf = model.architecture().gguf;
+  const bool has_setting = !model.architecture().kv_heads.key.empty() || (gguf && gguf->fused);
+  if (!has_setting || !model.settings().shape().kv_heads_per_layer.empty()) return counts;
   const int heads = model.layers().front().kv_heads;
   for (int groups = 1; groups < heads; ++groups) {
     if (heads % groups == 0) counts.push_back(groups);
@@ -94,6 +97,13 @@ std::vector<int> head_counts(const Model& model) {
   return counts;
 }
 
+/// The numbers in the model of its layers with heads, in the order in which plans number these.
+std::vector<int> places_of_heads(const Model& model) {
+  std::vector<int> places;
+  for (const AttentionLayer& layer : model.layers()) places.push_back(layer.place);
+  return places;
+}
+
 nlohmann::ordered_json inspect_json(const Model& model, std::optional<std::uint64_t> memory) {
   const ReportModel facts = describe(model);
   nlohmann::ordered_json contexts = nlohmann::ordered_json::object();
@@ -108,6 +118,7 @@ nlohmann::ordered_json inspect_json(const Model& model, std::optional<std::uint6
       {"fingerprint", facts.fingerprint},
       {"family", facts.family},
       {"layers", facts.layers},
+      {"layers_with_heads", places_of_heads(model)},
       {"query_heads", facts.query_heads},
       {"kv_heads", facts.kv_heads},
       {"kv_heads_per_layer", model.kv_heads()},
@@ -168,7 +179,10 @@ std::string inspect_text(const Model& model, std::optional<std::uint64_t> memory
   add("parameters", fmt::format("{:.4g} million", static_cast<double>(model.parameter_count()) / 1e6));
   add("weights", fmt::format("{} in {} file(s), attention in {}", human_bytes(model.checkpoint().total_bytes()),
                              model.checkpoint().files().size(), stored_type(model, facts)));
-  add("layers", std::to_string(facts.layers));
+  const int all = model.settings().shape().layers;
+  add("layers", all == facts.layers ? std::to_string(all)
+                                    : fmt::format("{}, of which {} have heads: {}", all, facts.layers,
+                                                  fmt::join(places_of_heads(model), ", ")));
   add("heads per layer",
       fmt::format("{} query, {} key/value, of {}", facts.query_heads, facts.kv_heads, facts.head_dim));
   add("hidden size", std::to_string(facts.hidden_size));

@@ -128,7 +128,9 @@ void SearchFlags::add_to(CLI::App& command) {
       "--tensor-parallel", options.limits.tensor_parallel,
       "Devices that the model will be served on, a divisor of its query heads: every layer keeps a number of KV heads "
       "that is a multiple or, in equal groups, a divisor of it");
-  command.add_option("--keep-layers", options.keep_layers, "Layers that keep all their heads, such as 0,1,31")
+  command
+      .add_option("--keep-layers", options.keep_layers,
+                  "Layers that keep all their heads, such as 0,1,31; numbered among those that have heads")
       ->group(group)
       ->delimiter(',');
   number("--min-groups", options.layer.min_groups, "Smallest number of groups (KV heads) per layer");

@@ -78,25 +78,35 @@ std::vector<OutputTensor> tensors_of(const Model& model, const ForwardSpec& spec
     tensors.matrix(name + ".weight", &checkpoint.at(stored + ".weight"));
     tensors.vector(name + ".bias", checkpoint.find(stored + ".bias"));
   };
+  const auto zeros = [&](std::string name, std::int64_t count) {
+    if (architecture.gguf->needs_all)
+      tensors.add(gather_ranges(std::move(name), {{nullptr, 0, count}}, {count}, Dtype::f32));
+  };
   const OutputHead head = output_head(model);
   tensors.matrix("token_embd.weight", &checkpoint.at(architecture.embedding + ".weight"));
   if (const std::string& positions = names.positions.tensor; !positions.empty())
     tensors.vector("position_embd.weight", &checkpoint.at(positions + ".weight"));
   if (!names.embedding_norm.empty()) norm("token_embd_norm", names.embedding_norm);
   norm("output_norm", names.final_norm);
-  if (!head.tied) tensors.matrix("output.weight", head.weight);
+  if (!head.tied || architecture.gguf->needs_all) tensors.matrix("output.weight", head.weight);
   static constexpr HeadRole kRoles[] = {HeadRole::query, HeadRole::key, HeadRole::value};
   for (const LayerHeads& layer : heads) {
     const std::string block = "blk." + std::to_string(layer.layer->place) + ".";
     const std::string prefix = architecture.prefix_of(layer.layer->place);
     norm(block + "attn_norm", prefix + architecture.attention.input_norm);
     tensors.add(gather_heads(block + "attn_qkv.weight", layer, kRoles, false, tensors.matrix_type(layer.layer->dtype)));
-    if (!layer.layer->query.front().bias.empty())
+    const std::int64_t rows = std::int64_t{layer.query_heads() + 2 * layer.kv_heads()} * layer.layer->head_dim;
+    if (layer.layer->query.front().bias.empty()) {
+      zeros(block + "attn_qkv.bias", rows);
+    } else {
       tensors.add(gather_heads(block + "attn_qkv.bias", layer, kRoles, true, Dtype::f32));
+    }
     tensors.add(
         gather_columns(block + "attn_output.weight", layer, tensors.matrix_type(layer.layer->output->written_dtype())));
-    tensors.vector(block + "attn_output.bias",
-                   checkpoint.find(architecture.tensor_name(layer.layer->place, architecture.output, ".bias")));
+    const TensorView* output_bias =
+        checkpoint.find(architecture.tensor_name(layer.layer->place, architecture.output, ".bias"));
+    tensors.vector(block + "attn_output.bias", output_bias);
+    if (!output_bias) zeros(block + "attn_output.bias", layer.layer->hidden_size);
     norm(block + "ffn_norm", prefix + names.mlp_norm);
     linear(block + "ffn_up", prefix + names.mlp.up);
     linear(block + "ffn_down", prefix + names.mlp.down);
@@ -131,7 +141,8 @@ void require_fused_heads(const Model& model, const std::vector<LayerHeads>& head
              "Use --cardinality equal.");
     if (query_heads_stay(model) && !std::ranges::is_sorted(layer.query))
       refuse(model, "how scores fall with distance belongs to the places of query heads, which must stay",
-             "groups of heads that are not neighbours", "Use --cardinality contiguous.");
+             "groups of heads that are not neighbours",
+             "Use search or run with --target llama.cpp, or --groups with --cardinality contiguous.");
   }
 }
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "export/gguf_model.hpp"
 #include "export/layout.hpp"
 #include "export/stock_class.hpp"
@@ -58,6 +60,12 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   if (groups * stock.group_places != layer.query_heads) {
     blueprint.config[architecture.query_heads.key] = groups * stock.group_places;
     blueprint.config["head_dim"] = layer.head_dim;
+  }
+  const auto predicts_more = [](const TensorView& tensor) { return tensor.name.starts_with("mtp."); };
+  if (!plan.is_identity() && std::ranges::any_of(model.checkpoint().tensors(), predicts_more)) {
+    blueprint.notes.emplace_back(
+        "the tensors \"mtp.*\", which predict several tokens at a time, keep their KV heads: runtimes that use them "
+        "need them converted or removed");
   }
   if (stock.architecture != &architecture) blueprint.written_as = stock.architecture->model_class;
   return blueprint;

@@ -112,7 +112,7 @@ struct Stacks {
 };
 
 Stacks find_stacks(const Model& model, const std::string& prefix, const ExpertsDescription& experts,
-                   std::vector<std::string> names) {
+                   const std::vector<std::string>& names) {
   Stacks stacks;
   for (const std::string& name : names) {
     if (name.empty()) continue;
@@ -138,9 +138,8 @@ std::vector<MlpWeights> load_stacked(const Model& model, const std::string& pref
   const int count = spec.experts->count;
   std::vector<MlpWeights> loaded;
   for (int expert = 0; expert < count; ++expert) {
-    MlpWeights& own =
-        loaded.emplace_back(read_mlp(model, gate_up.of_expert(expert, count), down.of_expert(expert, count),
-                                     !names.gate.empty(), prefix + names.up, runtime));
+    MlpWeights& own = loaded.emplace_back(
+        read_mlp(model, gate_up.of_expert(expert, count), down.of_expert(expert, count), prefix, names, runtime));
     if (!experts.take_turns) continue;
     own.gate_up.weight = apart(own.gate_up.weight);
     if (own.gate_up.bias.defined()) own.gate_up.bias = apart(own.gate_up.bias);

@@ -54,7 +54,7 @@ template <typename Visit>
 void for_each_tensor(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec, const Visit& visit) {
   const std::string prefix = model.architecture().prefix_of(attention.place);
   for (const std::string& name : matrix_names(attention, spec)) {
-    for (const char* suffix : {".weight", "", kMxfp4Blocks}) {
+    for (const char* suffix : {".weight", "", kMxfp4Blocks, kMxfp4Scales}) {
       if (const TensorView* tensor = model.checkpoint().find(prefix + name + suffix)) visit(tensor->stored);
     }
   }
@@ -96,12 +96,13 @@ Linear load_linear(const Model& model, const std::string& name, const Runtime& r
   return read_linear(source, runtime);
 }
 
-MlpWeights read_mlp(const Model& model, const LinearSource& gate_up, const LinearSource& down, bool gated,
-                    const std::string& where, const Runtime& runtime) {
+MlpWeights read_mlp(const Model& model, const LinearSource& gate_up, const LinearSource& down,
+                    const std::string& prefix, const MlpNames& names, const Runtime& runtime) {
   MlpWeights weights = {read_linear(gate_up, runtime), read_linear(down, runtime)};
   const std::int64_t hidden = model.settings().shape().hidden_size, inner = weights.down.inputs();
-  require_fits(weights.gate_up, hidden, gated ? 2 * inner : inner, where);
-  require_fits(weights.down, inner, hidden, where);
+  const std::string where = model.path().string() + ": " + prefix;
+  require_fits(weights.down, inner, hidden, where + names.down);
+  require_fits(weights.gate_up, hidden, names.gate.empty() ? inner : 2 * inner, where + names.up);
   return weights;
 }
 
@@ -114,7 +115,7 @@ MlpWeights load_mlp(const Model& model, const std::string& prefix, const MlpName
   if (gated && names.gate != names.up) add(gate_up, names.gate);
   add(gate_up, names.up);
   add(down, names.down);
-  return read_mlp(model, gate_up, down, gated, prefix + names.up, runtime);
+  return read_mlp(model, gate_up, down, prefix, names, runtime);
 }
 
 NormWeights load_norm(const Model& model, const std::string& name, const Runtime& runtime) {

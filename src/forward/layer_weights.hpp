@@ -82,9 +82,10 @@ void for_each_linear(LayerWeights& layer, const Visit& visit) {
 /// @param prefix  of the names
 [[nodiscard]] MlpWeights load_mlp(const Model& model, const std::string& prefix, const MlpNames& names,
                                   const Runtime& runtime);
-/// @param gate_up  gate rows, if any, then up rows  @param where  for errors: the name of these
-[[nodiscard]] MlpWeights read_mlp(const Model& model, const LinearSource& gate_up, const LinearSource& down, bool gated,
-                                  const std::string& where, const Runtime& runtime);
+/// @param gate_up  gate rows, if any, then up rows
+/// @param names    of the tensors, for errors
+[[nodiscard]] MlpWeights read_mlp(const Model& model, const LinearSource& gate_up, const LinearSource& down,
+                                  const std::string& prefix, const MlpNames& names, const Runtime& runtime);
 
 /// Tells the system that these weights will be read soon, or are no longer needed.
 void prefetch_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec);

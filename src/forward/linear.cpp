@@ -84,7 +84,8 @@ void LinearSource::add_of_stack(const TensorView& stack, const TensorView* biase
                                 std::int64_t count) {
   require_float(stack);
   if (biases) require_float(*biases);
-  if (stack.shape.size() != 3 || stack.shape[0] != count || (inputs != 0 && stack.shape[2] != inputs) ||
+  if (stack.shape.size() != 3 || stack.shape[0] != count || stack.shape[2] == 0 ||
+      (inputs != 0 && stack.shape[2] != inputs) ||
       (biases && biases->shape != std::vector<std::int64_t>{count, stack.shape[1]})) {
     throw Error(ErrorKind::corrupt, stack.file.string() + ": " + stack.name,
                 "must be " + std::to_string(count) +

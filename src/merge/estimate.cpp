@@ -175,7 +175,8 @@ std::uint64_t merge_memory_bytes(const Model& model, const MergeOptions& options
   static constexpr std::uint64_t kNotGivenBack = 10;  // one part in this many, by the allocator
   const MergeMethod& method = merge_method(options.kind);
   const MergeOptions used = in_effect(options);
-  const std::uint64_t of_layer = layer_parameters(model) * sizeof(float) / model.layers().size();
+  const std::uint64_t of_layer =
+      layer_parameters(model) * sizeof(float) / static_cast<std::uint64_t>(model.settings().shape().layers);
   const auto width = static_cast<std::uint64_t>(model.layers().front().hidden_size);
   std::uint64_t most = sampling_bytes(model, sampled);
   const auto consider = [&](std::uint64_t bytes) { most = std::max(most, bytes); };

@@ -46,7 +46,7 @@ double head_size(const Model& model) { return static_cast<double>(head_entries(m
 std::uint64_t attention_parameters(const Model& model) {
   std::uint64_t entries = 0;
   for (const AttentionLayer& layer : model.layers()) {
-    const auto rows = static_cast<std::uint64_t>(layer.query_heads + layer.kv_heads) * 2;
+    const auto rows = static_cast<std::uint64_t>(layer.query_heads + layer.kv_heads) * 2 + layer.gate.size();
     entries += rows * static_cast<std::uint64_t>(layer.head_dim) * static_cast<std::uint64_t>(layer.hidden_size);
   }
   return entries;
@@ -86,7 +86,7 @@ std::uint64_t layer_parameters(const Model& model) {
   for (const TensorView& tensor : model.checkpoint().tensors()) {
     const bool outside = tensor.name.starts_with(model.architecture().embedding) ||
                          tensor.name.starts_with(model.architecture().head.tensor);
-    if (!outside) entries += static_cast<std::uint64_t>(tensor.element_count());
+    if (!outside) entries += static_cast<std::uint64_t>(model.weight_count(tensor));
   }
   return entries;
 }

@@ -87,6 +87,7 @@ GgufDescription parse_gguf(ObjectReader reader) {
   reader.value("rotary_factors", gguf.rotary_factors);
   reader.value("padded_heads", gguf.padded_heads);
   reader.value("fused", gguf.fused);
+  reader.value("needs_all", gguf.needs_all);
   reader.finish();
   return gguf;
 }
@@ -123,7 +124,10 @@ void collect_keys(const json& part, std::set<std::string>& keys) {
   static constexpr std::array<std::string_view, 5> kNames = {"key", "also", "list", "pattern", "plain"};
   for (const auto& [name, value] : part.items()) {
     if (value.is_structured()) collect_keys(value, keys);
-    if (value.is_string() && std::ranges::find(kNames, name) != kNames.end()) keys.insert(value.get<std::string>());
+    if (value.is_string() && std::ranges::find(kNames, name) != kNames.end()) {
+      const auto key = value.get<std::string>();
+      keys.insert(key.substr(0, key.find('.')));
+    }
     if ((name == "reads_layer_types" && value == true) || name == "in_layers") keys.insert("layer_types");
   }
 }

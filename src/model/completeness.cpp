@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "checkpoint/finite.hpp"
+#include "checkpoint/mxfp4_values.hpp"
 #include "model/attention_facts.hpp"
 #include "model/expert_stack.hpp"
 #include "model/experts_facts.hpp"
@@ -33,6 +34,8 @@ std::optional<LayerTensor> layer_tensor(std::string_view name, std::string_view 
   tensor.rest = {after + 1, end};
   return tensor;
 }
+
+std::string config_place(const TensorView& tensor) { return tensor.file.string() + ": " + tensor.name; }
 
 /// The class needs more layers than there are.
 void require_layers(const Checkpoint& checkpoint, const ModelConfig& config) {
@@ -60,30 +63,84 @@ void require_shape(const TensorView& tensor, const std::vector<std::int64_t>& sh
               shape_text(tensor.shape));
 }
 
-/// Names that some layers have and others of the same kind, with heads or without, lack; shapes must agree.
-std::vector<std::string> holes_in_layers(const Checkpoint& checkpoint, const ModelConfig& config) {
-  const std::string_view stem = config.architecture().layer_stem();
-  std::vector<bool> has_heads(static_cast<std::size_t>(config.shape().layers));
-  for (const int layer : layers_with_heads(config)) has_heads[static_cast<std::size_t>(layer)] = true;
-  std::map<std::pair<bool, std::string_view>, const TensorView*> first_by_rest;
-  std::set<std::pair<int, std::string_view>> present;
-  for (const TensorView& view : checkpoint.tensors()) {
-    const auto tensor = layer_tensor(view.name, stem);
-    if (!tensor || tensor->layer >= config.shape().layers) continue;
-    present.emplace(tensor->layer, tensor->rest);
-    const bool heads = has_heads[static_cast<std::size_t>(tensor->layer)];
-    const auto [it, fresh] = first_by_rest.emplace(std::pair(heads, tensor->rest), &view);
-    if (!fresh) require_shape(view, it->second->shape, it->second->name);
-  }
-  std::vector<std::string> holes;
-  for (int layer = 0; layer < config.shape().layers; ++layer) {
-    for (const auto& [kind, first] : first_by_rest) {
-      const auto& [heads, rest] = kind;
-      if (heads == has_heads[static_cast<std::size_t>(layer)] && !present.contains({layer, rest}))
-        holes.push_back(std::string(stem).append(std::to_string(layer)).append(".").append(rest));
+/// What the layers hold of a family whose layers are not described.
+class LayersAsTheyAre {
+ public:
+  LayersAsTheyAre(const Checkpoint& checkpoint, const ModelConfig& config)
+      : stem_(config.architecture().layer_stem()), layers_(static_cast<std::size_t>(config.shape().layers)) {
+    for (const int layer : layers_with_heads(config)) layers_[static_cast<std::size_t>(layer)].heads = true;
+    for (const TensorView& view : checkpoint.tensors()) {
+      const auto tensor = layer_tensor(view.name, stem_);
+      if (!tensor || tensor->layer >= config.shape().layers) continue;
+      layers_[static_cast<std::size_t>(tensor->layer)].tensors.emplace(tensor->rest, &view);
     }
   }
-  return holes;
+
+  /// Names that some layers have and others of the same kind lack; shapes must agree.
+  [[nodiscard]] std::vector<std::string> holes() const {
+    std::vector<std::string> holes;
+    for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
+      for (const auto& [rest, first] : of_kind_of(layers_[layer])) {
+        const auto own = layers_[layer].tensors.find(rest);
+        if (own == layers_[layer].tensors.end()) {
+          holes.push_back(std::string(stem_).append(std::to_string(layer)).append(".").append(rest));
+        } else {
+          require_shape(*own->second, first->shape, first->name);
+        }
+      }
+    }
+    return holes;
+  }
+
+ private:
+  using Tensors = std::map<std::string_view, const TensorView*>;
+  struct Layer {
+    bool heads = false;
+    Tensors tensors;
+
+    [[nodiscard]] bool has_experts() const {
+      return std::ranges::any_of(
+          tensors, [](const auto& tensor) { return tensor.first.find(".experts.") != std::string_view::npos; });
+    }
+  };
+
+  /// With heads or without, and with experts or with a plain MLP: one without experts has something that those with
+  /// experts lack.
+  [[nodiscard]] Tensors of_kind_of(const Layer& layer) const {
+    Tensors with_experts, plain;
+    for (const Layer& other : layers_) {
+      if (other.heads != layer.heads) continue;
+      Tensors& kind = other.has_experts() ? with_experts : plain;
+      kind.insert(other.tensors.begin(), other.tensors.end());
+    }
+    const auto is_of_experts = [&](const auto& tensor) { return with_experts.contains(tensor.first); };
+    const bool is_plain = !layer.has_experts() && !std::ranges::all_of(layer.tensors, is_of_experts);
+    return is_plain ? plain : with_experts.empty() ? plain : with_experts;
+  }
+
+  std::string_view stem_;
+  std::vector<Layer> layers_;
+};
+
+/// Whether both tensors are there that may stand in the place of this one.
+bool has_mxfp4(const Checkpoint& checkpoint, const ClassTensor& tensor) {
+  const TensorView* blocks = checkpoint.find(tensor.name + kMxfp4Blocks);
+  const TensorView* scales = checkpoint.find(tensor.name + kMxfp4Scales);
+  if (!blocks || !scales) return false;
+  std::vector<std::int64_t> shape = {tensor.shape[0], tensor.shape[2], tensor.shape[1] / Mxfp4Values::kBlock};
+  if (tensor.shape[1] % Mxfp4Values::kBlock != 0) {
+    throw Error(ErrorKind::corrupt, config_place(*blocks), "MXFP4 needs a multiple of 32 inputs by config.json",
+                std::to_string(tensor.shape[1]));
+  }
+  const auto require = [](const TensorView& view, const std::vector<std::int64_t>& wanted) {
+    if (view.shape == wanted && dtype_bytes(view.dtype) == 1) return;
+    throw Error(ErrorKind::corrupt, config_place(view), "must be " + shape_text(wanted) + " bytes by config.json",
+                shape_text(view.shape) + " of " + std::string(dtype_name(view.dtype)));
+  };
+  require(*scales, shape);
+  shape.push_back(Mxfp4Values::kBlock / 2);
+  require(*blocks, shape);
+  return true;
 }
 
 [[noreturn]] void refuse_missing(const Checkpoint& checkpoint, const ModelConfig& config,
@@ -135,16 +192,14 @@ void require_complete(const Checkpoint& checkpoint, const ModelConfig& config,
       require_shape(*view, tensor.shape, "config.json");
       continue;
     }
-    if (tensor.may_be_mxfp4 && checkpoint.find(tensor.name + kMxfp4Blocks) &&
-        checkpoint.find(tensor.name + kMxfp4Scales))
-      continue;  // whoever reads them looks at their shapes
+    if (tensor.may_be_mxfp4 && has_mxfp4(checkpoint, tensor)) continue;
     const bool is_embedding = tied && tensor.name == head.tensor + ".weight";
     const bool needed = tensor.use == ClassTensor::Use::needed ||
                         (tensor.use == ClassTensor::Use::output_head && with_head && !is_embedding);
     if (needed) missing.push_back(tensor.name);
   }
   if (!config.architecture().forward) {
-    for (std::string& hole : holes_in_layers(checkpoint, config)) {
+    for (std::string& hole : LayersAsTheyAre(checkpoint, config).holes()) {
       if (std::ranges::find(missing, hole) == missing.end()) missing.push_back(std::move(hole));
     }
   }

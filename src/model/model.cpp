@@ -15,6 +15,7 @@
 #include "model/attention_facts.hpp"
 #include "model/class_tensors.hpp"
 #include "model/completeness.hpp"
+#include "model/expert_stack.hpp"
 #include "model/float8_source.hpp"
 #include "model/gguf_source.hpp"
 #include "model/quantised.hpp"
@@ -273,8 +274,17 @@ Model Model::with(const Checkpoint& replacements) const {
 
 std::int64_t Model::parameter_count() const noexcept {
   std::int64_t count = 0;
-  for (const TensorView& tensor : checkpoint_.tensors()) count += tensor.element_count();
+  for (const TensorView& tensor : checkpoint_.tensors()) count += weight_count(tensor);
   return count;
+}
+
+std::int64_t Model::weight_count(const TensorView& tensor) const noexcept {
+  const auto& forward = architecture().forward;
+  if (!forward || !forward->experts || !forward->experts->may_be_mxfp4 || dtype_bytes(tensor.dtype) != 1)
+    return tensor.element_count();
+  return tensor.name.ends_with(kMxfp4Blocks)   ? 2 * tensor.element_count()
+         : tensor.name.ends_with(kMxfp4Scales) ? 0
+                                               : tensor.element_count();
 }
 
 std::int64_t Model::kv_bytes_per_token() const noexcept {

@@ -148,6 +148,9 @@ struct Conversion::State {
       restrict_to(model, *output.target, settings.search);
     } else {
       require_layout(model, output.options.layout, output.options.format);
+      // Where only such groups can be written, no others are looked for.
+      if (output.options.format == FileFormat::gguf && limits_for(model, Target::llama_cpp).contiguous)
+        settings.search.equal = settings.search.arbitrary = false;
     }
   }
 

@@ -33,6 +33,10 @@ MODELS = {
     "gpt2": Variant(family("gpt2")),
     "gpt_neox": Variant(family("gpt_neox")),
     "gpt_neox-sequential": Variant(family("gpt_neox"), extra=(("use_parallel_residual", False), ("hidden_act", "gelu_new"))),
+    "gpt_neox-tied": Variant(family("gpt_neox"), extra=(("tie_word_embeddings", True), ("attention_bias", False))),
+    "gpt2-tied": Variant(family("gpt2"), extra=(("tie_word_embeddings", True),)),
+    "bloom-tied": Variant(family("bloom"), extra=(("tie_word_embeddings", True),)),
+    "mpt-tied": Variant(family("mpt"), extra=(("tie_word_embeddings", True),)),
     "bloom": Variant(family("bloom")),
     "mpt": Variant(family("mpt")),
 }
@@ -41,7 +45,8 @@ ARCHITECTURES = {"qwen2": "qwen2", "qwen3": "qwen3", "gpt2": "gpt2", "gpt_neox":
 CASES = [("llama", "uniform"), ("llama", "unequal"), ("llama", "per-layer"), ("llama-gqa-tied", "per-layer"),
          ("llama-rope", "uniform"), ("llama-rope", "per-layer"), ("head-dim", "per-layer"), ("mistral-bf16", "per-layer"),
          ("qwen2", "uniform"), ("qwen2", "per-layer"), ("phi3", "per-layer"), ("qwen3", "uniform"), ("gpt2", "uniform"),
-         ("gpt_neox", "uniform"), ("gpt_neox-sequential", "uniform"), ("bloom", "contiguous"), ("mpt", "contiguous")]
+         ("gpt_neox", "uniform"), ("gpt_neox-sequential", "uniform"), ("bloom", "contiguous"), ("mpt", "contiguous"),
+         ("gpt_neox-tied", "uniform"), ("gpt2-tied", "uniform"), ("bloom-tied", "contiguous"), ("mpt-tied", "contiguous")]
 
 
 @pytest.mark.parametrize("name,plan", CASES, ids=lambda value: value)
@@ -63,7 +68,7 @@ def test_gguf_equals_evaluate(qcqa, built, runtime, tmp_path, name, plan):
     found = run(tmp_path / "found", rows=rows, context=CELLS)
     for result in (exact, found):
         assert serving.perplexity(result["logits"], rows) == pytest.approx(expected["perplexity"], rel=0.005)
-    architecture = ARCHITECTURES.get(name, "llama") if plan in ("uniform", "contiguous") else "deci"
+    architecture = ARCHITECTURES.get(name.removesuffix("-tied"), "llama") if plan in ("uniform", "contiguous") else "deci"
     assert f"general.architecture str = {architecture}" in " ".join(str(found["log"]).split())
     # We claim bytes in the model's own type; here the cache is in float32.
     claimed = serving.claimed_kv_bytes(tmp_path / "out") * (1 if variant.dtype == "float32" else 2)

@@ -86,6 +86,7 @@ struct GgufDescription {
   /// It is no Llama at all: queries, keys and values in one matrix, norms with biases, a plain MLP. The number of KV
   /// heads stands in the file, whatever the family's class has.
   bool fused = false;
+  bool needs_all = false;  ///< of `fused`: biases of attention and an output matrix, whether the model has them or not
 };
 
 /// A family of checkpoints as data: names of config keys and tensors. One JSON file each in src/model/architectures.

@@ -118,6 +118,9 @@ class Model {
   /// What was decided while opening that somebody should know, a sentence each.
   [[nodiscard]] std::span<const std::string> notes() const noexcept { return notes_; }
 
+  /// Weights that a tensor stands for: its elements, but two for each byte of blocks in MXFP4 and none for their
+  /// scales.
+  [[nodiscard]] std::int64_t weight_count(const TensorView& tensor) const noexcept;
   /// Parameters of all tensors.
   [[nodiscard]] std::int64_t parameter_count() const noexcept;
   /// Bytes of KV cache for one token, all layers, in the checkpoint's own type.

@@ -57,7 +57,9 @@ class ModelConfig {
     if (setting.key.empty()) return setting.fallback;
     const nlohmann::ordered_json& holder = counts_outside(setting.key) ? document_ : json_;
     const nlohmann::ordered_json* found = find_key(holder, setting.key);
-    if (!found && !setting.also.empty()) found = find_key(holder, setting.also);
+    if ((!found || found->is_null()) && !setting.also.empty()) {
+      if (const auto* other = find_key(holder, setting.also)) found = other;
+    }
     if (!found) return setting.fallback;
     if (found->is_null() && setting.null) return *setting.null;
     return as<T>(*found, setting.key);
