@@ -157,7 +157,14 @@ void refuse_quantised(const ordered_json& config, const Checkpoint& checkpoint,
                 "Take that out of config.json if they have been dequantised.");
   }
   if (const Kind* kind = kind_of(*stored); kind && kind->fix.empty()) return;
-  if (!carried.empty() && stored->method == carried && said && said->method == carried) return;
+  if (!carried.empty() && stored->method == carried) {
+    if (said && said->method == carried) return;
+    if (!said) {  // transformers would make up what it does not find
+      throw Error(ErrorKind::unsupported, config_file.string(), "must state how the weights are quantised",
+                  "nothing, beside " + stored->where,
+                  R"(Add "quantization_config": {"quant_method": ")" + std::string(carried) + R"("}.)");
+    }
+  }
   // config.json tells kinds apart that store alike; the tensors tell where it is silent.
   const bool by_name = said && (kind_of(*said) || !kind_of(*stored));
   const Found& found = by_name ? *said : *stored;

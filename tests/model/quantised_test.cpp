@@ -70,8 +70,10 @@ TEST(Quantised, TensorsNameTheKindWhereTheConfigIsSilent) {
 
 TEST(Quantised, AKindMayBeCarriedAlong) {
   constexpr std::string_view kMxfp4 = R"({"quantization_config":{"quant_method":"mxfp4"}})";
-  for (const std::string_view config : {kPlain, kMxfp4})
-    EXPECT_NO_THROW(check(config, {{"a.gate_up_proj_blocks", "U8"}}, "mxfp4"));
+  EXPECT_NO_THROW(check(kMxfp4, {{"a.gate_up_proj_blocks", "U8"}}, "mxfp4"));
+  expect_error(ErrorKind::unsupported, R"(Add "quantization_config": {"quant_method": "mxfp4"}.)", [] {
+    check(kPlain, {{"a.gate_up_proj_blocks", "U8"}}, "mxfp4");
+  });
   expect_error(ErrorKind::unsupported, "found HQQ", [] { check(kPlain, {{"a.W_q", "U8"}}, "mxfp4"); });
   expect_error(ErrorKind::unsupported, "where the weights themselves are plain", [&] {
     check(kMxfp4, {{"a.weight", "F16"}}, "mxfp4");
