@@ -35,8 +35,7 @@ constexpr std::array<std::int64_t, 3> kContexts = {4096, 32768, 131072};
 /// class, or llama.cpp, has a setting.
 std::vector<int> uniform_group_counts(const Model& model) {
   std::vector<int> counts;
-  const auto& gguf = model.architecture().gguf;
-  const bool has_setting = !model.architecture().kv_heads.key.empty() || (gguf && gguf->fused);
+  const bool has_setting = !model.architecture().kv_heads.key.empty() || has_fused_gguf(model.architecture());
   if (!has_setting || !model.settings().shape().kv_heads_per_layer.empty()) return counts;
   const int heads = model.layers().front().kv_heads;
   for (int groups = 1; groups < heads; ++groups) {
@@ -97,13 +96,6 @@ std::vector<int> head_counts(const Model& model) {
   return counts;
 }
 
-/// The numbers in the model of its layers with heads, in the order in which plans number these.
-std::vector<int> places_of_heads(const Model& model) {
-  std::vector<int> places;
-  for (const AttentionLayer& layer : model.layers()) places.push_back(layer.place);
-  return places;
-}
-
 nlohmann::ordered_json inspect_json(const Model& model, std::optional<std::uint64_t> memory) {
   const ReportModel facts = describe(model);
   nlohmann::ordered_json contexts = nlohmann::ordered_json::object();
@@ -118,7 +110,7 @@ nlohmann::ordered_json inspect_json(const Model& model, std::optional<std::uint6
       {"fingerprint", facts.fingerprint},
       {"family", facts.family},
       {"layers", facts.layers},
-      {"layers_with_heads", places_of_heads(model)},
+      {"layers_with_heads", model.places()},
       {"query_heads", facts.query_heads},
       {"kv_heads", facts.kv_heads},
       {"kv_heads_per_layer", model.kv_heads()},
@@ -182,7 +174,7 @@ std::string inspect_text(const Model& model, std::optional<std::uint64_t> memory
   const int all = model.settings().shape().layers;
   add("layers", all == facts.layers ? std::to_string(all)
                                     : fmt::format("{}, of which {} have heads: {}", all, facts.layers,
-                                                  fmt::join(places_of_heads(model), ", ")));
+                                                  fmt::join(model.places(), ", ")));
   add("heads per layer",
       fmt::format("{} query, {} key/value, of {}", facts.query_heads, facts.kv_heads, facts.head_dim));
   add("hidden size", std::to_string(facts.hidden_size));

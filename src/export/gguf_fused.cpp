@@ -116,8 +116,6 @@ std::vector<OutputTensor> tensors_of(const Model& model, const ForwardSpec& spec
 
 }  // namespace
 
-bool has_fused_gguf(const Architecture& architecture) { return architecture.gguf && architecture.gguf->fused; }
-
 void require_fused_gguf(const Model& model) {
   const std::string beyond = beyond_architecture(model, read_forward_spec(model));
   if (beyond.empty()) return;

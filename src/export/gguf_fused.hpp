@@ -4,11 +4,9 @@
 
 namespace qcqa {
 
-/// Whether llama.cpp has an architecture for the family that fuses queries, keys and values, and takes the number of KV
-/// heads from the file though the family's own class has no setting for it.
-[[nodiscard]] bool has_fused_gguf(const Architecture& architecture);
+// Of models whose family has_fused_gguf().
 
-/// Throws Error(unsupported) when that architecture computes something else than the model, whatever the plan.
+/// Throws Error(unsupported) when llama.cpp's architecture computes something else than the model, whatever the plan.
 void require_fused_gguf(const Model& model);
 
 /// Throws Error(unsupported) for heads that it cannot hold.

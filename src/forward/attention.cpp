@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <numeric>
 
 #include "forward/decode_attention.hpp"
 #include "support/parallel.hpp"
@@ -204,9 +203,8 @@ at::Tensor decode_run(const at::Tensor& queries, const at::Tensor& keys, const a
   };
   const at::Tensor own = heads_of(queries, run.first.query_row, run.count, 1, options.head_dim).select(1, 0);
   const at::Tensor scores = decode_scores(own, seen(keys), options.kv_head_of).unsqueeze(2);
-  std::vector<std::int64_t> heads(options.kv_head_of.size());
-  std::iota(heads.begin(), heads.end(), std::int64_t{0});
-  const HeadTerms terms = terms_of(options, heads, 1, {1, static_cast<std::int64_t>(heads.size()), 1, 1});
+  const auto by_head = [](const at::Tensor& all) { return all.defined() ? all.view({1, -1, 1, 1}) : all; };
+  const HeadTerms terms{by_head(options.sinks), by_head(options.slopes)};
   const at::Tensor weights = softmax(scaled(scores, options, terms), terms).squeeze(2);
   return decode_sums(weights, seen(values), options.kv_head_of).view({run.count, queries.size(1)});
 }

@@ -32,6 +32,8 @@ bool has_gates(const Architecture& architecture) {
   });
 }
 
+bool has_fused_gguf(const Architecture& architecture) { return architecture.gguf && architecture.gguf->fused; }
+
 MlpNames ExpertsDescription::of_expert(int expert) const {
   MlpNames own = names;
   for (std::string* name : {&own.gate, &own.up, &own.down}) {

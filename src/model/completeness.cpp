@@ -72,8 +72,12 @@ class LayersAsTheyAre {
     for (const TensorView& view : checkpoint.tensors()) {
       const auto tensor = layer_tensor(view.name, stem_);
       if (!tensor || tensor->layer >= config.shape().layers) continue;
-      layers_[static_cast<std::size_t>(tensor->layer)].tensors.emplace(tensor->rest, &view);
+      Layer& layer = layers_[static_cast<std::size_t>(tensor->layer)];
+      layer.tensors.emplace(tensor->rest, &view);
+      layer.experts = layer.experts || tensor->rest.find(".experts.") != std::string_view::npos;
     }
+    for (const Layer& layer : layers_)
+      kinds_[{layer.heads, layer.experts}].insert(layer.tensors.begin(), layer.tensors.end());
   }
 
   /// Names that some layers have and others of the same kind lack; shapes must agree.
@@ -95,31 +99,23 @@ class LayersAsTheyAre {
  private:
   using Tensors = std::map<std::string_view, const TensorView*>;
   struct Layer {
-    bool heads = false;
+    bool heads = false, experts = false;
     Tensors tensors;
-
-    [[nodiscard]] bool has_experts() const {
-      return std::ranges::any_of(
-          tensors, [](const auto& tensor) { return tensor.first.find(".experts.") != std::string_view::npos; });
-    }
   };
 
   /// With heads or without, and with experts or with a plain MLP: one without experts has something that those with
   /// experts lack.
-  [[nodiscard]] Tensors of_kind_of(const Layer& layer) const {
-    Tensors with_experts, plain;
-    for (const Layer& other : layers_) {
-      if (other.heads != layer.heads) continue;
-      Tensors& kind = other.has_experts() ? with_experts : plain;
-      kind.insert(other.tensors.begin(), other.tensors.end());
-    }
-    const auto is_of_experts = [&](const auto& tensor) { return with_experts.contains(tensor.first); };
-    const bool is_plain = !layer.has_experts() && !std::ranges::all_of(layer.tensors, is_of_experts);
-    return is_plain ? plain : with_experts.empty() ? plain : with_experts;
+  [[nodiscard]] const Tensors& of_kind_of(const Layer& layer) const {
+    const auto with_experts = kinds_.find({layer.heads, true});
+    if (with_experts == kinds_.end()) return kinds_.at({layer.heads, false});
+    const auto is_of_experts = [&](const auto& tensor) { return with_experts->second.contains(tensor.first); };
+    const bool is_plain = !layer.experts && !std::ranges::all_of(layer.tensors, is_of_experts);
+    return is_plain ? kinds_.at({layer.heads, false}) : with_experts->second;
   }
 
   std::string_view stem_;
   std::vector<Layer> layers_;
+  std::map<std::pair<bool, bool>, Tensors> kinds_;  ///< by Layer::heads and experts: what some layer of it has
 };
 
 /// Whether both tensors are there that may stand in the place of this one.

@@ -98,7 +98,7 @@ void parse_mlp(ObjectReader reader, ForwardDescription& description) {
     gate.required_setting("slope", description.bounded_gate->slope);
     gate.required_setting("limit", description.bounded_gate->limit);
     gate.finish();
-    description.activation.fallback = "silu";
+    description.activation.fallback = "silu";  // stands there, and is not looked at
   } else {
     reader.required_setting("activation", description.activation);
   }

@@ -18,7 +18,7 @@ std::string_view gguf_name(HeadRole role) {
   return "attn_v";
 }
 
-bool is_read(const Architecture& architecture) { return architecture.gguf && !architecture.gguf->fused; }
+bool is_read(const Architecture& architecture) { return architecture.gguf && !has_fused_gguf(architecture); }
 
 }  // namespace
 

@@ -242,10 +242,8 @@ Model::Model(fs::path path, ModelConfig config, const Checkpoint& stored, std::s
 void Model::note_layers_with_heads() {
   const auto all = static_cast<std::size_t>(config_.shape().layers);
   if (layers_.size() == all) return;
-  std::vector<std::string> places;
-  for (const AttentionLayer& layer : layers_) places.push_back(std::to_string(layer.place));
   notes_.push_back(fmt::format("{} of the {} layers have attention heads, {}; plans and reports number these from 0",
-                               layers_.size(), all, fmt::join(places, ", ")));
+                               layers_.size(), all, fmt::join(places(), ", ")));
 }
 
 void Model::bind_layers() {
@@ -302,6 +300,12 @@ std::int64_t Model::kv_bytes(std::int64_t tokens, int most_heads) const {
              (window > 0 ? std::min<std::int64_t>(tokens, window) : tokens);
   }
   return bytes;
+}
+
+std::vector<int> Model::places() const {
+  std::vector<int> places;
+  for (const AttentionLayer& layer : layers_) places.push_back(layer.place);
+  return places;
 }
 
 std::vector<int> Model::kv_heads() const {

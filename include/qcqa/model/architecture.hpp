@@ -145,6 +145,10 @@ struct Architecture {
 /// Whether what query heads give is multiplied by gates of their own.
 [[nodiscard]] bool has_gates(const Architecture& architecture);
 
+/// Whether llama.cpp has an architecture for the family that fuses queries, keys and values, and takes the number of KV
+/// heads from the file though the family's own class has no setting for it.
+[[nodiscard]] bool has_fused_gguf(const Architecture& architecture);
+
 /// How the names of tensors begin in a composite, and with what the text model's family begins them.
 struct NamePart {
   std::string there, here;

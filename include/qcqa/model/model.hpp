@@ -128,6 +128,8 @@ class Model {
   /// Of a sequence of so many tokens: a layer with a window keeps no more than that.
   /// @param most_heads  as if no layer had more KV heads
   [[nodiscard]] std::int64_t kv_bytes(std::int64_t tokens, int most_heads = kMaxKvHeads) const;
+  /// The numbers in the model of its layers with heads.
+  [[nodiscard]] std::vector<int> places() const;
   /// KV heads of each layer.
   [[nodiscard]] std::vector<int> kv_heads() const;
   /// Sum of all layers' KV heads.
