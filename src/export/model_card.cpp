@@ -1,3 +1,6 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <cstdio>
 
 #include "export/side_files.hpp"
@@ -70,6 +73,11 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
   card += "`qcqa-report.json` holds the whole search. Group of each key/value head:\n\n| layer | groups |\n|---|---|\n";
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
     card += "| " + std::to_string(i) + " | " + labels_of(plan.layers[i].grouping) + " |\n";
+  }
+  const int all = model.settings().shape().layers;
+  if (static_cast<std::size_t>(all) != plan.layers.size()) {
+    card += fmt::format("\nLayers here are those with attention heads: of the model's {}, in this order, {}.\n", all,
+                        fmt::join(model.places(), ", "));
   }
   return card;
 }

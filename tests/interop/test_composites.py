@@ -204,6 +204,8 @@ def test_half_the_heads(qcqa, built, tmp_path, composite):
     wanted = config_of(source)
     wanted["text_config"]["num_key_value_heads"] = GROUPS
     assert config_of(out) == wanted
+    of_some = f"of the model's {LAYERS}, in this order, {', '.join(map(str, composite.places))}." in (out / "README.md").read_text()
+    assert of_some == (len(composite.places) < LAYERS)
     converted = loaded_logits(out)
     if composite.runs:
         require_evaluated(qcqa, source, expected, out, converted, tmp_path / "work")
