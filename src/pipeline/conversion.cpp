@@ -158,7 +158,7 @@ struct Conversion::State {
   [[nodiscard]] bool may_compare_plans() const {
     const PlanSettings& wanted = settings.plan;
     return wanted.report.empty() && !wanted.point && !wanted.groups && !settings.search.limits.is_uniform() &&
-           !settings.output.plans(model).is_uniform();
+           !settings.output.plans(model).is_uniform() && may_have_uniform_rival(model.kv_heads(), wanted.kv);
   }
 
   void choose_merge_kind() {

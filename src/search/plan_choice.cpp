@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +35,9 @@ void require_fraction(double max_fraction) {
 double head_limit(double max_fraction, std::int64_t model_kv_heads) {
   return (max_fraction + 1e-6) * static_cast<double>(model_kv_heads);
 }
+
+/// What is smaller than this share of a plan is no rival of it.
+constexpr double kLeastOfTheSize = 0.95;
 
 [[noreturn]] void throw_too_small(double max_fraction, const PlanLimits& limits, const std::string& found) {
   throw Error(
@@ -78,7 +83,6 @@ Plan plan_for_fraction(const SearchResult& search, int model_kv_heads, double ma
 
 std::optional<Plan> uniform_rival(const SearchResult& search, const Plan& chosen, int model_kv_heads,
                                   double max_fraction) {
-  static constexpr double kLeastOfTheSize = 0.95;
   if (chosen.is_uniform()) return std::nullopt;
   const double limit = head_limit(max_fraction, model_kv_heads);
   const ModelPoint* rival = nullptr;
@@ -88,6 +92,16 @@ std::optional<Plan> uniform_rival(const SearchResult& search, const Plan& chosen
   if (!rival || rival->kv_heads < kLeastOfTheSize * chosen.kv_heads()) return std::nullopt;
   return Plan::of(rival->layers, rival->cost,
                   "best uniform plan with at most " + percent(max_fraction) + " of the KV cache");
+}
+
+bool may_have_uniform_rival(std::span<const int> heads, double max_fraction) {
+  const double limit = std::floor(head_limit(max_fraction, std::accumulate(heads.begin(), heads.end(), 0)));
+  const auto layers = static_cast<double>(heads.size());
+  for (int groups = 1; groups * layers <= limit; ++groups) {
+    const bool is_everywhere = std::ranges::all_of(heads, [&](int own) { return own % groups == 0; });
+    if (is_everywhere && groups * layers >= kLeastOfTheSize * limit) return true;
+  }
+  return false;
 }
 
 Plan plan_for_point(const SearchResult& search, int index) {

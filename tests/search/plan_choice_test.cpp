@@ -68,6 +68,16 @@ TEST(Plan, TheRivalIsTheLargestUniformPlanWithinTheBudget) {
   EXPECT_FALSE(uniform_rival(search, *rival, 8, 0.5).has_value());
 }
 
+TEST(Plan, WhetherThereCanBeARivalIsKnownBeforehand) {
+  const std::vector<int> three(30, 3), eight(4, 8), mixed = {8, 8, 6, 8};
+  EXPECT_FALSE(may_have_uniform_rival(three, 0.67));  // two of three heads are no equal groups
+  EXPECT_TRUE(may_have_uniform_rival(three, 1.0 / 3));
+  EXPECT_TRUE(may_have_uniform_rival(eight, 0.5));
+  EXPECT_FALSE(may_have_uniform_rival(eight, 0.7));   // 16 heads of 22
+  EXPECT_FALSE(may_have_uniform_rival(mixed, 0.55));  // 4 groups are not equal ones of 6
+  EXPECT_TRUE(may_have_uniform_rival(mixed, 0.27));
+}
+
 TEST(Plan, WhatIsMuchSmallerOrTooLargeIsNoRival) {
   SearchResult search = small_search();
   // 7 heads of 8 beside 4: that more heads lose less needs no measuring. All 8 are more than was asked for.

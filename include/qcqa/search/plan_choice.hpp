@@ -21,6 +21,10 @@ namespace qcqa {
 [[nodiscard]] std::optional<Plan> uniform_rival(const SearchResult& search, const Plan& chosen, int model_kv_heads,
                                                 double max_fraction);
 
+/// Looks before a search whether uniform_rival() can find one for a plan of all the heads that `max_fraction` leaves.
+/// @param heads  KV heads of each layer
+[[nodiscard]] bool may_have_uniform_rival(std::span<const int> heads, double max_fraction);
+
 /// Looks before a search whether plan_for_fraction() can find anything in it. @param heads  KV heads of each layer
 /// @throws as it would
 void require_reachable(double max_fraction, const SearchOptions& options, std::span<const int> heads);
