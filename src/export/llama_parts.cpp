@@ -126,6 +126,8 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what) {
           "multipliers");
   note_if(differences, architecture.attention.rotary && architecture.attention.rotary->scales_queries,
           "queries scaled by position");
+  note_if(differences, spec.mixer.has_value(), "layers without heads");
+  note_if(differences, has_gates(architecture), "gates of query heads");
   note_if(differences, spec.clip > 0, "clipped queries, keys and values");
   note_if(differences, !architecture.attention.sinks.empty(), "attention sinks");
   note_if(differences, spec.alibi > 0, "scores that fall with distance");

@@ -111,12 +111,19 @@ struct Stacks {
   }
 };
 
+/// The names of tensors that hold all experts; an empty one where each has matrices of its own.
+MlpNames names_of_stacks(const Model& model, const std::string& prefix, const ExpertsDescription& experts) {
+  if (experts.are_stacked()) return experts.names;
+  return model.checkpoint().find(prefix + experts.stacked.down) ? experts.stacked : MlpNames{};
+}
+
 Stacks find_stacks(const Model& model, const std::string& prefix, const ExpertsDescription& experts,
                    const std::vector<std::string>& names) {
   Stacks stacks;
   for (const std::string& name : names) {
     if (name.empty()) continue;
-    stacks.weights.push_back(expert_stack(model.checkpoint(), experts, prefix + name));
+    stacks.weights.push_back(experts.are_stacked() ? expert_stack(model.checkpoint(), experts, prefix + name)
+                                                   : model.checkpoint().at(prefix + name));
     stacks.biases.push_back(experts.has_biases ? &model.checkpoint().at(prefix + ExpertsDescription::bias_of(name))
                                                : nullptr);
   }
@@ -128,10 +135,9 @@ at::Tensor apart(const at::Tensor& rows) {
   return rows.unflatten(0, at::IntArrayRef({rows.size(0) / 2, 2})).transpose(0, 1).flatten(0, 1).contiguous();
 }
 
-std::vector<MlpWeights> load_stacked(const Model& model, const std::string& prefix, const ForwardSpec& spec,
-                                     const Runtime& runtime) {
+std::vector<MlpWeights> load_stacked(const Model& model, const std::string& prefix, const MlpNames& names,
+                                     const ForwardSpec& spec, const Runtime& runtime) {
   const ExpertsDescription& experts = *spec.names->experts;
-  const MlpNames& names = experts.names;
   const bool fused = names.gate == names.up;
   const Stacks gate_up = find_stacks(model, prefix, experts, {fused ? std::string() : names.gate, names.up});
   const Stacks down = find_stacks(model, prefix, experts, {names.down});
@@ -158,8 +164,8 @@ ExpertWeights load_experts(const Model& model, const std::string& prefix, const 
   if (!names.choice_bias.empty()) {
     weights.choice_bias = widened(model.checkpoint().at(prefix + names.choice_bias)).flatten().to(runtime.device);
   }
-  if (names.are_stacked()) {
-    weights.experts = load_stacked(model, prefix, spec, runtime);
+  if (const MlpNames stacks = names_of_stacks(model, prefix, names); !stacks.up.empty()) {
+    weights.experts = load_stacked(model, prefix, stacks, spec, runtime);
   } else {
     for (int expert = 0; expert < facts.count; ++expert)
       weights.experts.push_back(load_mlp(model, prefix, names.of_expert(expert), runtime));

@@ -108,6 +108,7 @@ ForwardSpec read_forward_spec(const ModelConfig& config) {
     require_number(config, true, gate->slope.key, "a number", spec.bounded_gate->slope);
   }
   spec.experts = experts_facts(config);
+  spec.mixer = mixer_facts(config);
   const double multiplier = config.value(names.logit_multiplier);
   spec.logit_divisor = config.value(names.logit_divisor) / multiplier;
   if (const double width = config.value(names.logit_base_width); width > 0)

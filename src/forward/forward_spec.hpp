@@ -5,6 +5,7 @@
 
 #include "forward/rotary_spec.hpp"
 #include "model/experts_facts.hpp"
+#include "model/mixer_facts.hpp"
 #include "qcqa/model/model.hpp"
 
 namespace qcqa {
@@ -52,6 +53,7 @@ struct ForwardSpec {
   Activation activation{};
   std::optional<BoundedGate> bounded_gate{};  ///< in the place of the activation
   std::optional<ExpertsFacts> experts{};
+  std::optional<MixerFacts> mixer{};  ///< where some layers have no heads
   double logit_divisor = 1;
   double logit_softcap = 0;  ///< 0: none
 

@@ -10,6 +10,7 @@
 
 #include "forward/cached_values.hpp"
 #include "forward/for_each_batch.hpp"
+#include "forward/mixer.hpp"
 #include "forward/transformer.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -18,6 +19,12 @@ namespace {
 
 /// Sequences that go through the layers together on a CPU, whatever the number of threads: it decides on the rounding.
 constexpr std::size_t kSequencesOnCpu = 128;
+
+/// A layer without heads, and what it remembers of every sequence.
+struct MixerLayer {
+  LayerWeights weights;
+  MixerState state;
+};
 
 /// Keys and values of one layer: sequence b has rows [b * capacity, (b + 1) * capacity).
 struct LayerCache {
@@ -31,7 +38,16 @@ class Decoder {
         tables_(transformer_.spec().rotary, capacity, transformer_.runtime()),
         capacity_(capacity) {
     transformer_.load_head();
-    for (int layer = 0; layer < static_cast<int>(transformer_.model().layers().size()); ++layer) {
+    const auto layers = static_cast<int>(transformer_.model().layers().size());
+    for (int layer = 0; layer <= layers; ++layer) {
+      std::vector<MixerLayer>& before = mixers_.emplace_back();
+      for (const int place : transformer_.mixers_before(layer)) {
+        LayerWeights weights = transformer_.load_mixer(place);
+        MixerState state = empty_state(*weights.mixer, sequences, transformer_.runtime());
+        before.push_back({std::move(weights), std::move(state)});
+      }
+    }
+    for (int layer = 0; layer < layers; ++layer) {
       weights_.push_back(transformer_.load(layer));
       const std::int64_t width = std::int64_t{weights_.back().kv_heads} * weights_.back().head_dim;
       const auto room = [&] { return at::zeros({sequences * capacity, width}, transformer_.runtime().options()); };
@@ -72,8 +88,14 @@ class Decoder {
     // The length that a sequence will have in the end decides on its frequencies, so that keys in the cache stay right.
     const RotaryRows rotary = tables_.rows(positions, std::vector<std::int64_t>(positions.size(), capacity_));
     const at::Tensor rows = at::tensor(at::ArrayRef<std::int64_t>(cache_rows)).to(runtime.device);
+    const at::Tensor states =
+        at::tensor(at::ArrayRef<std::int64_t>(sequences.data(), sequences.size())).to(runtime.device);
     at::Tensor hidden = transformer_.embed(all, positions);
+    const auto lead_in = [&](std::size_t layer) {
+      for (MixerLayer& mixer : mixers_[layer]) hidden = advance_mixer(mixer, states, spans, hidden);
+    };
     for (std::size_t layer = 0; layer < weights_.size(); ++layer) {
+      lead_in(layer);
       LayerCache& cache = caches_[layer];
       const AttentionOptions options = transformer_.attention_options(weights_[layer], static_cast<int>(layer));
       const Attend from_cache = [&](const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
@@ -84,17 +106,31 @@ class Decoder {
       hidden = run_layer(weights_[layer], transformer_.spec(), transformer_.rotary_of(rotary, static_cast<int>(layer)),
                          from_cache, hidden);
     }
+    lead_in(weights_.size());
     const at::Tensor ends =
         hidden.index_select(0, at::tensor(at::ArrayRef<std::int64_t>(last_rows)).to(runtime.device));
     return transformer_.logits(transformer_.final_norm(ends)).to(at::kCPU);
   }
 
  private:
+  /// @param sequences  of the spans
+  [[nodiscard]] at::Tensor advance_mixer(MixerLayer& mixer, const at::Tensor& sequences,
+                                         const std::vector<AttentionSpan>& spans, const at::Tensor& hidden) const {
+    const bool has_memory = mixer.state.memory.defined();
+    MixerState own = {mixer.state.past.index_select(0, sequences),
+                      has_memory ? mixer.state.memory.index_select(0, sequences) : at::Tensor()};
+    at::Tensor out = run_mixer_layer(mixer.weights, transformer_.spec(), spans, hidden, &own);
+    mixer.state.past.index_copy_(0, sequences, own.past);
+    if (has_memory) mixer.state.memory.index_copy_(0, sequences, own.memory);
+    return out;
+  }
+
   Transformer transformer_;
   RotaryTables tables_;
   std::int64_t capacity_;
   std::vector<LayerWeights> weights_;
   std::vector<LayerCache> caches_;
+  std::vector<std::vector<MixerLayer>> mixers_;  ///< before each layer with heads, and behind the last
 };
 
 /// A token drawn with these probabilities. Written out: the standard's distributions differ between libraries.

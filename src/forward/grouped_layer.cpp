@@ -64,7 +64,8 @@ AttentionWeights expand_layer(const LayerWeights& compact, const AttentionWeight
           .value = heads.narrow(0, queries + groups, groups).index_select(0, labels),
           .output = wide(compact.output.weight).view({-1, queries, d}).transpose(0, 1).contiguous(),
           .query_norm = own_norms(compact.query_norm),
-          .key_norm = key_norms.defined() ? key_norms.index_select(0, labels) : key_norms};
+          .key_norm = key_norms.defined() ? key_norms.index_select(0, labels) : key_norms,
+          .gate = like.gate};
 }
 
 }  // namespace qcqa

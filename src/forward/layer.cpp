@@ -15,6 +15,33 @@ at::Tensor xielu(const at::Tensor& x, const ActivationCurve& curve) {
   return at::where(x > 0, above, below) + curve.slope * x;
 }
 
+at::Tensor bounded(const at::Tensor& gate, const at::Tensor& up, const BoundedGate& bounds) {
+  const at::Tensor kept = at::clamp_max(gate, bounds.limit);
+  return (at::clamp(up, -bounds.limit, bounds.limit) + 1) * kept * at::sigmoid(bounds.slope * kept);
+}
+
+at::Tensor norm_if_any(const at::Tensor& x, const NormWeights& norm, const ForwardSpec& spec) {
+  return norm.weight.defined() ? apply_norm(x, norm, spec) : x;
+}
+
+at::Tensor clipped(const at::Tensor& x, const ForwardSpec& spec) {
+  return spec.clip > 0 ? at::clamp(x, -spec.clip, spec.clip) : x;
+}
+
+/// @param part  (tokens, heads * head_dim): queries or keys  @param norm  theirs  @returns the same shape
+at::Tensor turned(const at::Tensor& part, const NormWeights& norm, const LayerWeights& weights, const ForwardSpec& spec,
+                  const RotaryTable::Rows& rotary) {
+  const HeadNormDescription& description = spec.architecture->attention.head_norm;
+  const bool whole = description.scope == HeadNormScope::projection;
+  const at::Tensor heads =
+      clipped(whole ? norm_if_any(part, norm, spec) : part, spec).view({part.size(0), -1, weights.head_dim});
+  if (whole) return apply_rotary(heads, rotary).view(part.sizes());
+  if (description.after_rotary) return norm_if_any(apply_rotary(heads, rotary), norm, spec).view(part.sizes());
+  return apply_rotary(norm_if_any(heads, norm, spec), rotary).view(part.sizes());
+}
+
+}  // namespace
+
 at::Tensor activated(const at::Tensor& x, Activation activation, const ActivationCurve& curve) {
   switch (activation) {
     case Activation::silu:
@@ -55,33 +82,6 @@ at::Tensor activated(const at::Tensor& x, Activation activation, const Activatio
   return x;
 }
 
-at::Tensor bounded(const at::Tensor& gate, const at::Tensor& up, const BoundedGate& bounds) {
-  const at::Tensor kept = at::clamp_max(gate, bounds.limit);
-  return (at::clamp(up, -bounds.limit, bounds.limit) + 1) * kept * at::sigmoid(bounds.slope * kept);
-}
-
-at::Tensor norm_if_any(const at::Tensor& x, const NormWeights& norm, const ForwardSpec& spec) {
-  return norm.weight.defined() ? apply_norm(x, norm, spec) : x;
-}
-
-at::Tensor clipped(const at::Tensor& x, const ForwardSpec& spec) {
-  return spec.clip > 0 ? at::clamp(x, -spec.clip, spec.clip) : x;
-}
-
-/// @param part  (tokens, heads * head_dim): queries or keys  @param norm  theirs  @returns the same shape
-at::Tensor turned(const at::Tensor& part, const NormWeights& norm, const LayerWeights& weights, const ForwardSpec& spec,
-                  const RotaryTable::Rows& rotary) {
-  const HeadNormDescription& description = spec.architecture->attention.head_norm;
-  const bool whole = description.scope == HeadNormScope::projection;
-  const at::Tensor heads =
-      clipped(whole ? norm_if_any(part, norm, spec) : part, spec).view({part.size(0), -1, weights.head_dim});
-  if (whole) return apply_rotary(heads, rotary).view(part.sizes());
-  if (description.after_rotary) return norm_if_any(apply_rotary(heads, rotary), norm, spec).view(part.sizes());
-  return apply_rotary(norm_if_any(heads, norm, spec), rotary).view(part.sizes());
-}
-
-}  // namespace
-
 at::Tensor apply_norm(const at::Tensor& x, const NormWeights& norm, const ForwardSpec& spec) {
   const at::Tensor wide = x.to(at::kFloat);
   if (spec.architecture->norm.kind == NormKind::layer) {
@@ -105,8 +105,9 @@ at::Tensor run_attention(const LayerWeights& weights, const ForwardSpec& spec, c
       at::split_with_sizes(qkv, {std::int64_t{weights.query_heads} * weights.head_dim, kv_width, kv_width}, 1);
   at::Tensor queries = turned(parts[0], weights.query_norm, weights, spec, rotary);
   if (rotary.query_scale.defined()) queries = queries * rotary.query_scale;
-  return weights.output(
-      attend(queries, turned(parts[1], weights.key_norm, weights, spec, rotary), clipped(parts[2], spec)));
+  const at::Tensor heads =
+      attend(queries, turned(parts[1], weights.key_norm, weights, spec, rotary), clipped(parts[2], spec));
+  return weights.output(weights.gate.weight.defined() ? heads * at::sigmoid(weights.gate(normed)) : heads);
 }
 
 at::Tensor mlp_features(const MlpWeights& weights, const ForwardSpec& spec, const at::Tensor& x) {
@@ -117,14 +118,13 @@ at::Tensor mlp_features(const MlpWeights& weights, const ForwardSpec& spec, cons
   return activated(halves[0], spec.activation, weights.curve) * halves[1];
 }
 
-at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec, const RotaryTable::Rows& rotary,
-                     const Attend& attend, const at::Tensor& hidden, at::Tensor* mlp_features) {
+at::Tensor run_blocks(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& hidden,
+                      const std::function<at::Tensor(const at::Tensor&)>& mix, at::Tensor* mlp_features) {
   const auto plus_block = [&](const at::Tensor& residual, const at::Tensor& block, const NormWeights& post_norm) {
     return at::add(residual, norm_if_any(block, post_norm, spec), spec.residual_multiplier);
   };
   const at::Tensor normed = attention_input(weights, spec, hidden);
-  const at::Tensor between =
-      plus_block(hidden, run_attention(weights, spec, rotary, attend, normed), weights.attention_post_norm);
+  const at::Tensor between = plus_block(hidden, mix(normed), weights.attention_post_norm);
   const at::Tensor& mlp_reads = spec.parallel ? (weights.mlp_norm.weight.defined() ? hidden : normed) : between;
   const at::Tensor mlp_input = norm_if_any(mlp_reads, weights.mlp_norm, spec);
   if (weights.experts) {
@@ -133,6 +133,12 @@ at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec, const
   const at::Tensor features = qcqa::mlp_features(weights.mlp, spec, mlp_input);
   if (mlp_features != nullptr) *mlp_features = features;
   return plus_block(between, weights.mlp.down(features), weights.mlp_post_norm);
+}
+
+at::Tensor run_layer(const LayerWeights& weights, const ForwardSpec& spec, const RotaryTable::Rows& rotary,
+                     const Attend& attend, const at::Tensor& hidden, at::Tensor* mlp_features) {
+  const auto mix = [&](const at::Tensor& normed) { return run_attention(weights, spec, rotary, attend, normed); };
+  return run_blocks(weights, spec, hidden, mix, mlp_features);
 }
 
 }  // namespace qcqa

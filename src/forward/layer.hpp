@@ -21,6 +21,11 @@ using Attend = std::function<at::Tensor(const at::Tensor&, const at::Tensor&, co
                                    const RotaryTable::Rows& rotary, const Attend& attend, const at::Tensor& hidden,
                                    at::Tensor* mlp_features = nullptr);
 
+/// The same with any block in the place of attention. @param mix  what the block reads -> what it gives
+[[nodiscard]] at::Tensor run_blocks(const LayerWeights& weights, const ForwardSpec& spec, const at::Tensor& hidden,
+                                    const std::function<at::Tensor(const at::Tensor&)>& mix,
+                                    at::Tensor* mlp_features = nullptr);
+
 /// What the attention block reads of a layer's input.
 [[nodiscard]] at::Tensor attention_input(const LayerWeights& weights, const ForwardSpec& spec,
                                          const at::Tensor& hidden);
@@ -31,6 +36,8 @@ using Attend = std::function<at::Tensor(const at::Tensor&, const at::Tensor&, co
 
 /// An MLP up to its last projection.
 [[nodiscard]] at::Tensor mlp_features(const MlpWeights& weights, const ForwardSpec& spec, const at::Tensor& x);
+
+[[nodiscard]] at::Tensor activated(const at::Tensor& x, Activation activation, const ActivationCurve& curve = {});
 
 /// Over the last dimension, computed in float32, in x's type.
 [[nodiscard]] at::Tensor apply_norm(const at::Tensor& x, const NormWeights& norm, const ForwardSpec& spec);

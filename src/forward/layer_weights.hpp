@@ -37,6 +37,15 @@ struct ExpertWeights {
   Linear shared_switch{};  ///< undefined: none
 };
 
+/// What stands in the place of attention in a layer without heads. See MixerDescription.
+struct MixerWeights {
+  Linear input{}, output{};            ///< input: of the gated delta rule queries, keys, values, gates, updates, decays
+  at::Tensor kernel{}, kernel_bias{};  ///< (taps, channels), (channels) or undefined
+  // Of the gated delta rule alone.
+  int value_heads = 0, key_dim = 0, value_dim = 0;
+  at::Tensor decay_rate{}, decay_bias{}, norm{};  ///< (value heads), (value heads), (value dim), float32
+};
+
 /// Everything one layer computes with, in memory.
 struct LayerWeights {
   int query_heads = 0, kv_heads = 0, head_dim = 0;
@@ -44,10 +53,12 @@ struct LayerWeights {
 
   NormWeights attention_norm{}, attention_post_norm{}, mlp_norm{}, mlp_post_norm{}, query_norm{}, key_norm{};
   Linear query_key_value{};  ///< outputs: query heads, key heads, value heads
+  Linear gate{};  ///< outputs: query heads, whose outputs are multiplied by its sigmoid; undefined: they are not
   Linear output{};
   at::Tensor sinks{}, slopes{};  ///< (query heads), float32; undefined: none; see AttentionOptions
   MlpWeights mlp{};              ///< undefined where there are experts
   std::optional<ExpertWeights> experts{};
+  std::optional<MixerWeights> mixer{};  ///< then there are no heads
 };
 
 /// Calls `visit` with each linear map that is defined, those of experts too.
@@ -56,8 +67,11 @@ void for_each_linear(LayerWeights& layer, const Visit& visit) {
   const auto visit_if_any = [&](Linear& linear) {
     if (linear.weight.defined()) visit(linear);
   };
-  for (Linear* linear : {&layer.query_key_value, &layer.output, &layer.mlp.gate_up, &layer.mlp.down})
+  for (Linear* linear : {&layer.query_key_value, &layer.gate, &layer.output, &layer.mlp.gate_up, &layer.mlp.down})
     visit_if_any(*linear);
+  if (layer.mixer) {
+    for (Linear* linear : {&layer.mixer->input, &layer.mixer->output}) visit_if_any(*linear);
+  }
   if (!layer.experts) return;
   for (Linear* linear : {&layer.experts->router, &layer.experts->shared.gate_up, &layer.experts->shared.down,
                          &layer.experts->shared_switch}) {
@@ -72,6 +86,10 @@ void for_each_linear(LayerWeights& layer, const Visit& visit) {
 /// @param attention  the head view to use: the model's own, or one that was changed in memory
 [[nodiscard]] LayerWeights load_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec,
                                       const Runtime& runtime);
+
+/// A layer without heads. @param place  its number in the model
+[[nodiscard]] LayerWeights load_mixer_layer(const Model& model, int place, const ForwardSpec& spec,
+                                            const Runtime& runtime);
 
 /// A norm of the family's kind over the hidden size or, where its tensor says so, another.
 /// @param name  of its tensors, without ".weight"
@@ -90,5 +108,6 @@ void for_each_linear(LayerWeights& layer, const Visit& visit) {
 /// Tells the system that these weights will be read soon, or are no longer needed.
 void prefetch_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec);
 void release_layer(const Model& model, const AttentionLayer& attention, const ForwardSpec& spec);
+void release_mixer_layer(const Model& model, int place, const ForwardSpec& spec);
 
 }  // namespace qcqa

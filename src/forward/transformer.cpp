@@ -8,6 +8,7 @@
 #include "forward/batch.hpp"
 #include "forward/cached_values.hpp"
 #include "forward/for_each_batch.hpp"
+#include "forward/mixer.hpp"
 #include "qcqa/checkpoint/float_codec.hpp"
 #include "qcqa/forward/runnable.hpp"
 #include "qcqa/model/output_head.hpp"
@@ -36,6 +37,15 @@ Transformer::Transformer(const Model& model, const Runtime& runtime)
     positions_ = &model.checkpoint().at(positions + ".weight");
   if (const std::string& norm = spec_.names->embedding_norm; !norm.empty())
     embedding_norm_ = load_norm(model, norm, runtime_);
+  std::vector<int>* before = &mixers_before_.emplace_back();
+  const std::vector<int> with_heads = model.places();
+  for (int place = 0; place < model.settings().shape().layers; ++place) {
+    if (std::ranges::binary_search(with_heads, place)) {
+      before = &mixers_before_.emplace_back();
+    } else {
+      before->push_back(place);
+    }
+  }
 }
 
 at::Tensor Transformer::embed(std::span<const std::int32_t> tokens, std::span<const std::int64_t> positions) const {
@@ -80,6 +90,8 @@ LayerWeights Transformer::load(int layer) const {
   return load_layer(*model_, model_->layers()[static_cast<std::size_t>(layer)], spec_, runtime_);
 }
 
+LayerWeights Transformer::load_mixer(int place) const { return load_mixer_layer(*model_, place, spec_, runtime_); }
+
 AttentionOptions Transformer::attention_options(const LayerWeights& weights, int layer) const {
   return {.head_dim = weights.head_dim,
           .scale = spec_.attention_of(layer).scale,
@@ -108,6 +120,7 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
   const std::span<const AttentionLayer> layers = model_->layers();
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const int layer = static_cast<int>(i);
+    lead_in(layer, batches, hidden, meter);
     const LayerWeights weights = load(layer);
     release_layer(*model_, layers[i], spec_);
     if (i + 1 < layers.size()) prefetch_layer(*model_, layers[i + 1], spec_);
@@ -123,15 +136,30 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
       rows.copy_(run_layer(weights, spec_, rotary_of(batch.rotary, layer), own_sequences, rows));
       meter.add(batch.rows);
     });
-    require_finite_hidden(hidden, layer);
+    require_finite_hidden(hidden, layers[i].place);
   }
+  lead_in(static_cast<int>(layers.size()), batches, hidden, meter);
   return final_norm(hidden);
 }
 
-void Transformer::require_finite_hidden(const at::Tensor& hidden, int layer) const {
+void Transformer::lead_in(int layer, std::span<const SequenceBatch> batches, at::Tensor hidden,
+                          const BatchProgress& meter) const {
+  for (const int place : mixers_before(layer)) {
+    const LayerWeights weights = load_mixer(place);
+    release_mixer_layer(*model_, place, spec_);
+    for_each_batch(runtime_, batches.size(), [&](std::size_t i) {
+      meter.throw_if_stopped();
+      at::Tensor rows = hidden.narrow(0, batches[i].first_row, batches[i].rows);
+      rows.copy_(run_mixer_layer(weights, spec_, batches[i].spans, rows.to(runtime_.options())));
+    });
+    require_finite_hidden(hidden, place);
+  }
+}
+
+void Transformer::require_finite_hidden(const at::Tensor& hidden, int place) const {
   // The sum alone could overflow.
   if (std::isfinite(hidden.sum(at::kFloat).item<float>()) || at::isfinite(hidden).all().item<bool>()) return;
-  throw Error(ErrorKind::unsupported, model_->path().string() + ": layer " + std::to_string(layer),
+  throw Error(ErrorKind::unsupported, model_->path().string() + ": layer " + std::to_string(place),
               "what a layer computes must be finite", "not a number, from weights that all are",
               runtime_.kv_cache == KvCacheType::f16 ? "Keys or values may be too large for f16: try --kv-cache bf16."
               : runtime_.type == at::kFloat         ? "Its weights are too large for float32: take another checkpoint."

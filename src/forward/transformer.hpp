@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "forward/attention.hpp"
+#include "forward/batch.hpp"
+#include "forward/for_each_batch.hpp"
 #include "forward/layer.hpp"
 
 namespace qcqa {
@@ -37,8 +39,13 @@ class Transformer {
   [[nodiscard]] at::Tensor run(std::span<const std::span<const std::int32_t>> sequences,
                                const ForwardProgress& progress = {}) const;
 
+  /// Brings hidden states, in place, from the layer with heads before `layer` (or the embedding) through the layers
+  /// without heads that come then; with as many as there are, from the last one to the end. Most models have none.
+  void lead_in(int layer, std::span<const SequenceBatch> batches, at::Tensor hidden, const BatchProgress& meter) const;
+
   /// Throws Error(unsupported) unless the hidden states that this layer gave are finite.
-  void require_finite_hidden(const at::Tensor& hidden, int layer) const;
+  /// @param place  its number in the model
+  void require_finite_hidden(const at::Tensor& hidden, int place) const;
 
   /// What run() applies after the last layer.
   [[nodiscard]] at::Tensor final_norm(const at::Tensor& hidden) const;
@@ -50,6 +57,11 @@ class Transformer {
   [[nodiscard]] at::Tensor logits(const at::Tensor& hidden) const;
 
   [[nodiscard]] LayerWeights load(int layer) const;
+  /// Layers without heads, by their numbers in the model. @param layer  as lead_in()
+  [[nodiscard]] const std::vector<int>& mixers_before(int layer) const {
+    return mixers_before_[static_cast<std::size_t>(layer)];
+  }
+  [[nodiscard]] LayerWeights load_mixer(int place) const;
   [[nodiscard]] AttentionOptions attention_options(const LayerWeights& weights, int layer) const;
   /// A layer's own of the rotary embeddings.
   [[nodiscard]] const RotaryTable::Rows& rotary_of(const RotaryRows& rows, int layer) const {
@@ -64,6 +76,7 @@ class Transformer {
   ForwardSpec spec_;
   const TensorView *embedding_, *positions_ = nullptr;  ///< no positions_: none were learned
   NormWeights final_norm_, embedding_norm_;             ///< of which the second may be undefined
+  std::vector<std::vector<int>> mixers_before_;         ///< each layer with heads, and behind the last
   Linear head_;
 };
 

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 
+#include "forward/mixer.hpp"
 #include "merge/fitting.hpp"
 #include "merge/layer_chain.hpp"
 #include "merge/layer_optimizer.hpp"
@@ -40,7 +41,12 @@ class CheckpointTimes {
 class Distiller {
  public:
   Distiller(const LayerRunner& runner, const DistillationData& task, const std::vector<LayerWeights>& layers)
-      : runner_(runner), task_(task), layers_(layers) {}
+      : runner_(runner), task_(task), layers_(layers), mixers_(layers.size() + 1) {
+    for (std::size_t layer = 1; layer < mixers_.size(); ++layer) {
+      for (const int place : runner.transformer().mixers_before(static_cast<int>(layer)))
+        mixers_[layer].push_back(runner.transformer().load_mixer(place));
+    }
+  }
 
   /// Sum over the positions from `first` on of the divergence from the original's distribution (KL, in nats).
   [[nodiscard]] at::Tensor divergence(const SequenceBatch& batch, std::int64_t first) const {
@@ -55,12 +61,13 @@ class Distiller {
       const at::NoGradGuard no_gradients;
       wanted = log_probabilities(*task_.original, runner_.rows(task_.targets, batch), first);
     }
-    return at::kl_div(log_probabilities(runner_.transformer(), hidden, first), wanted, at::Reduction::Sum, true);
+    return at::kl_div(log_probabilities(runner_.transformer(), led_in(layers_.size(), batch, hidden), first), wanted,
+                      at::Reduction::Sum, true);
   }
 
   [[nodiscard]] at::Tensor embedded(const SequenceBatch& batch) const { return runner_.rows(task_.embedded, batch); }
   [[nodiscard]] at::Tensor run(std::size_t layer, const SequenceBatch& batch, const at::Tensor& hidden) const {
-    return runner_.run(layers_[layer], static_cast<int>(layer), batch, hidden);
+    return runner_.run(layers_[layer], static_cast<int>(layer), batch, led_in(layer, batch, hidden));
   }
 
   [[nodiscard]] std::int64_t positions(std::int64_t rows) const { return (rows + task_.stride - 1) / task_.stride; }
@@ -77,6 +84,13 @@ class Distiller {
   }
 
  private:
+  /// Through the layers without heads, which stay as they are.
+  [[nodiscard]] at::Tensor led_in(std::size_t layer, const SequenceBatch& batch, at::Tensor hidden) const {
+    for (const LayerWeights& mixer : mixers_[layer])
+      hidden = run_mixer_layer(mixer, runner_.transformer().spec(), batch.spans, hidden);
+    return hidden;
+  }
+
   [[nodiscard]] at::Tensor log_probabilities(const Transformer& transformer, const at::Tensor& hidden,
                                              std::int64_t first) const {
     const at::Tensor some = hidden.slice(0, first, hidden.size(0), task_.stride);
@@ -86,6 +100,7 @@ class Distiller {
   const LayerRunner& runner_;
   const DistillationData& task_;
   const std::vector<LayerWeights>& layers_;
+  std::vector<std::vector<LayerWeights>> mixers_;  ///< before each layer but the first, and behind the last
 };
 
 }  // namespace

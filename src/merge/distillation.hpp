@@ -14,7 +14,7 @@ namespace qcqa {
 
 /// What the layers are distilled from.
 struct DistillationData {
-  at::Tensor embedded;                         ///< (tokens, hidden_size)
+  at::Tensor embedded;                         ///< (tokens, hidden_size): what goes into the first layer with heads
   at::Tensor targets;                          ///< (tokens, hidden_size): the original's stream after its last layer
   const Transformer* original = nullptr;       ///< makes logits of them: its output matrix is loaded
   std::int64_t stride = 1;                     ///< one position in this many is looked at

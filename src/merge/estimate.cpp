@@ -114,9 +114,9 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options, doub
   const LayerRunner runner(transformer, sequences);
   const at::Tensor hidden = at::empty({runner.tokens(), transformer.hidden_size()});
   runner.embed(hidden);
-  int index = 0;  // one with experts where some have them
-  if (spec.experts)
-    index = static_cast<int>(std::ranges::find(spec.experts->in_layer, true) - spec.experts->in_layer.begin());
+  const auto with_experts =
+      std::ranges::find_if(model.layers(), [&](const AttentionLayer& layer) { return spec.has_experts(layer.place); });
+  const int index = with_experts == model.layers().end() ? 0 : with_experts->layer;
   LayerWeights layer = transformer.load(index);
   const auto advance = [&] {
     BatchProgress meter(nullptr);
@@ -128,7 +128,8 @@ ModelSpeed measure_speed(const Model& model, const ForwardOptions& options, doub
   if (layer.experts) entries -= spec.experts->idle_entries(transformer.hidden_size());
   const double once = seconds_of(advance, seconds);
   const double pass = once / static_cast<double>(runner.tokens());
-  ModelSpeed speed = {.layers = pass * static_cast<double>(model.layers().size()),
+  // Layers without heads take about as long as those with some.
+  ModelSpeed speed = {.layers = pass * static_cast<double>(model.settings().shape().layers),
                       .head = pass * static_cast<double>(transformer.vocabulary() * transformer.hidden_size()) /
                               static_cast<double>(entries)};
   // Not of a large layer: a step takes several copies of its weights.

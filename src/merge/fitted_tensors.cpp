@@ -46,12 +46,13 @@ Linear narrowed(const Linear& linear, std::int64_t first, std::int64_t rows) {
 }
 
 /// What a fit changes outside the projections and the output matrix.
-std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, const LayerWeights& weights) {
+/// @param place  the layer's number in the model
+std::vector<TensorBytes> surrounding_tensors(const Model& model, int place, const LayerWeights& weights) {
   const Architecture& architecture = model.architecture();
   const ForwardDescription& names = *architecture.forward;
   const HeadNormDescription& head_norm = architecture.attention.head_norm;
   const double offset = architecture.norm.offset;
-  const std::string prefix = architecture.prefix_of(layer);
+  const std::string prefix = architecture.prefix_of(place);
   TensorCollector tensors(model);
   for (const auto& [name, norm] :
        {std::pair(&names.attention_post_norm, &weights.attention_post_norm),
@@ -59,10 +60,10 @@ std::vector<TensorBytes> surrounding_tensors(const Model& model, int layer, cons
     tensors.add_norm(prefix + *name, *norm, offset);
   }
   if (head_norm.scope == HeadNormScope::head) {  // others are the heads' own
-    tensors.add_norm(architecture.tensor_name(layer, head_norm.query, ""), weights.query_norm, offset);
-    tensors.add_norm(architecture.tensor_name(layer, head_norm.key, ""), weights.key_norm, offset);
+    tensors.add_norm(architecture.tensor_name(place, head_norm.query, ""), weights.query_norm, offset);
+    tensors.add_norm(architecture.tensor_name(place, head_norm.key, ""), weights.key_norm, offset);
   }
-  tensors.add(architecture.tensor_name(layer, architecture.output, ".bias"), weights.output.bias);
+  tensors.add(architecture.tensor_name(place, architecture.output, ".bias"), weights.output.bias);
   const std::int64_t inner = weights.mlp.down.inputs();
   if (weights.mlp.is_gated() && names.mlp.gate != names.mlp.up) {
     tensors.add_linear(prefix + names.mlp.gate, narrowed(weights.mlp.gate_up, 0, inner));
@@ -87,7 +88,7 @@ std::vector<TensorBytes> fitted_tensors(const Model& model, int layer, const Lay
   std::vector<TensorBytes> tensors =
       attention_tensors(model, attention, expand_layer(compact, read_attention_weights(attention), grouping));
   if (scope == ReconstructScope::block) {
-    std::ranges::move(surrounding_tensors(model, layer, compact), std::back_inserter(tensors));
+    std::ranges::move(surrounding_tensors(model, attention.place, compact), std::back_inserter(tensors));
   }
   return tensors;
 }

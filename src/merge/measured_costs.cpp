@@ -36,7 +36,11 @@ class MeasuredCosts::Meter {
     original_.load_head();
     embed();
     judged_.embed(predictions_);
-    for (int layer = 0; layer < layers(); ++layer) advance(judged_, original_.load(layer), layer, predictions_);
+    for (int layer = 0; layer < layers(); ++layer) {
+      lead_in(judged_, layer, predictions_);
+      advance(judged_, original_.load(layer), layer, predictions_);
+    }
+    lead_in(judged_, layers(), predictions_);
   }
 
   [[nodiscard]] std::vector<double> measure(int index, std::span<const Grouping> groupings) {
@@ -63,8 +67,12 @@ class MeasuredCosts::Meter {
     for (int layer = index + 1; layer < layers(); ++layer) {
       ++done_;
       const LayerWeights next = converted_.load(layer);
-      for (at::Tensor& variant : hidden) advance(judged_, next, layer, variant);
+      for (at::Tensor& variant : hidden) {
+        lead_in(judged_, layer, variant);
+        advance(judged_, next, layer, variant);
+      }
     }
+    for (const at::Tensor& variant : hidden) lead_in(judged_, layers(), variant);
     std::vector<double> costs = divergences(hidden);
     const double of_all_heads = costs.back();
     costs.pop_back();
@@ -88,16 +96,28 @@ class MeasuredCosts::Meter {
     fitted_.embed(stream_);
     judged_.embed(judged_stream_);
     next_ = 0;
+    lead_in_all();
+  }
+
+  void lead_in_all() const {
+    lead_in(fitted_, next_, original_stream_);
+    lead_in(fitted_, next_, stream_);
+    lead_in(judged_, next_, judged_stream_);
+  }
+  static void lead_in(const LayerRunner& runner, int layer, const at::Tensor& hidden) {
+    runner.lead_in(layer, hidden, BatchProgress(nullptr));
   }
 
   /// Brings all streams to where they go into a layer.
   void stand_before(int layer) {
     if (layer < next_) embed();
-    for (; next_ < layer; ++next_) {
+    while (next_ < layer) {
       advance(fitted_, original_.load(next_), next_, original_stream_);
       const LayerWeights converted = converted_.load(next_);
       advance(fitted_, converted, next_, stream_);
       advance(judged_, converted, next_, judged_stream_);
+      ++next_;
+      lead_in_all();
     }
   }
 

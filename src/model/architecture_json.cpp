@@ -59,6 +59,14 @@ void parse_sizes(ObjectReader reader, Architecture& architecture) {
   }
   reader.required_setting("vocabulary", architecture.vocabulary);
   reader.required_setting("mlp_width", architecture.mlp_width);
+  if (reader.optional("mlp_width_without_gate")) {
+    ObjectReader without = reader.child("mlp_width_without_gate");
+    WidthWithoutGate& width = architecture.mlp_width_without_gate.emplace();
+    without.required_setting("enabled", width.enabled);
+    without.required_setting("multiplier", width.multiplier);
+    without.required_setting("multiple_of", width.multiple_of);
+    without.finish();
+  }
   reader.required_setting("positions", architecture.positions);
   reader.finish();
 }
@@ -176,8 +184,8 @@ Architecture parse_architecture(const json& document, const std::string& where) 
   if (root.optional("tokenizer")) architecture.tokenizer = parse_tokenizer(root.child("tokenizer"));
   if (root.optional("padding")) architecture.padding = parse_padding(root.child("padding"));
   if (root.optional("gguf")) architecture.gguf = parse_gguf(root.child("gguf"));
-  if (architecture.forward && (architecture.attention.in_layers || has_gates(architecture)))
-    root.fail("layers without heads and gates of heads cannot be run, so there is no \"forward\"", "one");
+  if (architecture.forward && architecture.forward->mixer.has_value() != architecture.attention.in_layers.has_value())
+    root.fail("a \"mixer\" is what \"in_layers\" leaves without heads", "one of them alone");
   architecture.no_remote_code = root.optional_text("no_remote_code");
   root.finish();
   return architecture;

@@ -1,9 +1,11 @@
 #include "model/class_tensors.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "model/attention_facts.hpp"
 #include "model/experts_facts.hpp"
+#include "model/mixer_facts.hpp"
 #include "qcqa/model/model.hpp"
 
 namespace qcqa {
@@ -15,7 +17,8 @@ class TensorList {
       : config_(config),
         architecture_(config.architecture()),
         hidden_(config.shape().hidden_size),
-        experts_(experts_facts(config)) {}
+        experts_(experts_facts(config)),
+        mixer_(mixer_facts(config)) {}
 
   std::vector<ClassTensor> run() {
     add(architecture_.embedding + ".weight", {config_.shape().vocabulary, hidden_});
@@ -23,12 +26,14 @@ class TensorList {
       positions(architecture_.forward->positions);
       if (const std::string& name = architecture_.forward->embedding_norm; !name.empty()) norm(name, hidden_);
     }
-    for (const int layer : layers_with_heads(config_)) {
+    const std::vector<int> with_heads = layers_with_heads(config_);
+    for (const int layer : with_heads) {
       attention(layer, config_.shape().of_layer(layer));
       sinks(layer, config_.shape().of_layer(layer));
       head_norms(layer, config_.shape().of_layer(layer));
     }
     for (int layer = 0; layer < config_.shape().layers; ++layer) {
+      if (mixer_ && !std::ranges::binary_search(with_heads, layer)) mixer(layer, *architecture_.forward->mixer);
       norms(layer);
       if (architecture_.forward) mlp(layer, *architecture_.forward);
     }
@@ -50,8 +55,10 @@ class TensorList {
     add(of + ".bias", {size}, declared ? ClassTensor::Use::needed : ClassTensor::Use::left_out);
   }
 
-  void linear(const std::string& name, std::int64_t outputs, std::int64_t inputs, bool with_bias) {
+  void linear(const std::string& name, std::int64_t outputs, std::int64_t inputs, bool with_bias,
+              ClassTensor::Stack stack = {}) {
     add(name + ".weight", {outputs, inputs});
+    tensors_.back().stack = std::move(stack);
     tensors_.back().transposed = architecture_.transposed;
     bias(name, outputs, with_bias);
   }
@@ -113,6 +120,26 @@ class TensorList {
     }
   }
 
+  void mixer(int layer, const MixerDescription& names) {
+    const std::string prefix = architecture_.prefix_of(layer);
+    const MixerFacts& facts = *mixer_;
+    const bool is_delta = names.kind == MixerKind::gated_delta;
+    const std::int64_t channels = is_delta ? facts.channels() : hidden_;
+    const std::int64_t values = facts.values_width();
+    const std::int64_t inputs = !is_delta ? 3 * hidden_ : channels + (names.gate.empty() ? values : 0);
+    linear(prefix + names.input, inputs, hidden_, facts.bias);
+    add(prefix + names.convolution + ".weight", {channels, 1, facts.taps});
+    bias(prefix + names.convolution, channels, facts.bias);
+    linear(prefix + names.output, hidden_, is_delta ? values : hidden_, facts.bias);
+    if (!is_delta) return;
+    if (!names.gate.empty()) linear(prefix + names.gate, values, hidden_, false);
+    const bool is_one = names.update == names.decay;
+    linear(prefix + names.update, (is_one ? 2 : 1) * facts.value_heads, hidden_, false);
+    if (!is_one) linear(prefix + names.decay, facts.value_heads, hidden_, false);
+    for (const std::string* name : {&names.decay_log, &names.decay_bias}) add(prefix + *name, {facts.value_heads});
+    add(prefix + names.norm + ".weight", {facts.value_dim});
+  }
+
   void mlp(int layer, const ForwardDescription& names) {
     const std::string prefix = architecture_.prefix_of(layer);
     const bool biases = config_.value(names.mlp_bias);
@@ -122,11 +149,19 @@ class TensorList {
     for (const char* weight : {".alpha_p", ".alpha_n"}) add(prefix + names.activation_weights + weight, {1});
   }
 
-  void matrices(const std::string& prefix, const MlpNames& names, std::int64_t width, bool biases) {
+  /// @param stacked  where the matrices of all experts may be stored together
+  void matrices(const std::string& prefix, const MlpNames& names, std::int64_t width, bool biases,
+                const MlpNames& stacked = {}) {
     const bool fused = names.gate == names.up;
-    if (!names.gate.empty() && !fused) linear(prefix + names.gate, width, hidden_, biases);
-    linear(prefix + names.up, fused ? 2 * width : width, hidden_, biases);
-    linear(prefix + names.down, hidden_, width, biases);
+    const auto stack = [&](const std::string& name, std::int64_t outputs, std::int64_t inputs) {
+      if (name.empty()) return ClassTensor::Stack{};
+      return ClassTensor::Stack{prefix + name, {experts_->count, outputs, inputs}};
+    };
+    const std::int64_t stacked_rows = stacked.gate == stacked.up ? 2 * width : width;
+    if (!names.gate.empty() && !fused)
+      linear(prefix + names.gate, width, hidden_, biases, stack(stacked.gate, stacked_rows, hidden_));
+    linear(prefix + names.up, fused ? 2 * width : width, hidden_, biases, stack(stacked.up, stacked_rows, hidden_));
+    linear(prefix + names.down, hidden_, width, biases, stack(stacked.down, hidden_, width));
   }
 
   /// One tensor of all experts' matrices. @param outputs, inputs  of each
@@ -158,7 +193,7 @@ class TensorList {
       stacks(prefix, names);
     } else {
       for (int expert = 0; expert < experts_->count; ++expert) {
-        matrices(prefix, names.of_expert(expert), experts_->width, false);
+        matrices(prefix, names.of_expert(expert), experts_->width, false, names.stacked);
       }
     }
     if (experts_->shared_width > 0) matrices(prefix, names.shared, experts_->shared_width, shared_bias);
@@ -169,6 +204,7 @@ class TensorList {
   const Architecture& architecture_;
   std::int64_t hidden_;
   std::optional<ExpertsFacts> experts_;
+  std::optional<MixerFacts> mixer_;
   std::vector<ClassTensor> tensors_;
 };
 

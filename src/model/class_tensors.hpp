@@ -20,6 +20,12 @@ struct ClassTensor {
   Use use = Use::needed;
   bool transposed = false;    ///< files hold it so; see Architecture::transposed
   bool may_be_mxfp4 = false;  ///< see ExpertsDescription::may_be_mxfp4
+  /// A tensor that may be stored in the place of this and others; no name: there is none.
+  struct Stack {
+    std::string name;
+    std::vector<std::int64_t> shape;
+  };
+  Stack stack{};
 };
 
 /// The one list of what a checkpoint must hold, by the family's description and config.json. Of a family without a

@@ -147,6 +147,14 @@ bool has_mxfp4(const Checkpoint& checkpoint, const ClassTensor& tensor) {
               "Download the checkpoint again, or give the config.json that belongs to it.");
 }
 
+/// The experts of the first layer that has some, where they are stored in one tensor though they need not be.
+const TensorView* first_stack(const Checkpoint& checkpoint, const ModelConfig& config, const ExpertsFacts& experts) {
+  const std::string& name = config.architecture().forward->experts->stacked.up;
+  if (name.empty()) return nullptr;
+  const auto first = std::ranges::find(experts.in_layer, true) - experts.in_layer.begin();
+  return checkpoint.find(config.architecture().prefix_of(static_cast<int>(first)) + name);
+}
+
 /// Whether the folder holds a model with logits: a base model or a classifier has none, and needs none.
 bool is_causal_lm(const ModelConfig& config) {
   const auto names = config.document().find("architectures");
@@ -171,6 +179,12 @@ void require_plausible_counts(const Checkpoint& checkpoint, const ModelConfig& c
   require(layers, "layers", std::to_string(layers) + " layers");
   const std::optional<ExpertsFacts> experts = experts_facts(config);
   if (!experts || config.architecture().forward->experts->are_stacked()) return;
+  if (const TensorView* stack = first_stack(checkpoint, config, *experts)) {
+    if (!stack->shape.empty() && stack->shape.front() == experts->count) return;
+    throw Error(ErrorKind::corrupt, config_place(*stack),
+                "must hold the " + std::to_string(experts->count) + " experts that config.json states",
+                shape_text(stack->shape));
+  }
   const auto with = static_cast<std::size_t>(std::ranges::count(experts->in_layer, true));
   require(with * static_cast<std::size_t>(experts->count), "experts",
           std::to_string(experts->count) + " in each of " + std::to_string(with) + " layers");
@@ -189,6 +203,10 @@ void require_complete(const Checkpoint& checkpoint, const ModelConfig& config,
       continue;
     }
     if (tensor.may_be_mxfp4 && has_mxfp4(checkpoint, tensor)) continue;
+    if (const TensorView* stack = checkpoint.find(tensor.stack.name)) {
+      require_shape(*stack, tensor.stack.shape, "config.json");
+      continue;
+    }
     const bool is_embedding = tied && tensor.name == head.tensor + ".weight";
     const bool needed = tensor.use == ClassTensor::Use::needed ||
                         (tensor.use == ClassTensor::Use::output_head && with_head && !is_embedding);
@@ -207,6 +225,7 @@ void require_nothing_else(const Checkpoint& checkpoint, const std::vector<std::s
   std::set<std::string> known;
   for (const ClassTensor& tensor : tensors) {
     if (tensor.use != ClassTensor::Use::left_out) known.insert(tensor.name);
+    if (!tensor.stack.name.empty()) known.insert(tensor.stack.name);
     if (tensor.may_be_mxfp4) known.insert({tensor.name + kMxfp4Blocks, tensor.name + kMxfp4Scales});
   }
   std::vector<std::string> others = left_out;

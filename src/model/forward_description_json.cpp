@@ -44,6 +44,12 @@ ExpertsDescription parse_experts(ObjectReader reader) {
   experts.router = reader.text("router");
   reader.value("router_bias", experts.router_bias);
   experts.names = parse_mlp_names(reader);
+  if (reader.optional("stacked")) {
+    ObjectReader stacked = reader.child("stacked");
+    experts.stacked = parse_mlp_names(stacked);
+    stacked.finish();
+    if (experts.are_stacked()) reader.fail("what is \"stacked\" has matrices of each expert's own as well", "none");
+  }
   reader.required_setting("count", experts.count);
   reader.required_setting("per_token", experts.per_token);
   reader.required_setting("width", experts.width);
@@ -88,6 +94,31 @@ ExpertsDescription parse_experts(ObjectReader reader) {
   return experts;
 }
 
+MixerDescription parse_mixer(ObjectReader reader) {
+  MixerDescription mixer;
+  reader.choice("kind", mixer.kind,
+                {{"short_convolution", MixerKind::short_convolution}, {"gated_delta", MixerKind::gated_delta}});
+  mixer.input = reader.text("input");
+  mixer.convolution = reader.text("convolution");
+  mixer.output = reader.text("output");
+  reader.required_setting("taps", mixer.taps);
+  reader.setting("bias", mixer.bias);
+  if (mixer.kind == MixerKind::gated_delta) {
+    reader.required_setting("key_heads", mixer.key_heads);
+    reader.required_setting("value_heads", mixer.value_heads);
+    reader.required_setting("key_dim", mixer.key_dim);
+    reader.required_setting("value_dim", mixer.value_dim);
+    mixer.gate = reader.optional_text("gate");
+    mixer.update = reader.text("update");
+    mixer.decay = reader.text("decay");
+    mixer.decay_log = reader.text("decay_log");
+    mixer.decay_bias = reader.text("decay_bias");
+    mixer.norm = reader.text("norm");
+  }
+  reader.finish();
+  return mixer;
+}
+
 void parse_mlp(ObjectReader reader, ForwardDescription& description) {
   if (reader.optional("experts")) description.experts = parse_experts(reader.child("experts"));
   if (!description.experts || reader.optional("down")) description.mlp = parse_mlp_names(reader);
@@ -122,6 +153,7 @@ ForwardDescription parse_forward(ObjectReader reader) {
   if (reader.optional("embedding")) parse_embedding(reader.child("embedding"), description);
   parse_layer(reader.child("layer"), description);
   parse_mlp(reader.child("mlp"), description);
+  if (reader.optional("mixer")) description.mixer = parse_mixer(reader.child("mixer"));
   description.final_norm = reader.text("final_norm");
   if (reader.optional("logits")) parse_logits(reader.child("logits"), description);
   reader.finish();

@@ -71,6 +71,19 @@ bool fits(const ordered_json& value) {
   }
 }
 
+/// Of an MLP with a gate that has as many weights as one of width `width` without. As transformers computes it.
+int gated_width(const ModelConfig& config, const WidthWithoutGate& description, int width) {
+  const int two_thirds = std::max(1, static_cast<int>(2.0 * width / 3.0));
+  const double multiplier = config.value(description.multiplier);
+  if (multiplier == 0) return two_thirds;
+  const std::int64_t unit = config.value(description.multiple_of);
+  const double wide = multiplier * two_thirds;
+  const double rounded = std::ceil(std::floor(wide) / static_cast<double>(unit)) * static_cast<double>(unit);
+  if (rounded >= 1 && rounded <= std::numeric_limits<int>::max()) return static_cast<int>(rounded);
+  throw Error(ErrorKind::corrupt, config.file().string(),
+              "\"" + description.multiplier.key + "\" must leave the MLP a width", ordered_json(multiplier).dump());
+}
+
 ModelShape read_shape(const ModelConfig& config) {
   const Architecture& architecture = config.architecture();
   ModelShape shape;
@@ -90,6 +103,8 @@ ModelShape read_shape(const ModelConfig& config) {
   shape.mlp_width = config.value(architecture.mlp_width);
   static constexpr int kUsualWidth = 4;
   if (shape.mlp_width == 0) shape.mlp_width = kUsualWidth * shape.hidden_size;
+  if (const auto& without = architecture.mlp_width_without_gate; without && config.value(without->enabled))
+    shape.mlp_width = gated_width(config, *without, shape.mlp_width);
   shape.max_positions = config.value(architecture.positions);
   shape.query_heads_per_layer = counts_per_layer(config.json(), config.file(), kQueryHeadsPerLayer, shape.layers);
   shape.kv_heads_per_layer = counts_per_layer(config.json(), config.file(), kKvHeadsPerLayer, shape.layers);

@@ -112,8 +112,19 @@ void InputStatistics::Layers::stand_before(int layer) {
   if (next_ < 0 || next_ > layer) {
     runner_->embed(hidden_);
     next_ = 0;
+    is_led_in_ = false;
   }
-  while (next_ < layer) advance(transformer_->load(next_), next_);
+  for (; next_ < layer; advance(transformer_->load(next_), next_)) lead_in();
+  lead_in();
+}
+
+void InputStatistics::Layers::lead_in() {
+  if (is_led_in_) return;
+  const at::NoGradGuard no_gradients;
+  const int layer = std::exchange(next_, -1);
+  runner_->lead_in(layer, hidden_, BatchProgress(nullptr));
+  next_ = layer;
+  is_led_in_ = true;
 }
 
 void InputStatistics::Layers::advance(const LayerWeights& weights, int layer) {
@@ -125,6 +136,7 @@ void InputStatistics::Layers::advance(const LayerWeights& weights, int layer) {
   });
   runner_->advance(weights, layer, hidden_, meter);
   next_ = layer + 1;
+  is_led_in_ = false;
 }
 
 InputStatistics::InputStatistics(const Model& model) : layers_(std::make_unique<Layers>(model)) {}

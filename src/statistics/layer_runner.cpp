@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "forward/for_each_batch.hpp"
 
@@ -88,13 +89,17 @@ at::Tensor LayerRunner::attention_to(const at::Tensor& marked, const LayerWeight
   return shares.to(at::kFloat).mean(1);
 }
 
+void LayerRunner::lead_in(int layer, at::Tensor hidden, const BatchProgress& progress) const {
+  transformer_->lead_in(layer, batches_, std::move(hidden), progress);
+}
+
 void LayerRunner::advance(const LayerWeights& weights, int layer, at::Tensor hidden, BatchProgress& progress) const {
   for_each_batch(transformer_->runtime(), batches_.size(), [&](std::size_t i) {
     const SequenceBatch& batch = batches_[i];
     hidden.narrow(0, batch.first_row, batch.rows).copy_(run(weights, layer, batch, rows(hidden, batch)));
     progress.add(batch.rows);
   });
-  transformer_->require_finite_hidden(hidden, layer);
+  transformer_->require_finite_hidden(hidden, transformer_->model().layers()[static_cast<std::size_t>(layer)].place);
 }
 
 }  // namespace qcqa

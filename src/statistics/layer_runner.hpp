@@ -47,6 +47,9 @@ class LayerRunner {
   [[nodiscard]] at::Tensor attention_to(const at::Tensor& marked, const LayerWeights& weights, int layer,
                                         const SequenceBatch& batch, const at::Tensor& hidden) const;
 
+  /// Transformer::lead_in() for all batches, in place: a layer's input is what it leaves.
+  void lead_in(int layer, at::Tensor hidden, const BatchProgress& progress) const;
+
   /// run() over all batches, in place.
   void advance(const LayerWeights& weights, int layer, at::Tensor hidden, BatchProgress& progress) const;
 

@@ -41,6 +41,7 @@ class InputStatistics::Layers {
   void keep(int layer, const Found& found) const;
   [[nodiscard]] Found look_at(int layer, std::int64_t inputs);
   void stand_before(int layer);
+  void lead_in();
   void advance(const LayerWeights& weights, int layer);
 
   const Model& model_;
@@ -51,8 +52,9 @@ class InputStatistics::Layers {
   ProgressFn progress_{};
   std::optional<Transformer> transformer_{};
   std::optional<LayerRunner> runner_{};
-  at::Tensor hidden_{};  ///< (tokens, hidden_size): what goes into layer `next_`
-  int next_ = -1;        ///< -1: into none, they have to begin again
+  at::Tensor hidden_{};     ///< (tokens, hidden_size): what goes into layer `next_`
+  int next_ = -1;           ///< -1: into none, they have to begin again
+  bool is_led_in_ = false;  ///< through the layers without heads before it
   Found last_{};
   int last_layer_ = -1;  ///< whose last_ is
 };

@@ -33,10 +33,11 @@ at::Tensor second_moment(const LayerRunner& runner, const at::Tensor& hidden, co
 }
 
 at::Tensor isotropic_moment(const Model& model, int layer, std::int64_t inputs) {
-  const std::int64_t hidden_size = model.layers()[static_cast<std::size_t>(layer)].hidden_size;
+  const AttentionLayer& attention = model.layers()[static_cast<std::size_t>(layer)];
+  const std::int64_t hidden_size = attention.hidden_size;
   const std::string& name = model.architecture().attention.input_norm;
   const NormWeights norm =
-      name.empty() ? NormWeights{} : load_norm(model, model.architecture().prefix_of(layer) + name, {});
+      name.empty() ? NormWeights{} : load_norm(model, model.architecture().prefix_of(attention.place) + name, {});
   const auto wide = [](const at::Tensor& tensor) { return tensor.to(at::kDouble); };
   at::Tensor squares = at::ones({inputs}, at::kDouble);
   at::Tensor mean = at::zeros({inputs}, at::kDouble);

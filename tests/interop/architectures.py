@@ -36,6 +36,11 @@ class Family:
     query_heads: str = "free"  # numbers that the class takes: free | divisors (of the hidden size) | fixed (hidden size / head_dim)
     prefix: str = "model.layers.{layer}.self_attn."
 
+    @property
+    def has_other_layers(self):
+        """Some without heads."""
+        return any(kind in ("conv", "linear_attention") for kind in self.config.get("layer_types", ()))
+
 
 FAMILIES = [
     Family("llama", config={"attention_bias": True}, query_heads="divisors"),
@@ -105,10 +110,10 @@ FAMILIES = [
         "head_dim": 8, "sliding_window": 9, "num_local_experts": 4, "num_experts_per_tok": 2, "rope_parameters": {
             "rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "beta_fast": 32.0, "beta_slow": 1.0,
             "truncate": False, "original_max_position_embeddings": 16}}),
-    Family("qwen3_next", runs=False, experts=True, config={"head_dim": 8, "attention_bias": True, **HYBRID, **MIXTURE}),
-    Family("qwen3_5_text", runs=False, config={"head_dim": 8, **HYBRID}),
-    Family("qwen3_5_moe_text", runs=False, experts=True, config={"head_dim": 8, **HYBRID, **MIXTURE}),
-    Family("lfm2", runs=False, query_heads="fixed", config={"layer_types": ["full_attention", "conv", "full_attention"]}),
+    Family("qwen3_next", experts=True, config={"head_dim": 8, "attention_bias": True, **HYBRID, **MIXTURE}),
+    Family("qwen3_5_text", config={"head_dim": 8, **HYBRID}),
+    Family("qwen3_5_moe_text", experts=True, config={"head_dim": 8, **HYBRID, **MIXTURE}),
+    Family("lfm2", query_heads="fixed", config={"layer_types": ["full_attention", "conv", "full_attention"]}),
     Family("bloom", packing="interleaved", grouped=False, prefix="transformer.h.{layer}.self_attention."),
     Family("mpt", packing="concatenated", grouped=False, prefix="transformer.blocks.{layer}.attn.",
            config={"max_seq_len": 64, "attn_config": {"clip_qkv": 0.8}}),

@@ -55,6 +55,30 @@ def test_a_missing_expert_is_named(qcqa, built, tmp_path):
     assert f"1 missing: {lost}" in done.stderr and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["qwen3_next", "qwen3_5_moe_text"])
+def test_experts_may_be_stacked(qcqa, built, text, tmp_path, name):
+    source = built(Variant(family(name)))
+    tensors = reference.read_tensors(source)
+    experts = family(name).config["num_experts"]
+    for layer in range(len(family(name).config["layer_types"])):
+        prefix = f"model.layers.{layer}.mlp.experts."
+        gate, up, down = (torch.stack([tensors.pop(f"{prefix}{expert}.{part}_proj.weight") for expert in range(experts)])
+                          for part in ("gate", "up", "down"))
+        tensors |= {f"{prefix}gate_up_proj": torch.cat([gate, up], 1), f"{prefix}down_proj": down}
+    model = reference.write_like(source, tensors, tmp_path / "model")
+    ids = reference.token_ids(VOCABULARY)
+    assert torch.equal(reference.logits(reference.load(model), ids), reference.logits(reference.load(source), ids))
+    same = qcqa.json("evaluate", model, "--reference", source, "--text", text, "--json", "-", "-q")
+    assert same["reference"]["kl_mean"] == 0
+    qcqa.run("convert", model, "-o", tmp_path / "out", "--groups", 4, "--cardinality", "equal")
+    written = reference.read_tensors(tmp_path / "out")
+    assert all(torch.equal(written[tensor], tensors[tensor]) for tensor in tensors if ".experts." in tensor)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "num_experts": 2**30}))
+    done = qcqa.run("inspect", model, expect=2)
+    assert f"must hold the {2**30} experts that config.json states" in done.stderr
+
+
 @pytest.mark.parametrize("changes, rule", [
     ({"num_experts_per_tok": 9}, "at most the 8 experts"), ({"n_group": 3}, "a divisor of the number of experts"),
     ({"topk_group": 5}, "at most the number of groups"), ({"num_experts_per_tok": 1.5}, "a whole number"),

@@ -65,6 +65,14 @@ struct TokenizerChoice {
   bool overrides_folders = false;  ///< classes that folders name are known to be wrong
 };
 
+/// Where the width that config.json states is that of an MLP without a gate, and the class gives one with a gate as many
+/// weights: two thirds of it.
+struct WidthWithoutGate {
+  Setting<bool> enabled;
+  Setting<double> multiplier;  ///< 0: none, and no rounding
+  Setting<int> multiple_of;    ///< it is rounded up to one
+};
+
 /// What the family's class makes of query heads that are zeros, which fill up the smaller of unequal groups.
 struct PaddingDescription {
   /// Its configuration in transformers refuses numbers of query heads that do not divide the hidden size, although it
@@ -104,6 +112,7 @@ struct Architecture {
   Setting<int> head_dim;  ///< 0: hidden_size / query heads, which it always is without a key
   Setting<int> vocabulary, positions;
   Setting<int> mlp_width;  ///< 0: 4 * hidden_size
+  std::optional<WidthWithoutGate> mlp_width_without_gate;
 
   std::string embedding;  ///< without ".weight"
   HeadDescription head;

@@ -30,6 +30,9 @@ struct ExpertsDescription {
   bool router_bias = false;
   /// With "{expert}" where each expert has matrices of its own; else of tensors (experts, outputs, inputs).
   MlpNames names;
+  /// Of experts with matrices of their own: tensors (experts, outputs, inputs), whole names, that may be stored in the
+  /// place of them all. No `up`: the class knows none.
+  MlpNames stacked;
   Setting<double> count, per_token;
   Setting<double> width;  ///< of each
   /// Stacks are tensors of the class's own, not weights of linear maps: nothing stands behind their names, and they are

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "qcqa/model/experts_description.hpp"
+#include "qcqa/model/mixer_description.hpp"
 #include "qcqa/model/setting.hpp"
 
 namespace qcqa {
@@ -54,6 +55,7 @@ struct ForwardDescription {
   std::map<std::string, std::string> activation_aliases;  ///< names that mean another function in this family
   std::optional<BoundedGateDescription> bounded_gate;     ///< in the place of the activation
   std::optional<ExpertsDescription> experts;              ///< in the place of the MLP, in some layers or all
+  std::optional<MixerDescription> mixer;                  ///< in the place of attention, in layers without heads
 
   Setting<double> logit_divisor{.key = {}, .fallback = 1};
   Setting<double> logit_base_width;  ///< logits are divided by the hidden size over this as well; 0: they are not
