@@ -204,7 +204,14 @@ Composite parse_composite(const json& document, const std::string& where) {
   root.value("may_be_flat", composite.may_be_flat);
   if (composite.may_be_flat && composite.text_family.empty())
     root.fail("what \"may_be_flat\" needs a \"text_family\"", "none");
-  if (root.optional("outside_keys")) composite.outside_keys = root.texts("outside_keys");
+  for (const JsonView& entry : root.array("outside_flags")) {
+    ObjectReader flag(entry);
+    composite.outside_flags.push_back({.key = flag.text("key")});
+    (void)flag.required("default");
+    flag.value("default", composite.outside_flags.back().fallback);
+    flag.value("or_inside", composite.outside_flags.back().or_inside);
+    flag.finish();
+  }
   for (const JsonView& entry : root.array("names")) {
     ObjectReader name(entry);
     composite.names.push_back({name.text("there"), name.text("here")});

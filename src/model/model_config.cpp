@@ -187,9 +187,10 @@ const ordered_json* ModelConfig::find_key(const ordered_json& holder, const std:
   return dot == std::string::npos ? &*it : find_key(*it, key.substr(dot + 1));
 }
 
-bool ModelConfig::counts_outside(const std::string& key) const {
-  return composite_ && std::ranges::find(composite_->outside_keys, key) != composite_->outside_keys.end() &&
-         document_.contains(key);
+const OutsideFlag* ModelConfig::outside_flag(const std::string& key) const {
+  if (!composite_) return nullptr;
+  const auto found = std::ranges::find(composite_->outside_flags, key, &OutsideFlag::key);
+  return found == composite_->outside_flags.end() ? nullptr : &*found;
 }
 
 ordered_json ModelConfig::document_with(const ordered_json& json) const {
@@ -201,11 +202,15 @@ ordered_json ModelConfig::document_with(const ordered_json& json) const {
     return document;
   }
   document[composite_->text_config] = json;
-  std::vector<std::string> outside = composite_->outside_keys;
-  outside.insert(outside.end(), {"dtype", "torch_dtype"});  // of all parts
-  for (const std::string& key : outside) {
+  const auto changes = [&](const std::string& key) {
     const auto now = json.find(key);
-    if (now != json.end() && document.contains(key) && json_.value(key, ordered_json()) != *now) document[key] = *now;
+    return now != json.end() && json_.value(key, ordered_json()) != *now;
+  };
+  for (const OutsideFlag& flag : composite_->outside_flags) {
+    if (changes(flag.key)) document[flag.key] = json[flag.key];
+  }
+  for (const char* key : {"dtype", "torch_dtype"}) {  // of all parts
+    if (document.contains(key) && changes(key)) document[key] = json[key];
   }
   return document;
 }

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import json
 import warnings
 
@@ -241,3 +242,36 @@ def test_flat_config(qcqa, built, tmp_path, composite):
     wanted["num_key_value_heads"] = GROUPS
     assert config_of(out) == wanted
     require_evaluated(qcqa, source, expected, out, loaded_logits(out), tmp_path / "work")
+
+
+def ties_by(folder, config):
+    """Whether the class ties the output matrix to the embedding by this config.json."""
+    (folder / "config.json").write_text(json.dumps(config))
+    with torch.device("meta"):
+        model = transformers.AutoModelForImageTextToText.from_config(transformers.AutoConfig.from_pretrained(folder))
+    return model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+@pytest.mark.parametrize("composite", COMPOSITES, ids=lambda composite: composite.both_types())
+def test_which_config_ties_the_output_matrix(qcqa, built, tmp_path, composite):
+    """The key may stand beside the text model's config, in it, in both or nowhere; without a stored output matrix."""
+    source, _ = built(composite)
+    stored = {name: tensor for name, tensor in reference.read_tensors(source).items() if "lm_head" not in name}
+    folder, wrong, seen = reference.write_like(source, stored, tmp_path / "headless"), [], set()
+    nested = config_of(source)
+    cases = [(nested, outer, inner) for outer, inner in itertools.product((None, True, False), repeat=2)]
+    if composite in FLAT:
+        cases += [(flattened(nested), outer, None) for outer in (None, True, False)]
+    for config, outer, inner in cases:
+        config = copy.deepcopy(config)
+        for part, value in ((config, outer), (config.get("text_config", {}), inner)):
+            part.pop("tie_word_embeddings", None)
+            if value is not None:
+                part["tie_word_embeddings"] = value
+        tied = ties_by(folder, config)
+        seen.add(tied)
+        done = qcqa.run("inspect", folder, expect=0 if tied else 2)
+        if not tied and "1 missing: lm_head.weight" not in done.stderr:
+            wrong.append(f"{outer} and {inner}: {done.stderr}")
+    assert wrong == []
+    assert seen == {True, False}

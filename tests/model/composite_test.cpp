@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <string>
 
 #include "qcqa/export/export.hpp"
 #include "qcqa/model/output_head.hpp"
@@ -15,14 +16,21 @@ namespace {
 
 using namespace testing;
 
-const Families& families() {
-  static const Families kFamilies = Families::built_in().with(R"({
+Families with_both(bool ties_by_default, bool or_inside) {
+  nlohmann::json both = nlohmann::json::parse(R"({
     "family": "both", "model_types": ["both"], "model_class": "BothForConditionalGeneration",
-    "text_config": "text_config", "text_family": "llama", "outside_keys": ["tie_word_embeddings"],
+    "text_config": "text_config", "text_family": "llama",
+    "outside_flags": [{"key": "tie_word_embeddings"}],
     "names": [{"there": "language_model.", "here": ""},
               {"there": "model.language_model.", "here": "{base}"},
-              {"there": "lm_head.", "here": "lm_head."}]})",
-                                                              "both.json");
+              {"there": "lm_head.", "here": "lm_head."}]})");
+  both["outside_flags"][0]["default"] = ties_by_default;
+  both["outside_flags"][0]["or_inside"] = or_inside;
+  return Families::built_in().with(both.dump(), "both.json");
+}
+
+const Families& families() {
+  static const Families kFamilies = with_both(false, false);
   return kFamilies;
 }
 
@@ -117,6 +125,50 @@ TEST_F(CompositeModel, TheTypeOfTheWeightsIsStatedInBothPlaces) {
   convert(Layout::gqa, Dtype::bf16);
   EXPECT_EQ(config_out()["torch_dtype"], "bfloat16");
   EXPECT_EQ(config_out()["text_config"]["torch_dtype"], "bfloat16");
+}
+
+TEST(Composite, AFlagOutsideHasItsOwnDefaultAndMayBeSetInside) {
+  struct Case {
+    bool by_default, or_inside;
+    std::string wanted;  // outside absent, true, false; for each of them inside absent, true, false
+  };
+  for (const Case& c : {Case{false, false, "--- ttt ---"}, Case{true, false, "ttt ttt ---"},
+                        Case{false, true, "-t- ttt -t-"}, Case{true, true, "ttt ttt -t-"}}) {
+    const Families families = with_both(c.by_default, c.or_inside);
+    std::string found;
+    for (const char* outside : {"null", "true", "false"}) {
+      if (!found.empty()) found += ' ';
+      for (const char* inside : {"null", "true", "false"}) {
+        nlohmann::ordered_json config = {{"model_type", "both"}, {"text_config", nlohmann::ordered_json::object()}};
+        const auto set = [](nlohmann::ordered_json& part, const char* value) {
+          if (const auto json = nlohmann::ordered_json::parse(value); !json.is_null())
+            part["tie_word_embeddings"] = json;
+        };
+        set(config, outside);
+        set(config["text_config"], inside);
+        const ModelConfig read("config.json", config, families);
+        found += read.value(read.architecture().head.tied) ? 't' : '-';
+      }
+    }
+    EXPECT_EQ(found, c.wanted) << c.by_default << c.or_inside;
+  }
+}
+
+TEST(Composite, AFlagOutsideNeedsItsDefault) {
+  expect_error(ErrorKind::corrupt, "default", [] {
+    (void)Families::built_in().with(R"({"family": "b", "model_types": ["b"], "model_class": "B", "text_config": "t",
+                                        "outside_flags": [{"key": "k"}], "names": [{"there": "", "here": ""}]})",
+                                    "b.json");
+  });
+}
+
+TEST_F(CompositeModel, AHeadApartIsSaidWhereItCounts) {
+  // It has other values than the embedding, to which the class would tie it.
+  const Families ties = with_both(true, false);
+  const Model model = Model::open(folder_ / "both", ties);
+  ASSERT_FALSE(output_head(model).tied);
+  (void)export_model(model, Plan::of({2, Grouping::contiguous(4, 2)}), {}, folder_ / "out", Overwrite::replace);
+  EXPECT_EQ(config_out()["tie_word_embeddings"], false);
 }
 
 TEST_F(CompositeModel, SomeKeysCountOutsideOfTheTextConfig) {

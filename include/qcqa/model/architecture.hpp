@@ -163,17 +163,24 @@ struct NamePart {
   std::string there, here;
 };
 
+/// A key of config.json that counts where it stands beside a composite's text_config.
+struct OutsideFlag {
+  std::string key;
+  bool fallback = false;  ///< what the composite's class takes where the key is absent, whatever the text model's takes
+  bool or_inside = false;  ///< true in the text model's config, or by its class's default, is true as well
+};
+
 /// A family whose folders hold a text model of another family beside other parts, such as a vision tower: its config
 /// has a place of its own in config.json, its tensors have longer names. The other parts are carried along untouched.
 struct Composite {
   std::string family;
   std::vector<std::string> model_types;
   std::string model_class;
-  std::string text_config;                ///< the key of config.json that holds the text model's
-  std::string text_family;                ///< where that says no model_type; empty: it must
-  bool may_be_flat = false;               ///< without text_config, config.json is the text model's of text_family
-  std::vector<std::string> outside_keys;  ///< that count where they stand beside text_config, not in it
-  std::vector<NamePart> names;            ///< the longest that fits counts; tensors that none fits are of other parts
+  std::string text_config;   ///< the key of config.json that holds the text model's
+  std::string text_family;   ///< where that says no model_type; empty: it must
+  bool may_be_flat = false;  ///< without text_config, config.json is the text model's of text_family
+  std::vector<OutsideFlag> outside_flags;
+  std::vector<NamePart> names;  ///< the longest that fits counts; tensors that none fits are of other parts
 };
 
 /// The families there are. Models that were opened with it need it as long as they live.

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -55,14 +56,13 @@ class ModelConfig {
   template <typename T>
   [[nodiscard]] T value(const Setting<T>& setting) const {
     if (setting.key.empty()) return setting.fallback;
-    const nlohmann::ordered_json& holder = counts_outside(setting.key) ? document_ : json_;
-    const nlohmann::ordered_json* found = find_key(holder, setting.key);
-    if ((!found || found->is_null()) && !setting.also.empty()) {
-      if (const auto* other = find_key(holder, setting.also)) found = other;
+    if constexpr (std::is_same_v<T, bool>) {
+      if (const OutsideFlag* flag = outside_flag(setting.key)) {
+        return value_in<bool>(document_, {.key = flag->key, .fallback = flag->fallback}) ||
+               (flag->or_inside && value_in(json_, setting));
+      }
     }
-    if (!found) return setting.fallback;
-    if (found->is_null() && setting.null) return *setting.null;
-    return as<T>(*found, setting.key);
+    return value_in(json_, setting);
   }
 
   /// A value of config.json, wherever it stands in it. @param key  for the message
@@ -73,8 +73,18 @@ class ModelConfig {
   /// @param key  "a.b" stands for the b of the object under a  @returns nullptr where there is none
   [[nodiscard]] static const nlohmann::ordered_json* find_key(const nlohmann::ordered_json& holder,
                                                               const std::string& key);
-  /// Whether the value beside a composite's text model is the one that counts.
-  [[nodiscard]] bool counts_outside(const std::string& key) const;
+  template <typename T>
+  [[nodiscard]] T value_in(const nlohmann::ordered_json& holder, const Setting<T>& setting) const {
+    const nlohmann::ordered_json* found = find_key(holder, setting.key);
+    if ((!found || found->is_null()) && !setting.also.empty()) {
+      if (const auto* other = find_key(holder, setting.also)) found = other;
+    }
+    if (!found) return setting.fallback;
+    if (found->is_null() && setting.null) return *setting.null;
+    return as<T>(*found, setting.key);
+  }
+  /// What the composite says of a key that counts beside its text model, or nullptr.
+  [[nodiscard]] const OutsideFlag* outside_flag(const std::string& key) const;
 
   std::filesystem::path file_;
   nlohmann::ordered_json json_, document_;  ///< no document_ without a composite
