@@ -4,6 +4,7 @@
 
 #include "model/descriptions.hpp"
 #include "model/embedded_architectures.hpp"
+#include "model/unknown_type.hpp"
 #include "qcqa/model/architecture.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -17,16 +18,6 @@ std::string named_type(const nlohmann::json& config, const std::filesystem::path
   if (type != config.end() && type->is_string()) return type->get<std::string>();
   throw Error(ErrorKind::unsupported, config_file.string(), "config.json must name a model_type",
               type == config.end() ? "none" : type->dump(), "Supported: " + supported + ".");
-}
-
-std::string types_of(const Families& families) {
-  std::string list;
-  const auto add = [&](const std::vector<std::string>& types) {
-    for (const std::string& type : types) list += (list.empty() ? "" : ", ") + type;
-  };
-  for (const Architecture& architecture : families.architectures()) add(architecture.model_types);
-  for (const Composite& composite : families.composites()) add(composite.model_types);
-  return list;
 }
 
 void require_no_refusal(const Architecture& architecture, const nlohmann::json& config,
@@ -111,7 +102,7 @@ const Architecture& Families::find(const nlohmann::json& config, const std::file
     return family;
   };
   if (!unknown_as_.empty() && !config.contains("model_type")) return unknown();
-  std::string name = named_type(config, config_file, types_of(*this));
+  std::string name = named_type(config, config_file, supported_types(*this));
   // What qcqa wrote names its class in the folder, so that transformers does not choose.
   const bool converted = name.starts_with(kConvertedPrefix);
   if (converted) name.erase(0, std::string_view(kConvertedPrefix).size());
@@ -124,9 +115,7 @@ const Architecture& Families::find(const nlohmann::json& config, const std::file
     return architecture;
   }
   if (!unknown_as_.empty()) return unknown();
-  throw Error(ErrorKind::unsupported, config_file.string(), "no description of this model_type's attention tensors",
-              config["model_type"].dump(),
-              "Supported: " + types_of(*this) + ". One with exactly the tensors of another family: see --family.");
+  refuse_unknown_type(config, config_file, *this);
 }
 
 }  // namespace qcqa

@@ -77,6 +77,29 @@ TEST(Architecture, RefusalsNameKeyAndReason) {
   });
 }
 
+TEST(Architecture, AnUnknownTypeIsRefusedForWhatItsConfigGivesAway) {
+  const auto expect_refusal = [](const nlohmann::json& config, const std::string& wanted) {
+    expect_error(ErrorKind::unsupported, wanted, [&] { (void)find_architecture(config, "c"); });
+  };
+  expect_refusal({{"model_type", "whisper"}, {"is_encoder_decoder", true}},
+                 "c: a model must be a decoder by itself; found \"whisper\", with \"is_encoder_decoder\": true, an");
+  expect_refusal(
+      {{"model_type", "x"}, {"text_config", {{"num_kv_shared_layers", 15}}}},
+      "c: each layer must have keys and values of its own; found \"x\", with \"num_kv_shared_layers\": 15, ");
+  expect_refusal({{"model_type", "x"}, {"attention_k_eq_v", true}}, "one matrix for both");
+  expect_refusal({{"model_type", "x"}, {"kv_lora_rank", 512}}, "multi-head latent attention");
+  expect_refusal({{"model_type", "x"}, {"per_layer_config", {{"5", {{"head_dim", 16}}}}}}, "settings of their own");
+  expect_refusal({{"model_type", "x"}, {"text_config", {{"model_type", "llama"}}}},
+                 "found \"x\", whose text model is a \"llama\". Save the text model by itself");
+  expect_refusal({{"model_type", "x"},
+                  {"is_encoder_decoder", false},
+                  {"num_kv_shared_layers", 0},
+                  {"kv_lora_rank", nullptr},
+                  {"per_layer_config", nlohmann::json::object()},
+                  {"text_config", {{"model_type", "y"}}}},
+                 "no description of this model_type's attention tensors");
+}
+
 TEST(Architecture, MistralWithLayerTypesIsMinistral) {
   EXPECT_EQ(find_architecture({{"model_type", "mistral"}, {"layer_types", nullptr}}, "c").family, "ministral");
   EXPECT_EQ(find_architecture({{"model_type", "mistral"}}, "c").family, "mistral");
