@@ -172,8 +172,10 @@ Architecture parse_architecture(const json& document, const std::string& where) 
     for (const JsonView& entry : refusals->items()) {
       ObjectReader reader(entry);
       const auto equals = reader.optional("equals");
-      architecture.refusals.push_back(
-          {reader.text("key"), equals ? equals->value().dump() : std::string(), reader.text("why")});
+      architecture.refusals.push_back({.key = reader.text("key"),
+                                       .equals = equals ? equals->value().dump() : std::string(),
+                                       .differs_from = reader.optional_text("differs_from"),
+                                       .why = reader.text("why")});
       reader.finish();
     }
   }

@@ -177,9 +177,11 @@ class FactReader {
     facts.windowed = types_ ? (*types_)[static_cast<std::size_t>(layer)] : size_ >= 1 && is_windowed_by_default(layer);
     if (!facts.windowed) return;
     if (!(size_ >= 1)) {
+      const bool is_off = !config_.value(attention_.window.enabled);
+      const std::string& key = is_off ? attention_.window.enabled.key : attention_.window.size.key;
       throw Error(ErrorKind::corrupt, config_.file().string(),
-                  "a layer of the type \"sliding_attention\" needs a window, \"" + attention_.window.size.key + "\"",
-                  "none");
+                  "a layer of the type \"sliding_attention\" needs a window, " + in_quotes(key),
+                  is_off ? "false" : "none");
     }
     facts.window = static_cast<int>(std::min(size_, 1e9));
   }

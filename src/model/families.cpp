@@ -20,15 +20,27 @@ std::string named_type(const nlohmann::json& config, const std::filesystem::path
               type == config.end() ? "none" : type->dump(), "Supported: " + supported + ".");
 }
 
+bool is_refused(const Refusal& refusal, const nlohmann::json& value, const nlohmann::json& config) {
+  if (!refusal.equals.empty()) return value.dump() == refusal.equals;
+  if (value.is_null()) return false;
+  if (!refusal.differs_from.empty()) {
+    const auto other = config.find(refusal.differs_from);
+    return other != config.end() && *other != value;
+  }
+  return value != false && value != 0;
+}
+
 void require_no_refusal(const Architecture& architecture, const nlohmann::json& config,
                         const std::filesystem::path& config_file) {
   for (const Refusal& refusal : architecture.refusals) {
     const auto value = config.find(refusal.key);
     if (value == config.end()) continue;
-    const bool is_nothing = value->is_null() || *value == false || *value == 0;
-    if (refusal.equals.empty() ? is_nothing : value->dump() != refusal.equals) continue;
-    const std::string rule = refusal.equals.empty() ? "be absent" : "not be " + refusal.equals;
-    throw Error(ErrorKind::unsupported, config_file.string(), refusal.key + " must " + rule + " (" + refusal.why + ")");
+    if (!is_refused(refusal, *value, config)) continue;
+    const std::string rule = !refusal.differs_from.empty() ? "be " + refusal.differs_from
+                             : refusal.equals.empty()      ? "be absent"
+                                                           : "not be " + refusal.equals;
+    throw Error(ErrorKind::unsupported, config_file.string(), refusal.key + " must " + rule + " (" + refusal.why + ")",
+                refusal.differs_from.empty() ? std::string() : value->dump());
   }
 }
 

@@ -77,6 +77,19 @@ TEST(Architecture, RefusalsNameKeyAndReason) {
   });
 }
 
+TEST(Architecture, ARefusalMayCompareTwoKeys) {
+  const auto find = [](const nlohmann::json& sizes) {
+    nlohmann::json config = {{"model_type", "opt"}};
+    config.update(sizes);
+    (void)find_architecture(config, "c");
+  };
+  expect_error(ErrorKind::unsupported, "word_embed_proj_dim must be hidden_size", [&] {
+    find({{"hidden_size", 1024}, {"word_embed_proj_dim", 512}});
+  });
+  EXPECT_NO_THROW(find({{"hidden_size", 512}, {"word_embed_proj_dim", 512}}));
+  EXPECT_NO_THROW(find({{"hidden_size", 512}, {"word_embed_proj_dim", nullptr}}));
+}
+
 TEST(Architecture, AnUnknownTypeIsRefusedForWhatItsConfigGivesAway) {
   const auto expect_refusal = [](const nlohmann::json& config, const std::string& wanted) {
     expect_error(ErrorKind::unsupported, wanted, [&] { (void)find_architecture(config, "c"); });

@@ -49,7 +49,8 @@ inline constexpr const char* kKvHeadsPerLayer = "kv_heads_per_layer";
 /// A condition in config.json under which the family's checkpoints cannot be handled.
 struct Refusal {
   std::string key;
-  std::string equals;  ///< JSON text of the refused value; empty: any but null, false and 0
+  std::string equals;        ///< JSON text of the refused value; empty: any but null, false and 0
+  std::string differs_from;  ///< only a value other than that of this key is refused, where both are there; or empty
   std::string why;
 };
 
