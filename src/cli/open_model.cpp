@@ -14,17 +14,25 @@ namespace qcqa::cli {
 
 namespace {
 
-/// @throws Error(unsupported) that names families whose tensors those of an unknown model_type are, if there are any
+/// @throws Error(unsupported) that names families whose tensors those of an unknown model_type are, or nearly are
 void suggest_family(const std::filesystem::path& path) {
-  const auto [model_type, families] = Model::families_that_fit(path);
-  if (families.empty()) return;
+  const Model::FittingFamilies fitting = Model::families_that_fit(path);
+  const std::string type = fitting.model_type.empty() ? "none" : "\"" + fitting.model_type + "\"";
+  const auto refuse = [&](const std::string& found, const std::string& fix) {
+    throw Error(ErrorKind::unsupported, (path / "config.json").string(), "no description of this model_type",
+                type + ", " + found, fix);
+  };
+  if (!fitting.nearest.empty()) {
+    refuse("with the tensors of " + fitting.nearest + " but for " + fitting.difference,
+           "Its class needs a description of its own: see \"Add a family\" in CONTRIBUTING.md.");
+  }
+  if (fitting.families.empty()) return;
   static constexpr std::size_t kShown = 3;
-  const std::size_t shown = std::min(families.size(), kShown);
-  std::string names = fmt::format("{}", fmt::join(std::span(families).first(shown), ", "));
-  if (shown < families.size()) names += fmt::format(" and {} more", families.size() - shown);
-  throw Error(ErrorKind::unsupported, (path / "config.json").string(), "no description of this model_type",
-              (model_type.empty() ? "none" : "\"" + model_type + "\"") + ", with the tensors of " + names,
-              "If its class computes what one of these does, give that one's name with --family.");
+  const std::size_t shown = std::min(fitting.families.size(), kShown);
+  std::string names = fmt::format("{}", fmt::join(std::span(fitting.families).first(shown), ", "));
+  if (shown < fitting.families.size()) names += fmt::format(" and {} more", fitting.families.size() - shown);
+  refuse("with the tensors of " + names,
+         "If its class computes what one of these does, give that one's name with --family.");
 }
 
 }  // namespace

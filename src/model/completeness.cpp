@@ -220,8 +220,8 @@ void require_complete(const Checkpoint& checkpoint, const ModelConfig& config,
   if (!missing.empty()) refuse_missing(checkpoint, config, missing);
 }
 
-void require_nothing_else(const Checkpoint& checkpoint, const std::vector<std::string>& left_out,
-                          const ModelConfig& config, const std::vector<ClassTensor>& tensors) {
+std::vector<std::string> tensors_beside(const Checkpoint& checkpoint, const std::vector<std::string>& left_out,
+                                        const std::vector<ClassTensor>& tensors) {
   std::set<std::string> known;
   for (const ClassTensor& tensor : tensors) {
     if (tensor.use != ClassTensor::Use::left_out) known.insert(tensor.name);
@@ -232,6 +232,12 @@ void require_nothing_else(const Checkpoint& checkpoint, const std::vector<std::s
   for (const TensorView& tensor : checkpoint.tensors()) {
     if (!known.contains(tensor.name) && !is_computed_buffer(tensor.name)) others.push_back(tensor.name);
   }
+  return others;
+}
+
+void require_nothing_else(const Checkpoint& checkpoint, const std::vector<std::string>& left_out,
+                          const ModelConfig& config, const std::vector<ClassTensor>& tensors) {
+  const std::vector<std::string> others = tensors_beside(checkpoint, left_out, tensors);
   if (others.empty()) return;
   throw Error(
       ErrorKind::unsupported, checkpoint.path().string(),

@@ -17,6 +17,12 @@ void require_plausible_counts(const Checkpoint& checkpoint, const ModelConfig& c
 /// @throws Error(not_found) that names the first missing tensors and how many there are; Error(corrupt, unsupported)
 void require_complete(const Checkpoint& checkpoint, const ModelConfig& config, const std::vector<ClassTensor>& tensors);
 
+/// What the checkpoint holds beside what the class has, but for buffers that classes compute.
+/// @param left_out  see ClassNames
+[[nodiscard]] std::vector<std::string> tensors_beside(const Checkpoint& checkpoint,
+                                                      const std::vector<std::string>& left_out,
+                                                      const std::vector<ClassTensor>& tensors);
+
 /// For a model_type that somebody said is one of the family's: the checkpoint holds nothing but what the class needs.
 /// @param left_out  what it holds beside: see ClassNames
 /// @throws Error(unsupported)

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <compare>
 #include <optional>
 #include <string>
 #include <utility>
@@ -166,35 +165,6 @@ Model Model::open(const fs::path& path, const Families& families) {
   const Checkpoint checkpoint = Checkpoint::open(path);
   refuse_quantised(config.document(), checkpoint, config.file(), config.architecture().carried_quantisation);
   return Model(path, std::move(config), checkpoint, nullptr, {});
-}
-
-Model::FittingFamilies Model::families_that_fit(const fs::path& folder, const Families& families) {
-  // Those that read more of config.json come first; a mixture of experts may have none.
-  struct Fit {
-    std::size_t unread = 0;
-    bool may_have_experts = false, is_not_llama = false;  // most models with a type of their own are like Llama
-    std::string family;
-
-    auto operator<=>(const Fit&) const = default;
-  };
-  std::vector<Fit> fits;
-  FittingFamilies fitting;
-  for (const Architecture& architecture : families.architectures()) {
-    if (!architecture.forward) continue;
-    try {
-      const Families as = families.with_unknown_as(architecture.family);
-      if (!ModelConfig::read(folder, as).is_taken_for_family()) return {};
-      const Model model = open(folder, as);
-      fitting.model_type = model.settings().json().value("model_type", "");
-      fits.push_back({model.settings().keys_of_other_families().size(), architecture.forward->experts.has_value(),
-                      architecture.family != "llama", architecture.family});
-    } catch (const Error&) {
-      continue;  // it does not fit
-    }
-  }
-  std::ranges::sort(fits);
-  for (Fit& fit : fits) fitting.families.push_back(std::move(fit.family));
-  return fitting;
 }
 
 Model Model::open_gguf(const fs::path& file, std::vector<std::string> notes) {

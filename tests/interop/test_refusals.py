@@ -5,7 +5,11 @@ import json
 import warnings
 
 import pytest
+import torch
 import transformers
+
+import reference
+from architectures import Variant, family
 
 EDGES = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
          "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "vocab_size": 96, "pad_token_id": 0, "bos_token_id": 1,
@@ -61,3 +65,32 @@ def test_a_composite_around_a_known_text_model(qcqa, tmp_path):
     assert refusal(qcqa, tmp_path).startswith(
         "no description of where a model of this model_type keeps its text model; found \"of_its_own\", whose text model is "
         "a \"llama\". ")
+
+
+def without_key_norms(tensors):
+    return {name: tensor for name, tensor in tensors.items() if "k_norm" not in name}
+
+
+def with_gates(tensors):
+    gates = {name.replace("o_proj", "head_gate"): torch.zeros(3) for name in tensors if name.endswith("o_proj.weight")}
+    return {**tensors, **gates}
+
+
+def with_one_wide_norm(tensors):
+    return {name: tensor.repeat(2) if name == "model.norm.weight" else tensor for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize("base,change,wanted", [
+    ("qwen3", without_key_norms, "qwen3 but for 3 tensors missing (model.layers.0.self_attn.k_norm.weight, "
+                                 "model.layers.1.self_attn.k_norm.weight, model.layers.2.self_attn.k_norm.weight)"),
+    ("llama", with_gates, "llama but for 3 tensors more (model.layers.0.self_attn.head_gate.weight, "
+                          "model.layers.1.self_attn.head_gate.weight, model.layers.2.self_attn.head_gate.weight)"),
+    ("olmo2", with_one_wide_norm, "olmo2 but for 1 tensor of another shape (model.norm.weight)"),
+], ids=["missing", "more", "another-shape"])
+def test_a_fine_tune_that_is_nearly_of_a_family(qcqa, built, tmp_path, base, change, wanted):
+    source, folder = built(Variant(family(base))), tmp_path / "model"
+    reference.write_like(source, change(reference.read_tensors(source)), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "of_its_own"}))
+    assert refusal(qcqa, folder).startswith(
+        f'no description of this model_type; found "of_its_own", with the tensors of {wanted}. ')

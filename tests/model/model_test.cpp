@@ -147,6 +147,47 @@ TEST(Model, AnUnknownTypeMustHaveNothingElse) {
                [&] { (void)Model::open(folder.path(), as_llama); });
 }
 
+TEST(Model, AnUnknownTypeThatNoFamilyFitsIsNearOne) {
+  const auto nearest = [](const TemporaryFolder& folder) {
+    const Model::FittingFamilies fitting = Model::families_that_fit(folder.path());
+    EXPECT_TRUE(fitting.families.empty());
+    EXPECT_EQ(fitting.model_type, fitting.nearest.empty() ? "" : "of_its_own");
+    return fitting.nearest + ": " + fitting.difference;
+  };
+  const TemporaryFolder more;
+  write_unknown(more, {.mlp_size = 8});
+  edit_tensors(more.path(), [](std::vector<EditedTensor>& tensors) {
+    for (const char* name : {"model.layers.0.gate.weight", "model.layers.1.gate.weight"})
+      tensors.push_back({{name, Dtype::f32, {1}}, std::vector<std::byte>(4)});
+  });
+  EXPECT_EQ(nearest(more), "llama: 2 tensors more (model.layers.0.gate.weight, model.layers.1.gate.weight)");
+
+  const TemporaryFolder other;
+  write_unknown(other, {.family = "qwen3", .mlp_size = 8});
+  edit_tensors(other.path(), [](std::vector<EditedTensor>& tensors) {
+    std::erase_if(tensors, [](const EditedTensor& tensor) { return tensor.spec.name == "model.norm.weight"; });
+    for (EditedTensor& tensor : tensors) {
+      if (tensor.spec.name != "model.layers.1.self_attn.q_norm.weight") continue;
+      tensor.spec.shape = {1};
+      tensor.bytes.resize(4);
+    }
+  });
+  EXPECT_EQ(nearest(other),
+            "qwen3: 1 tensor missing (model.norm.weight), 1 of another shape (model.layers.1.self_attn.q_norm.weight)");
+
+  edit_tensors(other.path(), [](std::vector<EditedTensor>& tensors) {
+    for (EditedTensor& tensor : tensors) tensor.spec.name += ".of_another_kind";
+  });
+  EXPECT_EQ(nearest(other), ": ");
+
+  const TemporaryFolder less;
+  write_unknown(less, {.mlp_size = 8});
+  edit_tensors(less.path(), [](std::vector<EditedTensor>& tensors) { tensors.pop_back(); });
+  EXPECT_TRUE(nearest(less).starts_with("llama: 1 tensor missing")) << nearest(less);
+  edit_config(less.path(), [](nlohmann::ordered_json& config) { config["num_kv_shared_layers"] = 1; });
+  EXPECT_EQ(nearest(less), ": ");  // config.json says more
+}
+
 TEST(Model, AKnownTypeStaysWhatItIs) {
   const TemporaryFolder folder;
   write_pico_model(folder.path(), {.family = "qwen3", .mlp_size = 8});

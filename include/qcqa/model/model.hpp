@@ -84,8 +84,11 @@ class Model {
   /// Of a folder whose model_type no family has: those that can be run and whose tensors, with the sizes of its
   /// config.json, are exactly the folder's. See Families::with_unknown_as.
   struct FittingFamilies {
-    std::string model_type;             ///< the folder's; empty where nothing fits, or it has none
+    std::string model_type;             ///< the folder's; empty where it has none, or nothing follows here
     std::vector<std::string> families;  ///< the likeliest first; empty for a folder whose model_type is known
+    /// Where none fits: the one that shares most tensors with the folder, and "1 tensor more (x), 2 missing (y, z)".
+    /// Empty where not twice as many tensors agree as differ, or config.json says by itself why no family can fit.
+    std::string nearest, difference;
   };
   [[nodiscard]] static FittingFamilies families_that_fit(const std::filesystem::path& folder,
                                                          const Families& families = Families::built_in());
