@@ -50,6 +50,23 @@ TEST(AttentionFacts, WindowsOfAllButEveryNthLayer) {
   EXPECT_EQ(FactsOf(every_third_sees_everything, {{"layer_types", types}}).windows(), (std::vector{0, 0, 0, 5}));
 }
 
+TEST(AttentionFacts, AListedWindowMustBeThere) {
+  const auto may_be_off = [](nlohmann::json& family) {
+    every_third_sees_everything(family);
+    family["attention"]["window"]["enabled"] = {{"key", "on"}, {"default", true}};
+  };
+  nlohmann::ordered_json config;
+  config["layer_types"] = {"sliding_attention", "full_attention", "full_attention", "full_attention"};
+  EXPECT_EQ(FactsOf(may_be_off, config).windows(), (std::vector{5, 0, 0, 0}));
+  config["on"] = false;
+  expect_error(ErrorKind::corrupt, "needs a window, \"on\"; found false",
+               [&] { (void)FactsOf(may_be_off, config).facts(); });
+  config["on"] = true;
+  config["window"] = nullptr;
+  expect_error(ErrorKind::corrupt, "needs a window, \"window\"; found none",
+               [&] { (void)FactsOf(may_be_off, config).facts(); });
+}
+
 TEST(AttentionFacts, WindowsByAPatternOfKinds) {
   const auto by_pattern = [](nlohmann::json& family) {
     family["attention"]["window"] = {{"size", 5}, {"layers", "odd"}, {"pattern", "kinds"}, {"list", "by_layer"}};
