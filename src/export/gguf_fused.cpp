@@ -5,6 +5,7 @@
 
 #include "export/gguf_tensors.hpp"
 #include "forward/forward_spec.hpp"
+#include "model/biases.hpp"
 #include "qcqa/model/output_head.hpp"
 #include "qcqa/support/error.hpp"
 
@@ -23,6 +24,10 @@ std::string beyond_architecture(const Model& model, const ForwardSpec& spec) {
   const double scale = attention.scale * std::sqrt(model.layers().front().head_dim);
   if (spec.activation != Activation::gelu && spec.activation != Activation::gelu_tanh) return "another activation";
   if (std::abs(scale - 1) > 1e-6) return "another attention scale";
+  // Architectures of families that may have either compute the rotary embedding.
+  if (spec.alibi > 0 && model.architecture().attention.rotary) return "scores that fall with distance";
+  const Biases biases = biases_of(model.settings());
+  if (!model.architecture().gguf->biases && (biases.projections || biases.output || biases.mlp)) return "biases";
   if (std::ranges::any_of(spec.attention, [](const AttentionFacts& layer) { return layer.window > 0; }))
     return "windows";
   if (spec.logit_divisor != 1 || spec.embedding_multiplier != 1 || spec.residual_multiplier != 1) return "multipliers";
@@ -93,7 +98,7 @@ std::vector<OutputTensor> tensors_of(const Model& model, const ForwardSpec& spec
   for (const LayerHeads& layer : heads) {
     const std::string block = "blk." + std::to_string(layer.layer->place) + ".";
     const std::string prefix = architecture.prefix_of(layer.layer->place);
-    norm(block + "attn_norm", prefix + architecture.attention.input_norm);
+    norm(block + architecture.gguf->attention_norm, prefix + architecture.attention.input_norm);
     tensors.add(gather_heads(block + "attn_qkv.weight", layer, kRoles, false, tensors.matrix_type(layer.layer->dtype)));
     const std::int64_t rows = std::int64_t{layer.query_heads() + 2 * layer.kv_heads()} * layer.layer->head_dim;
     if (layer.layer->query.front().bias.empty()) {
@@ -107,7 +112,7 @@ std::vector<OutputTensor> tensors_of(const Model& model, const ForwardSpec& spec
         checkpoint.find(architecture.tensor_name(layer.layer->place, architecture.output, ".bias"));
     tensors.vector(block + "attn_output.bias", output_bias);
     if (!output_bias) zeros(block + "attn_output.bias", layer.layer->hidden_size);
-    norm(block + "ffn_norm", prefix + names.mlp_norm);
+    if (!names.mlp_norm.empty()) norm(block + architecture.gguf->mlp_norm, prefix + names.mlp_norm);
     linear(block + "ffn_up", prefix + names.mlp.up);
     linear(block + "ffn_down", prefix + names.mlp.down);
   }
@@ -124,11 +129,6 @@ void require_fused_gguf(const Model& model) {
          beyond, "Use --layout expanded.");
 }
 
-bool query_heads_stay(const Model& model) {
-  const Architecture& architecture = model.architecture();
-  return has_fused_gguf(architecture) && model.settings().value(architecture.attention.alibi) > 0;
-}
-
 void require_fused_heads(const Model& model, const std::vector<LayerHeads>& heads) {
   for (const LayerHeads& layer : heads) {
     if (layer.kv_heads() != heads.front().kv_heads())
@@ -137,11 +137,8 @@ void require_fused_heads(const Model& model, const std::vector<LayerHeads>& head
     if (layer.query_heads() != layer.layer->query_heads)  // it computes the size of a head from their number
       refuse(model, "the runtime's architecture has no places for padding", "groups of unequal size",
              "Use --cardinality equal.");
-    if (query_heads_stay(model) && !std::ranges::is_sorted(layer.query))
-      refuse(model, "how scores fall with distance belongs to the places of query heads, which must stay",
-             "groups of heads that are not neighbours",
-             "Use search or run with --target llama.cpp, or --groups with --cardinality contiguous.");
   }
+  require_places_of_queries(model, heads, "--format gguf");
 }
 
 Blueprint build_fused_gguf(const Model& model, std::vector<LayerHeads> heads, const ExportOptions& options) {

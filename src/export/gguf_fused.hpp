@@ -12,9 +12,6 @@ void require_fused_gguf(const Model& model);
 /// Throws Error(unsupported) for heads that it cannot hold.
 void require_fused_heads(const Model& model, const std::vector<LayerHeads>& heads);
 
-/// Whether each query head has to stay at its place there.
-[[nodiscard]] bool query_heads_stay(const Model& model);
-
 /// A GGUF file of that architecture, which the model has.
 /// @param heads  as stored
 [[nodiscard]] Blueprint build_fused_gguf(const Model& model, std::vector<LayerHeads> heads,

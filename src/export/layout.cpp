@@ -88,6 +88,19 @@ void require_norms_of_groups(const Model& model, const Plan& plan, std::string_v
   }
 }
 
+bool query_heads_stay(const Model& model) { return alibi_exponent(model.settings()) > 0; }
+
+void require_places_of_queries(const Model& model, const std::vector<LayerHeads>& heads, std::string_view layout) {
+  if (!query_heads_stay(model)) return;
+  for (const LayerHeads& layer : heads) {
+    if (std::ranges::is_sorted(layer.query)) continue;
+    throw Error(ErrorKind::unsupported, std::string(layout),
+                "how scores fall with distance belongs to the places of query heads, which must stay",
+                model.architecture().family + ", groups of heads that are not neighbours",
+                "Use search or run with --target, or --groups with --cardinality contiguous.");
+  }
+}
+
 std::vector<LayerHeads> heads_per_layer(const Model& model, const Plan& plan) {
   std::vector<LayerHeads> heads;
   for (const AttentionLayer& layer : model.layers()) {

@@ -63,6 +63,11 @@ struct LayoutRow {
 /// copies of a head count as often in such a norm as they are there, and zeros count too.
 void require_norms_of_groups(const Model& model, const Plan& plan, std::string_view layout);
 
+/// Whether each query head has to stay at its place, since scores fall with distance by its number.
+[[nodiscard]] bool query_heads_stay(const Model& model);
+/// Throws Error(unsupported) where some would not.
+void require_places_of_queries(const Model& model, const std::vector<LayerHeads>& heads, std::string_view layout);
+
 /// "unequal groups in layers 1, 2; another group count than layer 0 in layers 3"
 [[nodiscard]] std::string layers_in_the_way(const Plan& plan);
 

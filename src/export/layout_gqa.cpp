@@ -12,6 +12,10 @@ namespace {
 void require_model(const Model& model) {
   const Architecture& architecture = model.architecture();
   if (!architecture.kv_heads.key.empty()) return;
+  if (std::ranges::all_of(model.layers(), [](const AttentionLayer& layer) { return layer.kv_heads == 1; })) {
+    throw Error(ErrorKind::unsupported, "--layout gqa", "some layers must have several KV heads",
+                "one in each: there is nothing to merge");
+  }
   throw Error(ErrorKind::unsupported, "--layout gqa",
               "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
               "Use --layout expanded.");
@@ -29,7 +33,9 @@ void require_plan(const Model& model, const Plan& plan) {
   require_one_count(plan);
   require_model(model);
   require_norms_of_groups(model, plan, "--layout gqa");
-  (void)stock_class(model, plan.layers.front().grouping.groups(), largest_group(model, plan));
+  const int group_places = largest_group(model, plan);
+  (void)stock_class(model, plan.layers.front().grouping.groups(), group_places);
+  require_places_of_queries(model, heads_alike(model, plan, group_places), "--layout gqa");
 }
 
 /// A bias of zeros for every output projection.
@@ -67,6 +73,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
         "the tensors \"mtp.*\", which predict several tokens at a time, keep their KV heads: runtimes that use them "
         "need them converted or removed");
   }
+  if (!plan.is_identity() && !architecture.gqa_note.empty()) blueprint.notes.push_back(architecture.gqa_note);
   if (stock.architecture != &architecture) blueprint.written_as = stock.architecture->model_class;
   return blueprint;
 }

@@ -32,8 +32,10 @@ void require_model(const Model& model) {
 void require_plan(const Model& model, const Plan& plan) {
   require_model(model);
   require_norms_of_groups(model, plan, "--layout remote-code");
+  const std::vector<LayerHeads> layers = heads_per_layer(model, plan);
+  require_places_of_queries(model, layers, "--layout remote-code");
   if (reads_head_dim(model)) return;
-  for (const LayerHeads& heads : heads_per_layer(model, plan)) {
+  for (const LayerHeads& heads : layers) {
     if (heads.query_heads() == heads.layer->query_heads) continue;
     throw Error(ErrorKind::unsupported, "--layout remote-code",
                 "padding groups with zero query heads needs a class that reads head_dim",

@@ -70,7 +70,6 @@ std::vector<double> rotary_factors(const RotarySpec& rotary, double theta) {
 
 /// What a model's attention computes beyond Llama's.
 void note_attention(const Model& model, const ForwardSpec& spec, std::vector<std::string>& differences) {
-  const AttentionDescription& attention = model.architecture().attention;
   const AttentionFacts& first = spec.attention.front();
   const auto rotary = spec.rotary[static_cast<std::size_t>(LayerRotary::main)];
   const int head_dim = model.layers().front().head_dim;
@@ -79,7 +78,9 @@ void note_attention(const Model& model, const ForwardSpec& spec, std::vector<std
   const bool all_rotated = std::ranges::all_of(
       spec.attention, [](const AttentionFacts& layer) { return layer.rotary == LayerRotary::main; });
   if (!all_rotated) {
-    note_if(differences, true, attention.rotary ? "another rotary embedding in some layers" : "no rotary embedding");
+    const bool none_rotated = std::ranges::all_of(
+        spec.attention, [](const AttentionFacts& layer) { return layer.rotary == LayerRotary::none; });
+    note_if(differences, true, none_rotated ? "no rotary embedding" : "another rotary embedding in some layers");
     return;
   }
   note_if(differences, rotary->dim != head_dim, "partly rotated heads");
@@ -146,6 +147,7 @@ LlamaParts read_llama_parts(const Model& model, std::string_view what) {
   parts.final_norm = &model.checkpoint().at(names.final_norm + ".weight");
   const OutputHead head = output_head(model);
   note_if(differences, head.bias != nullptr, "a bias of the output matrix");
+  note_if(differences, architecture.head.unit_rows, "an output matrix with rows of length 1");
   require_none(model, what, differences);
   parts.head = head.tied ? nullptr : head.weight;
   for (const AttentionLayer& layer : model.layers()) parts.layers.push_back(read_layer(model, layer, spec));

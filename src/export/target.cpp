@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "export/gguf_fused.hpp"
 #include "export/layout.hpp"
 #include "export/llama_parts.hpp"
 #include "qcqa/support/error.hpp"
@@ -148,13 +147,12 @@ PlanLimits limits_for(const Model& model, Target target) {
       if (error.kind() != ErrorKind::unsupported) throw;
       continue;
     }
-    limits.equal_groups = limits.equal_groups || candidate.limits.equal_groups;
+    limits.contiguous = query_heads_stay(model);
+    limits.equal_groups = limits.equal_groups || candidate.limits.equal_groups || limits.contiguous;
     return limits;
   }
   PlanLimits limits = PlanLimits::uniform();
-  limits.contiguous = std::ranges::all_of(row_of(target).candidates, [&](const Candidate& candidate) {
-    return candidate.format == FileFormat::gguf && query_heads_stay(model);
-  });
+  limits.contiguous = query_heads_stay(model);
   return limits;
 }
 

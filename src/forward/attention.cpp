@@ -90,7 +90,13 @@ at::Tensor scaled(at::Tensor scores, const AttentionOptions& options, const Head
   if (!terms.slopes.defined()) return scores;
   const std::int64_t queries = scores.size(-2), keys = scores.size(-1);
   const auto positions = [&](std::int64_t first) { return at::arange(first, keys, terms.slopes.options()); };
-  return scores.add_((positions(0) - positions(keys - queries).unsqueeze(1)) * terms.slopes);
+  if (!options.rounds_slopes)
+    return scores.add_((positions(0) - positions(keys - queries).unsqueeze(1)) * terms.slopes);
+  // What is rounded depends on where a key is, not on the distance alone. Taking the query's own from all scores keeps
+  // them small and changes no softmax.
+  const auto rounded = [](const at::Tensor& x) { return x.to(at::kBFloat16).to(at::kFloat); };
+  const auto falls = [&](const at::Tensor& at) { return rounded(rounded(at) * rounded(terms.slopes)); };
+  return scores.add_((falls(positions(0)) - falls(positions(keys - queries).unsqueeze(1))) * options.scale);
 }
 
 /// What each key counts. @param scores  (..., keys)

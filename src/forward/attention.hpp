@@ -19,6 +19,7 @@ struct AttentionOptions {
   /// Per query head, float32, or undefined: what a score loses with each token between a query and a key (ALiBi; Press
   /// et al., "Train Short, Test Long", arXiv 2108.12409, section 3).
   at::Tensor slopes{};
+  bool rounds_slopes = false;  ///< see AlibiDescription::rounded; without a window
 };
 
 /// One sequence: its rows of `queries` and its rows of `keys` and `values`. The last query is at the position of the

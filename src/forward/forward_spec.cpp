@@ -97,9 +97,11 @@ ForwardSpec read_forward_spec(const ModelConfig& config) {
   }
   spec.head_norm = has_head_norm(config);
   spec.clip = config.value(architecture.attention.clip);
-  spec.alibi = config.value(architecture.attention.alibi);
-  require_number(config, spec.alibi >= 0, architecture.attention.alibi.key, "a number that is not negative",
-                 spec.alibi);
+  spec.alibi = alibi_exponent(config);
+  if (const auto& alibi = architecture.attention.alibi) {
+    spec.rounds_alibi = alibi->rounded;
+    require_number(config, spec.alibi >= 0, alibi->exponent.key, "a number that is not negative", spec.alibi);
+  }
   spec.activation = read_activation(config, names);
   if (const auto& gate = names.bounded_gate) {
     spec.bounded_gate = BoundedGate{config.value(gate->slope), config.value(gate->limit)};

@@ -48,8 +48,9 @@ struct ForwardSpec {
   std::vector<AttentionFacts> attention{};  ///< per layer
   RotarySpecs rotary{};
   bool head_norm = false;
-  double clip = 0;   ///< of queries, keys and values; 0: none
-  double alibi = 0;  ///< see alibi_slopes(); 0: none
+  double clip = 0;            ///< of queries, keys and values; 0: none
+  double alibi = 0;           ///< see alibi_slopes(); 0: none
+  bool rounds_alibi = false;  ///< see AlibiDescription
   Activation activation{};
   std::optional<BoundedGate> bounded_gate{};  ///< in the place of the activation
   std::optional<ExpertsFacts> experts{};

@@ -99,7 +99,8 @@ AttentionOptions Transformer::attention_options(const LayerWeights& weights, int
           .window = spec_.attention_of(layer).window,
           .kv_head_of = weights.kv_head_of,
           .sinks = weights.sinks,
-          .slopes = weights.slopes};
+          .slopes = weights.slopes,
+          .rounds_slopes = spec_.rounds_alibi};
 }
 
 at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> sequences,
@@ -174,6 +175,10 @@ void Transformer::load_head() {
   LinearSource source;
   source.add(*head.weight, head.bias);
   head_ = read_linear(source, runtime_);
+  if (!model_->architecture().head.unit_rows) return;
+  const at::Tensor rows = head_.weight.to(at::kFloat);
+  static constexpr double kLeast = 1e-12;  // as torch.nn.functional.normalize
+  head_.weight = (rows / rows.norm(2, {1}, true).clamp_min(kLeast)).to(head_.weight.scalar_type());
 }
 
 at::Tensor Transformer::logits(const at::Tensor& hidden) const {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
 namespace qcqa {
 namespace {
 
@@ -24,6 +26,18 @@ std::string Architecture::prefix_of(std::string_view layer) const { return with_
 
 std::string Architecture::tensor_name(int layer, std::string_view tensor, std::string_view suffix) const {
   return with_layer(attention_prefix, std::to_string(layer)).append(tensor).append(suffix);
+}
+
+const Architecture& variant_of(const Architecture& family, const nlohmann::json& config) {
+  const auto holds = [&](const Condition& condition) {
+    const auto value = config.find(condition.key);
+    return condition.equals == (value == config.end() ? condition.fallback
+                                : value->is_null()    ? condition.null
+                                                      : value->dump());
+  };
+  const auto found = std::ranges::find_if(
+      family.variants, [&](const Architecture& variant) { return std::ranges::all_of(variant.when, holds); });
+  return found == family.variants.end() ? family : *found;
 }
 
 bool has_gates(const Architecture& architecture) {

@@ -46,6 +46,7 @@ void parse_head(ObjectReader reader, HeadDescription& head) {
   if (reader.optional("aliases")) head.aliases = reader.texts("aliases");
   reader.setting("bias", head.bias);
   reader.required_setting("tied", head.tied);
+  reader.value("unit_rows", head.unit_rows);
   reader.finish();
 }
 
@@ -57,6 +58,7 @@ void parse_sizes(ObjectReader reader, Architecture& architecture) {
        {std::pair{"kv_heads", &architecture.kv_heads}, {"head_dim", &architecture.head_dim}}) {
     if (reader.required_or_null(key)) reader.setting(key, *setting);  // null: the class reads no such key
   }
+  reader.setting("one_kv_head", architecture.one_kv_head);
   reader.required_setting("vocabulary", architecture.vocabulary);
   reader.required_setting("mlp_width", architecture.mlp_width);
   if (reader.optional("mlp_width_without_gate")) {
@@ -96,6 +98,8 @@ GgufDescription parse_gguf(ObjectReader reader) {
   reader.value("padded_heads", gguf.padded_heads);
   reader.value("fused", gguf.fused);
   reader.value("needs_all", gguf.needs_all);
+  if (reader.optional("attention_norm")) gguf.attention_norm = reader.text("attention_norm");
+  if (reader.optional("mlp_norm")) gguf.mlp_norm = reader.text("mlp_norm");
   reader.finish();
   return gguf;
 }
@@ -111,6 +115,39 @@ void parse_attention_block(ObjectReader reader, Architecture& architecture) {
   output.finish();
   architecture.attention = parse_attention(reader);
   reader.finish();
+}
+
+Refusal parse_refusal(ObjectReader reader) {
+  const auto equals = reader.optional("equals");
+  Refusal refusal{.key = reader.text("key"),
+                  .equals = equals ? equals->value().dump() : std::string(),
+                  .differs_from = reader.optional_text("differs_from"),
+                  .why = reader.text("why")};
+  reader.value("any_value", refusal.any_value);
+  reader.finish();
+  return refusal;
+}
+
+Condition parse_condition(ObjectReader reader) {
+  Condition condition{.key = reader.text("key"), .fallback = "null", .null = "null", .equals = {}};
+  if (const auto fallback = reader.optional("default")) condition.fallback = fallback->value().dump();
+  if (const auto null = reader.optional("null")) condition.null = null->value().dump();
+  const auto equals = reader.required_or_null("equals");
+  condition.equals = equals ? equals->value().dump() : "null";
+  reader.finish();
+  return condition;
+}
+
+/// The family's description with some parts in the place of its own; null takes one away.
+Architecture parse_variant(ObjectReader reader, const json& family, const std::string& where) {
+  json document = family;
+  document.erase("variants");
+  document.merge_patch(reader.required("change").value());
+  Architecture variant = parse_architecture(document, where);
+  for (const JsonView& condition : reader.array("when"))
+    variant.when.push_back(parse_condition(ObjectReader(condition)));
+  reader.finish();
+  return variant;
 }
 
 }  // namespace
@@ -169,15 +206,7 @@ Architecture parse_architecture(const json& document, const std::string& where) 
     root.fail("norms with weights of each head's own have no \"offset\"", std::to_string(architecture.norm.offset));
 
   if (const auto refusals = root.optional("refuse")) {
-    for (const JsonView& entry : refusals->items()) {
-      ObjectReader reader(entry);
-      const auto equals = reader.optional("equals");
-      architecture.refusals.push_back({.key = reader.text("key"),
-                                       .equals = equals ? equals->value().dump() : std::string(),
-                                       .differs_from = reader.optional_text("differs_from"),
-                                       .why = reader.text("why")});
-      reader.finish();
-    }
+    for (const JsonView& entry : refusals->items()) architecture.refusals.push_back(parse_refusal(ObjectReader(entry)));
   }
   if (root.optional("more_tensors")) architecture.more_tensors = root.texts("more_tensors");
   architecture.no_forward = root.optional_text("no_forward");
@@ -188,7 +217,13 @@ Architecture parse_architecture(const json& document, const std::string& where) 
   if (root.optional("gguf")) architecture.gguf = parse_gguf(root.child("gguf"));
   if (architecture.forward && architecture.forward->mixer.has_value() != architecture.attention.in_layers.has_value())
     root.fail("a \"mixer\" is what \"in_layers\" leaves without heads", "one of them alone");
+  architecture.gqa_note = root.optional_text("gqa_note");
   architecture.no_remote_code = root.optional_text("no_remote_code");
+  if (const auto variants = root.optional("variants")) {
+    for (const JsonView& entry : variants->items())
+      architecture.variants.push_back(parse_variant(ObjectReader(entry), document, where));
+    for (Architecture& variant : architecture.variants) variant.keys = architecture.keys;
+  }
   root.finish();
   return architecture;
 }

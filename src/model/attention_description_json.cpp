@@ -41,6 +41,7 @@ RotaryDescription parse_rotary(ObjectReader reader) {
                 {{"all", RotatedLayers::all},
                  {"windowed", RotatedLayers::windowed},
                  {"windowed_if_any", RotatedLayers::windowed_if_any},
+                 {"without_alibi", RotatedLayers::without_alibi},
                  {"listed", RotatedLayers::listed}});
   if (rotary.layers == RotatedLayers::listed) {
     rotary.list = reader.text("list");
@@ -59,6 +60,15 @@ HeadLayers parse_head_layers(ObjectReader reader) {
   layers.list = reader.optional_text("list");
   reader.finish();
   return layers;
+}
+
+AlibiDescription parse_alibi(ObjectReader reader) {
+  AlibiDescription alibi;
+  reader.required_setting("exponent", alibi.exponent);
+  reader.setting("enabled", alibi.enabled);
+  reader.value("rounded", alibi.rounded);
+  reader.finish();
+  return alibi;
 }
 
 HeadNormDescription parse_head_norm(ObjectReader reader) {
@@ -101,12 +111,15 @@ AttentionDescription parse_attention(ObjectReader& reader) {
   reader.setting("scale_is_inverse_root_of", attention.scale_root);
   reader.setting("softcap", attention.softcap);
   reader.setting("clip", attention.clip);
-  reader.setting("alibi", attention.alibi);
+  if (reader.optional("alibi")) attention.alibi = parse_alibi(reader.child("alibi"));
   attention.sinks = reader.optional_text("sinks");
   const HeadNormDescription& norm = attention.head_norm;
   if (!attention.clip.key.empty() && !norm.query.empty() && norm.scope != HeadNormScope::projection)
     reader.fail("\"clip\" is for queries and keys without norms or with norms of the scope \"projection\"", "another");
   if (reader.optional("window")) attention.window = parse_window(reader.child("window"));
+  const Setting<double>& window = attention.window.size;
+  if (attention.alibi && attention.alibi->rounded && (window.fallback > 0 || !window.key.empty()))
+    reader.fail("\"rounded\" slopes are for layers that see everything, from the first position", "a window");
   const bool listed = attention.rotary && attention.rotary->layers == RotatedLayers::listed;
   if (attention.window.layers == WindowLayers::not_rotated && !listed)
     reader.fail("windows of layers that are \"not_rotated\" need a rotary embedding that is \"listed\"", "another");

@@ -203,6 +203,8 @@ class FactReader {
         return windowed;
       case RotatedLayers::windowed_if_any:
         return windowed || size_ < 1;
+      case RotatedLayers::without_alibi:
+        return alibi_exponent(config_) == 0;
       case RotatedLayers::listed:
         return !is_listed_without(config_, rotary, layer);
       case RotatedLayers::all:
@@ -250,6 +252,11 @@ std::vector<int> layers_with_heads(const ModelConfig& config) {
     throw Error(ErrorKind::unsupported, config.file().string(), "some layers must have attention heads", "none");
   }
   return layers;
+}
+
+double alibi_exponent(const ModelConfig& config) {
+  const auto& alibi = config.architecture().attention.alibi;
+  return alibi && config.value(alibi->enabled) ? config.value(alibi->exponent) : 0;
 }
 
 bool has_head_norm(const ModelConfig& config) {

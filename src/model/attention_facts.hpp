@@ -37,6 +37,9 @@ struct AttentionFacts {
 /// The windows alone. @throws Error(corrupt, unsupported) for values of theirs that the class would not take
 [[nodiscard]] std::vector<int> layer_windows(const ModelConfig& config);
 
+/// That of alibi_slopes(), by which scores fall with distance; 0: they do not.
+[[nodiscard]] double alibi_exponent(const ModelConfig& config);
+
 /// Whether queries and keys are normalised, by config.json.
 [[nodiscard]] bool has_head_norm(const ModelConfig& config);
 

@@ -22,6 +22,7 @@ std::string named_type(const nlohmann::json& config, const std::filesystem::path
 
 bool is_refused(const Refusal& refusal, const nlohmann::json& value, const nlohmann::json& config) {
   if (!refusal.equals.empty()) return value.dump() == refusal.equals;
+  if (refusal.any_value) return true;
   if (value.is_null()) return false;
   if (!refusal.differs_from.empty()) {
     const auto other = config.find(refusal.differs_from);
@@ -109,7 +110,7 @@ const Composite* Families::find_composite(const nlohmann::json& config) const {
 
 const Architecture& Families::find(const nlohmann::json& config, const std::filesystem::path& config_file) const {
   const auto unknown = [&]() -> const Architecture& {
-    const auto& family = *std::ranges::find(architectures_, unknown_as_, &Architecture::family);
+    const auto& family = variant_of(*std::ranges::find(architectures_, unknown_as_, &Architecture::family), config);
     require_no_refusal(family, config, config_file);
     return family;
   };
@@ -121,8 +122,8 @@ const Architecture& Families::find(const nlohmann::json& config, const std::file
   for (const Architecture& named : architectures_) {
     if (std::ranges::find(named.model_types, name) == named.model_types.end()) continue;
     const bool changes = named.becomes && !converted && config.contains(named.becomes->key);
-    const Architecture& architecture =
-        changes ? *std::ranges::find(architectures_, named.becomes->family, &Architecture::family) : named;
+    const Architecture& architecture = variant_of(
+        changes ? *std::ranges::find(architectures_, named.becomes->family, &Architecture::family) : named, config);
     require_no_refusal(architecture, config, config_file);
     return architecture;
   }

@@ -92,6 +92,7 @@ ModelShape read_shape(const ModelConfig& config) {
   shape.query_heads = config.value(architecture.query_heads);
   shape.kv_heads = config.value(architecture.kv_heads);
   if (shape.kv_heads == 0) shape.kv_heads = shape.query_heads;
+  if (config.value(architecture.one_kv_head)) shape.kv_heads = 1;
   require_head_counts(shape, config.file());
   shape.head_dim = config.value(architecture.head_dim);
   if (shape.head_dim == 0) shape.head_dim = shape.hidden_size / shape.query_heads;

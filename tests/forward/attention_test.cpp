@@ -46,7 +46,10 @@ at::Tensor by_definition(const Inputs& in, const AttentionOptions& options, cons
         const at::Tensor query = in.queries[span.query_row + i].narrow(0, column, d).to(at::kDouble);
         at::Tensor scores = at::mv(rows(in.keys), query) * options.scale;
         if (options.softcap > 0) scores = at::tanh(scores / options.softcap) * options.softcap;
-        if (options.slopes.defined()) {
+        if (options.slopes.defined() && options.rounds_slopes) {  // as the class has it: bfloat16 times integers
+          const at::Tensor slope = options.slopes.narrow(0, static_cast<std::int64_t>(head), 1).to(at::kBFloat16);
+          scores = scores + (slope * at::arange(position + 1, at::kLong)).to(at::kDouble) * options.scale;
+        } else if (options.slopes.defined()) {
           const at::Tensor distances = at::arange(position - first, -1, -1, at::kDouble);
           scores = scores - options.slopes[static_cast<std::int64_t>(head)].to(at::kDouble) * distances;
         }
@@ -125,6 +128,14 @@ TEST(Attention, ScoresFallWithDistanceByEachHeadsSlope) {
   expect_as_defined(unequal, {{0, 1, 0, 6}, {1, 1, 6, 6}}, {.head_dim = 4, .scale = 0.5, .slopes = slopes});
   expect_as_defined(unequal, {{0, 2, 0, 6}, {2, 1, 6, 3}},
                     {.head_dim = 4, .scale = 0.5, .window = 4, .slopes = slopes});
+}
+
+TEST(Attention, RoundedSlopesDependOnWhereAKeyIs) {
+  const at::Tensor slopes = at::tensor({0.8409F, 0.7071F, 0.1F, 0.3F});
+  const AttentionOptions options{.head_dim = 4, .scale = 0.5, .slopes = slopes, .rounds_slopes = true};
+  const std::vector<int> unequal = {1, 0, 0, 0};
+  expect_as_defined(unequal, sequences({300, 9}), options);
+  expect_as_defined(unequal, {{0, 1, 0, 300}, {1, 1, 300, 290}}, options);
 }
 
 TEST(Attention, LastQueryIsAtTheLastKey) {

@@ -89,6 +89,36 @@ TEST(AttentionFacts, WindowsByAPatternOfKinds) {
   }
 }
 
+TEST(AttentionFacts, NothingIsRotatedWhereScoresFallWithDistance) {
+  const auto either = [](nlohmann::json& family) {
+    family["attention"]["alibi"] = {{"exponent", 8}, {"enabled", {{"key", "falls"}, {"default", false}}}};
+    family["attention"]["rotary"]["layers"] = "without_alibi";
+  };
+  const FactsOf rotated(either), falls(either, {{"falls", true}});
+  EXPECT_EQ(alibi_exponent(*rotated.read), 0);
+  EXPECT_EQ(rotated.rotated(), std::vector(4, true));
+  EXPECT_EQ(alibi_exponent(*falls.read), 8);
+  EXPECT_EQ(falls.rotated(), std::vector(4, false));
+}
+
+TEST(AttentionFacts, OneKvHeadWhateverTheirKeySays) {
+  const auto may_be_one = [](nlohmann::json& family) {
+    family["config"]["query_heads"] = 4;
+    family["config"]["kv_heads"] = {{"key", "kv_heads"}, {"default", 2}};
+    family["config"]["one_kv_head"] = {{"key", "one"}, {"default", true}};
+  };
+  EXPECT_EQ(FactsOf(may_be_one, {{"kv_heads", 4}}).read->shape().kv_heads, 1);
+  EXPECT_EQ(FactsOf(may_be_one, {{"kv_heads", 4}, {"one", false}}).read->shape().kv_heads, 4);
+}
+
+TEST(AttentionFacts, RoundedSlopesAndWindowsExcludeOneAnother) {
+  const auto both = [](nlohmann::json& family) {
+    every_third_sees_everything(family);
+    family["attention"]["alibi"] = {{"exponent", 8}, {"rounded", true}};
+  };
+  expect_error(ErrorKind::corrupt, "\"rounded\" slopes are for layers that see everything", [&] { FactsOf{both}; });
+}
+
 TEST(AttentionFacts, SomeLayersHaveHeads) {
   const auto some = [](nlohmann::json& family) {
     family.erase("forward");

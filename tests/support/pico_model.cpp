@@ -63,6 +63,9 @@ nlohmann::ordered_json config_of(const PicoModel& pico, const Architecture& arch
       {architecture.hidden_size.key, pico.hidden_size}, {architecture.query_heads.key, pico.query_heads},
       {architecture.vocabulary.key, pico.vocabulary},   {architecture.mlp_width.key, std::max(pico.mlp_size, 1)}};
   if (!architecture.kv_heads.key.empty()) config[architecture.kv_heads.key] = pico.kv_heads;
+  // Variants may go by what is not there.
+  if (!architecture.variants.empty()) config[architecture.positions.key] = architecture.positions.fallback;
+  if (!architecture.one_kv_head.key.empty()) config[architecture.one_kv_head.key] = pico.kv_heads == 1;
   if (!architecture.head_dim.key.empty()) config[architecture.head_dim.key] = pico.head_dim;
   for (const Projection& projection : architecture.projections) {
     if (!projection.bias.key.empty()) config[projection.bias.key] = pico.biases;

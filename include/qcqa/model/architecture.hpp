@@ -52,6 +52,15 @@ struct Refusal {
   std::string equals;        ///< JSON text of the refused value; empty: any but null, false and 0
   std::string differs_from;  ///< only a value other than that of this key is refused, where both are there; or empty
   std::string why;
+  bool any_value = false;  ///< null, false and 0 as well
+};
+
+/// What config.json must say for a variant. All are JSON texts.
+struct Condition {
+  std::string key;
+  std::string fallback;  ///< the value where the key is absent
+  std::string null;      ///< what JSON null stands for
+  std::string equals;
 };
 
 /// A key whose presence in config.json, whatever its value, makes transformers take another family's class.
@@ -96,6 +105,7 @@ struct GgufDescription {
   /// heads stands in the file, whatever the family's class has.
   bool fused = false;
   bool needs_all = false;  ///< of `fused`: biases of attention and an output matrix, whether the model has them or not
+  std::string attention_norm = "attn_norm", mlp_norm = "ffn_norm";  ///< of `fused`: their names within a block
 };
 
 /// A family of checkpoints as data: names of config keys and tensors. One JSON file each in src/model/architectures.
@@ -106,11 +116,15 @@ struct Architecture {
   std::set<std::string> keys;            ///< of config.json that the description reads
   std::string base_prefix;               ///< of the names of the tensors inside the class's base model: "model."
   std::optional<FamilyChange> becomes;
+  /// The first whose conditions hold is what the class computes by that config.json, in the place of this description.
+  std::vector<Architecture> variants;
+  std::vector<Condition> when;  ///< of a variant: all must hold
 
   Setting<int> layers, hidden_size, query_heads;
   /// 0: one per query head. Without a key: the family's class has no way to say otherwise.
   Setting<int> kv_heads;
-  Setting<int> head_dim;  ///< 0: hidden_size / query heads, which it always is without a key
+  Setting<bool> one_kv_head;  ///< there is one for all query heads, whatever `kv_heads` says
+  Setting<int> head_dim;      ///< 0: hidden_size / query heads, which it always is without a key
   Setting<int> vocabulary, positions;
   Setting<int> mlp_width;  ///< 0: 4 * hidden_size
   std::optional<WidthWithoutGate> mlp_width_without_gate;
@@ -141,6 +155,7 @@ struct Architecture {
   TokenizerChoice tokenizer;
   PaddingDescription padding;
   std::optional<GgufDescription> gguf;  ///< nothing: llama.cpp has none for it alone
+  std::string gqa_note;                 ///< what somebody should know who has its class hold fewer KV heads
   std::string no_remote_code;           ///< why its class cannot be built from tensors by their names; empty: it can
 
   /// "model.layers."
@@ -151,6 +166,9 @@ struct Architecture {
   /// "model.layers.3.self_attn.q_proj" + ".weight"
   [[nodiscard]] std::string tensor_name(int layer, std::string_view tensor, std::string_view suffix) const;
 };
+
+/// The variant of a family that a config.json makes of it, or the family itself.
+[[nodiscard]] const Architecture& variant_of(const Architecture& family, const nlohmann::json& config);
 
 /// Whether what query heads give is multiplied by gates of their own.
 [[nodiscard]] bool has_gates(const Architecture& architecture);

@@ -51,6 +51,7 @@ enum class RotatedLayers {
   all,
   windowed,         ///< those of the kind that has a window
   windowed_if_any,  ///< the same; all where config.json states no window
+  without_alibi,    ///< all, where scores do not fall with distance
   listed,           ///< config.json holds a list of 0 and 1; without one, every `period`-th is not turned
 };
 
@@ -99,6 +100,14 @@ struct HeadLayers {
   std::string list;                              ///< the key of a list of their numbers, which comes before `every`
 };
 
+/// Scores that fall with distance by slopes of each query head's own: see alibi_slopes().
+struct AlibiDescription {
+  Setting<double> exponent;
+  Setting<bool> enabled{.key = {}, .fallback = true};
+  /// As Falcon: slopes, positions and their products are rounded to bfloat16, and scaled with the scores.
+  bool rounded = false;
+};
+
 /// What a family's attention does beside its projections. What holds for some layers only is said layer by layer by
 /// attention_facts().
 struct AttentionDescription {
@@ -111,7 +120,7 @@ struct AttentionDescription {
   Setting<double> softcap;     ///< of the scores; 0: none
   Setting<double> clip;  ///< queries, keys and values are kept within -clip and clip, biases included; 0: they are not
   WindowDescription window;
-  Setting<double> alibi;  ///< scores fall with distance by slopes of each query head's own: see alibi_slopes(); 0: not
+  std::optional<AlibiDescription> alibi;
   /// A tensor (query heads) relative to the attention prefix: the score of something of value zero that every query of
   /// a head sees beside the keys, its attention sink (OpenAI, gpt-oss); empty: none.
   std::string sinks;

@@ -16,7 +16,8 @@ struct HeadDescription {
   std::string tensor;                ///< without ".weight"
   std::vector<std::string> aliases;  ///< other names that checkpoints have for it
   Setting<bool> bias;
-  Setting<bool> tied;  ///< the embedding is the matrix
+  Setting<bool> tied;      ///< the embedding is the matrix
+  bool unit_rows = false;  ///< its rows are taken at a length of 1, whatever the checkpoint holds
 };
 
 /// Learned vectors that are added to the embeddings of tokens, by their position.
