@@ -26,10 +26,12 @@ MIXTURE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 
 @dataclasses.dataclass(frozen=True)
 class Family:
     name: str  # model_type in config.json
-    packing: str = "split"  # split | concatenated (q, k, v rows one after another) | interleaved (q, k, v per head)
+    packing: str = "split"  # split | concatenated (q, k, v rows one after another) | interleaved (per KV head its q, k, v)
     # | parts (concatenated q, v, k of each quarter of the heads) | transposed (concatenated, and matrices are stored as their transposes)
     config: dict = dataclasses.field(default_factory=dict)  # beyond what every family gets
-    grouped: bool = True  # the class has num_key_value_heads
+    grouped: bool = True  # the class has a key for KV heads
+    kv_heads_key: str = "num_key_value_heads"
+    caches_all: bool = False  # the class keeps keys and values once for each query head
     experts: bool = False  # in some layers: only the class itself puts them together from a checkpoint's tensors
     renamed: bool = False  # the names of its tensors are known to its own class only
     runs: bool = True  # not only converted
@@ -127,6 +129,11 @@ FAMILIES = [
         "num_layers": LAYERS, "window_size": 9, "attention_types": [[["global", "local"], 1], [["local"], 1]]}),
     Family("codegen", packing="parts", grouped=False, prefix="transformer.h.{layer}.attn.",
            config={"n_inner": 80, "rotary_dim": 4}),
+    Family("gpt_bigcode", packing="interleaved", grouped=False, prefix="transformer.h.{layer}.attn.",
+           config={"n_inner": 80, "multi_query": False}),
+    Family("falcon", packing="interleaved", query_heads="fixed", prefix="transformer.h.{layer}.self_attention.",
+           kv_heads_key="num_kv_heads", caches_all=True,
+           config={"new_decoder_architecture": True, "bias": True, "ffn_hidden_size": 80}),
     Family("qwen3_moe", experts=True, config={
         "head_dim": 8, "attention_bias": True, "use_sliding_window": True, "sliding_window": 9, "num_experts": 4,
         "num_experts_per_tok": 2, "moe_intermediate_size": 48, "norm_topk_prob": True, "mlp_only_layers": [1]}),
@@ -167,6 +174,17 @@ FAMILIES = [
 ]
 
 
+def _falcon(**config):
+    """One of Falcon's old architecture, which has no key for KV heads."""
+    row = next(f for f in FAMILIES if f.name == "falcon")
+    return dataclasses.replace(row, grouped=False, config={"new_decoder_architecture": False, "ffn_hidden_size": 80, **config})
+
+
+FALCON_RW = _falcon(multi_query=False, parallel_attn=False, alibi=True, bias=True)
+FALCON_MHA = _falcon(multi_query=False)
+FALCON_MQA = _falcon(multi_query=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """One model to build: hashable, so that a session builds it once."""
@@ -182,6 +200,8 @@ class Variant:
 
     def __str__(self):
         parts = [self.family.name, f"{QUERY_HEADS}q{self.kv_heads}kv", self.dtype, self.storage]
+        if self.family not in FAMILIES:
+            parts += [f"{key}={value}" for key, value in self.family.config.items()]
         return "-".join(parts + [f"{key}={value}" for key, value in self.extra])
 
 
@@ -204,7 +224,7 @@ def make_config(variant):
         **dict(variant.extra),
     }
     if variant.family.grouped:
-        values["num_key_value_heads"] = variant.kv_heads
+        values[variant.family.kv_heads_key] = variant.kv_heads
     return transformers.AutoConfig.for_model(variant.family.name, **values)
 
 

@@ -48,7 +48,7 @@ def geometry(config):
     return {
         "layers": first("num_hidden_layers", "num_layers", "n_layer", "n_layers"),
         "query_heads": heads,
-        "kv_heads": config.get("num_key_value_heads") or heads,
+        "kv_heads": first("num_key_value_heads", "num_kv_heads") or heads,
         "head_dim": config.get("head_dim") or first("hidden_size", "n_embd", "n_embed", "d_model") // heads,
     }
 
@@ -65,7 +65,7 @@ def attention_names(family, layer, tensors):
     stems = {
         "split": ["q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "dense", "q_norm", "k_norm"],
         "concatenated": ["qkv_proj", "o_proj", "Wqkv", "out_proj"],
-        "interleaved": ["query_key_value", "dense"],
+        "interleaved": ["query_key_value", "dense", "c_attn", "c_proj"],
         "transposed": ["c_attn", "c_proj"],
         "parts": ["qkv_proj", "out_proj"],
     }[family.packing]
@@ -93,9 +93,11 @@ def kv_slices(family, layer, tensors, shape):
             part = n * d // 4
             first = (rows // part) * 3 * part + rows % part
             slices.append((prefix + "qkv_proj" + kind, first + 2 * part, first + part))
-        else:  # interleaved: head h holds its q, k and v in this order
-            block = torch.arange(n)[:, None] * 3 * d + torch.arange(d)[None, :]
-            slices.append((prefix + "query_key_value" + kind, block + d, block + 2 * d))
+        else:  # interleaved: each KV head has its queries, its key and its value in this order
+            group = q // n
+            block = torch.arange(n)[:, None] * (group + 2) * d + torch.arange(d)[None, :]
+            for name in ("query_key_value", "c_attn"):
+                slices.append((prefix + name + kind, block + group * d, block + (group + 1) * d))
     return [s for s in slices if s[0] in tensors]
 
 
@@ -156,8 +158,10 @@ def write_like(source, tensors, folder):
 def load(folder):
     """The model in float32 whatever it is stored in, so that two of them can be compared closely. Complains about any
     tensor that the class misses or does not know: transformers itself would only warn."""
+    # Falcon's "eager" attention adds the slopes of scores twice, unlike its default.
+    falls = json.loads((pathlib.Path(folder) / "config.json").read_text()).get("alibi")
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+        folder, dtype=torch.float32, attn_implementation="sdpa" if falls else "eager", output_loading_info=True)
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not info[problem], f"{folder}: {problem} {info[problem]}"
     return model.eval()

@@ -7,7 +7,8 @@ import torch
 import transformers
 
 import reference
-from architectures import FAMILIES, QUERY_HEADS, VOCABULARY, Variant, family
+from architectures import FALCON_MHA, FALCON_MQA, FALCON_RW, FAMILIES, QUERY_HEADS, VOCABULARY, Variant, family
+from conftest import plan_labels
 from test_composites import COMPOSITES
 
 TOLERANCE = 1e-4  # float32 logits of order 1
@@ -26,10 +27,13 @@ UNUSUAL = [
     Variant(family("qwen2"), kv_heads=4, dtype="bfloat16", storage="sharded-safetensors"),
     Variant(family("phi3"), kv_heads=4, dtype="bfloat16", storage="sharded-bin"),
     Variant(family("gpt_neox"), dtype="bfloat16", storage="sharded-safetensors"),
+    Variant(family("falcon"), kv_heads=4, extra=(("num_ln_in_parallel_attn", 1),)),
+    Variant(FALCON_RW),
+    Variant(FALCON_MHA),
 ]
 ALL = MHA + GQA + STORED + UNUSUAL
 STOCK = [variant for variant in ALL if variant.family.grouped]
-CONTIGUOUS = [Variant(family("llama")), Variant(family("phi3")), *(v for v in UNUSUAL if v.family.grouped)]
+CONTIGUOUS = [Variant(family("llama")), Variant(family("phi3")), Variant(family("falcon"), extra=(("alibi", True),)), *(v for v in UNUSUAL if v.family.grouped)]
 
 
 def config_of(folder):
@@ -65,7 +69,7 @@ def tolerance(variant):
 
 def test_every_supported_family_is_tested(supported):
     of_composites = {name for c in COMPOSITES for name in (c.name, c.text["model_type"])}
-    assert supported == {f.name for f in FAMILIES} | of_composites | {"internlm2", "minicpm"}  # test_remote_families.py
+    assert supported == {f.name for f in FAMILIES} | of_composites | {"internlm2", "minicpm", "baichuan"}  # test_remote_families.py
 
 
 @pytest.mark.parametrize("variant,cardinality", [*((v, "equal") for v in STOCK),
@@ -73,7 +77,7 @@ def test_every_supported_family_is_tested(supported):
 def test_gqa_layout_equals_mean_pool(built, converted, pooled, variant, cardinality):
     groups = kv_heads(variant) // 2
     folder, labels = converted(variant, groups, cardinality, "gqa")
-    assert config_of(folder)["num_key_value_heads"] == groups
+    assert config_of(folder)[variant.family.kv_heads_key] == groups
     expected = pooled(variant, labels)
     assert reference.largest_difference(reference.logits_of(folder), expected) <= tolerance(variant)
     # Pooling random heads must show, or the comparison above would prove nothing.
@@ -213,6 +217,21 @@ def test_gqa_layout_is_refused_where_the_class_has_none(qcqa, built, tmp_path, n
     assert done.stdout == "" and done.stderr.strip().splitlines()[-1].startswith("qcqa: error: ")
     assert name in done.stderr and "expanded" in done.stderr
     assert not (tmp_path / "out").exists() and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("variant", [Variant(FALCON_MQA), Variant(family("gpt_bigcode"), extra=(("multi_query", True),))], ids=str)
+def test_one_kv_head_is_nothing_to_merge(qcqa, built, tmp_path, variant):
+    done = qcqa.run("convert", built(variant), "-o", tmp_path / "out", "--groups", 1, expect=2)
+    assert "there is nothing to merge" in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_query_heads_stay_where_scores_fall_with_distance(qcqa, built, tmp_path):
+    source = built(Variant(family("falcon"), extra=(("alibi", True),)))
+    done = qcqa.run("convert", source, "-o", tmp_path / "out", "--groups", 4, "--cardinality", "equal", "--layout", "gqa", expect=2)
+    assert "not neighbours" in done.stderr and not (tmp_path / "out").exists()
+    done = qcqa.run("run", source, "-o", tmp_path / "out", "--kv", 0.5, "--target", "vllm", "--merge", "mean")
+    assert "keeps keys and values once for each query head" in done.stderr
+    assert plan_labels(tmp_path / "out") == [[0, 0, 1, 1, 2, 2, 3, 3]] * 3
 
 
 def test_sharded_output_loads(qcqa, built, tmp_path):

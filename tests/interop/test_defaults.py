@@ -39,13 +39,14 @@ class Family:
     needs_mask: bool = False  # without one, the class reads the values of tensors that have none here
     layers: str = "layers"  # of the base model
     attention: str = "self_attn"  # of a layer
-    norm: str = "input_layernorm"  # of a layer
+    norm: str | tuple = "input_layernorm"  # of a layer; or the first of them that it has
     epsilon: float | None = None  # where the norm does not say it
     head: str = "lm_head"  # its name in checkpoints
     grouped: bool = True  # the class reads num_key_value_heads
+    kv_heads: str = ""  # where the attention says it, if the config does not
     window: str = ""  # the layers that have it: all | types (by the config's layer_types) | pattern (of GPT-Neo); empty: none
     embedding_root: bool = False  # embeddings are multiplied by the root of the hidden size
-    parallel: bool | str = False  # or the key that says it
+    parallel: object = False  # or the key that says it, or a function of the config
     scale: float | None = None  # of the scores, where the attention does not say it
     logit_multiplier: str = ""  # the key of what logits are multiplied by
     softcap: str = ""  # the key of the scores' cap
@@ -153,6 +154,23 @@ FAMILIES = {
     "gpt2": Family({**NOT_TIED, "layer_norm_epsilon": 3e-4}, **GPT2, needs_mask=True,
                    changes={**CROSS, **UNSCALED, "scaled-by-layer": {"scale_attn_by_inverse_layer_idx": True}},
                    refused=("cross-attention", "unscaled", "scaled-by-layer")),
+    "gpt_bigcode": Family({**NOT_TIED, "layer_norm_epsilon": 3e-4, "multi_query": False}, **GPT2, needs_mask=True,
+                          kv_heads="kv_heads", changes={**CROSS, **UNSCALED, "one": {"multi_query": True}},
+                          refused=("cross-attention", "unscaled")),
+    "falcon": Family({**NOT_TIED, "layer_norm_epsilon": 3e-4, "bias": True, "new_decoder_architecture": True,
+                      "num_ln_in_parallel_attn": 2, "multi_query": False, "parallel_attn": True, "alibi": False},
+                     names={"intermediate_size": "ffn_hidden_size", "hidden_act": "activation", "head_dim": None,
+                            "num_key_value_heads": "num_kv_heads"},
+                     layers="h", attention="self_attention", norm=("ln_attn", "input_layernorm"), kv_heads="num_kv_heads",
+                     parallel=lambda config: config.new_decoder_architecture or config.parallel_attn,
+                     changes={"one-norm": {"num_ln_in_parallel_attn": 1}, "falling-scores": {"alibi": True},
+                              "other-name": {"n_embed": 128},
+                              **{f"old-{label}": {"new_decoder_architecture": False, "num_ln_in_parallel_attn": None,
+                                                  "num_kv_heads": None, **change}
+                                 for label, change in {
+                                     "heads": {}, "one": {"multi_query": True}, "one-left-out": {"multi_query": None},
+                                     "sequential": {"parallel_attn": False}, "rw": {"parallel_attn": False, "alibi": True},
+                                     "sequential-one": {"parallel_attn": False, "multi_query": True}}.items()}}),
     "codegen": Family({**TIED, "layer_norm_epsilon": 3e-4, "rotary_dim": 8}, parallel=True, **GPT2),
     "gpt_neo": Family({**NOT_TIED, "layer_norm_epsilon": 3e-4, "window_size": 7,
                        "attention_types": [[["local", "global"], 1], [["global"], 1]]},
@@ -332,7 +350,8 @@ def facts(model):
     base = getattr(model, model.base_model_prefix)
     layers = base.get_submodule(family.layers)
     with_heads = next(layer for layer in layers if hasattr(layer, family.attention.split(".")[0]))
-    attention, norm = with_heads.get_submodule(family.attention), layers[0].get_submodule(family.norm)
+    norms = [family.norm] if isinstance(family.norm, str) else family.norm
+    attention, norm = with_heads.get_submodule(family.attention), layers[0].get_submodule(next(n for n in norms if hasattr(layers[0], n)))
     activation = next((m for m in layers[0].modules() if type(m) in ACTIVATIONS), None)
     if activation is None or any(True for _ in activation.parameters()):
         activation = None  # is not known, or depends on weights
@@ -341,14 +360,16 @@ def facts(model):
             i for i, kind in enumerate(get("attention_layers", [])) if kind == "local"]}[family.window]
     frequencies, magnitude = rotary_facts(base, config)
     return {
-        "kv_heads": get("num_key_value_heads" if family.grouped else "num_attention_heads"),
+        "kv_heads": getattr(attention, family.kv_heads) if family.kv_heads else
+        get("num_key_value_heads" if family.grouped else "num_attention_heads"),
         "head_dim": getattr(attention, "head_dim", None) or attention.head_size,
         "positions": getattr(config, "max_position_embeddings", None),
         "tensors": tensor_shapes(model, family.head),
         "epsilon": getattr(norm, "variance_epsilon", None) or getattr(norm, "eps", None) or family.epsilon,
         "embedding_multiplier": config.hidden_size**0.5 if family.embedding_root else get("embedding_multiplier", 1),
         "residual_multiplier": get("residual_multiplier", 1),
-        "parallel": bool(get(family.parallel) if isinstance(family.parallel, str) else family.parallel),
+        "parallel": bool(family.parallel(config) if callable(family.parallel) else
+                         get(family.parallel) if isinstance(family.parallel, str) else family.parallel),
         "frequencies": frequencies,
         "magnitude": magnitude,
         "scale": family.scale or next(

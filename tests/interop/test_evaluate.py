@@ -11,7 +11,7 @@ import sentencepiece
 import torch
 
 import reference
-from architectures import FAMILIES, VOCABULARY, Variant, family
+from architectures import FALCON_MHA, FALCON_MQA, FALCON_RW, FAMILIES, VOCABULARY, Variant, family
 
 TOLERANCE = 1e-3  # float32 logits
 
@@ -68,6 +68,14 @@ SPECIAL = {
         original_max_position_embeddings=16))),
     "scale-mpt": Variant(family("mpt"), extra=(("attn_config", {"softmax_scale": 0.3}),)),
     "relu2-neox": Variant(family("gpt_neox"), extra=(("hidden_act", "relu2"),)),
+    "one-kv-head-gpt_bigcode": Variant(family("gpt_bigcode"), extra=(("multi_query", True), ("tie_word_embeddings", True))),
+    "one-norm-falcon": Variant(family("falcon"), kv_heads=2, extra=(("num_ln_in_parallel_attn", 1), ("bias", False))),
+    "falling-scores-falcon": Variant(family("falcon"), kv_heads=2, extra=(("alibi", True),)),
+    "falcon-rw": Variant(FALCON_RW),
+    # Slopes that bfloat16 rounds, and positions at which their products are rounded.
+    "falcon-rw-12-heads": Variant(FALCON_RW, extra=(("num_attention_heads", 12), ("hidden_size", 96))),
+    "falcon-heads": Variant(FALCON_MHA),
+    "falcon-one-kv-head": Variant(FALCON_MQA),
 }
 
 STORED = [Variant(family("llama"), kv_heads=2, dtype=dtype, storage=storage)

@@ -17,10 +17,10 @@ All families can be searched (`wse`, `aligned`, `subspace`), converted with `mea
 `subspace`, and written with `--layout expanded`. "run" is evaluation, calibration, `refit`, `reconstruct` and `distill`; `gqa` is
 what vLLM and mlx-lm load as well where they have the family, `llama.cpp` is GGUF for that runtime; the last four compute
 what Llama computes and nothing else, so what else a family has stands in the way; but llama.cpp has architectures of their own for
-bloom, gpt2, gpt_neox and mpt.
+bloom, falcon, gpt2, gpt_bigcode, gpt_neox and mpt.
 
 """
-BIASES = ("attention_bias", "mlp_bias", "use_bias", "use_qkv_bias", "attention_out_bias")
+BIASES = ("attention_bias", "mlp_bias", "bias", "use_bias", "use_qkv_bias", "attention_out_bias")
 
 
 def plain(variant):

@@ -12,7 +12,7 @@ import tokenizers
 
 import serving
 import tokenizer_models
-from architectures import Variant, family
+from architectures import FALCON_MHA, Variant, family
 from conftest import plan_labels
 
 TOLERANCE = 1e-3  # float32 logits of order 1
@@ -39,14 +39,23 @@ MODELS = {
     "mpt-tied": Variant(family("mpt"), extra=(("tie_word_embeddings", True),)),
     "bloom": Variant(family("bloom")),
     "mpt": Variant(family("mpt")),
+    "gpt_bigcode": Variant(family("gpt_bigcode")),
+    "gpt_bigcode-tied": Variant(family("gpt_bigcode"), extra=(("tie_word_embeddings", True),)),
+    "falcon": Variant(family("falcon"), extra=(("bias", False),)),
+    "falcon-tied": Variant(family("falcon"), kv_heads=4, extra=(
+        ("bias", False), ("num_ln_in_parallel_attn", 1), ("tie_word_embeddings", True))),
+    "falcon-heads": Variant(FALCON_MHA),
 }
 ARCHITECTURES = {"qwen2": "qwen2", "qwen3": "qwen3", "gpt2": "gpt2", "gpt_neox": "gptneox", "gpt_neox-sequential": "gptneox",
-                 "bloom": "bloom", "mpt": "mpt"}
+                 "bloom": "bloom", "mpt": "mpt", "gpt_bigcode": "starcoder", "falcon": "falcon", "falcon-heads": "falcon"}
 CASES = [("llama", "uniform"), ("llama", "unequal"), ("llama", "per-layer"), ("llama-gqa-tied", "per-layer"),
          ("llama-rope", "uniform"), ("llama-rope", "per-layer"), ("head-dim", "per-layer"), ("mistral-bf16", "per-layer"),
          ("qwen2", "uniform"), ("qwen2", "per-layer"), ("phi3", "per-layer"), ("qwen3", "uniform"), ("gpt2", "uniform"),
          ("gpt_neox", "uniform"), ("gpt_neox-sequential", "uniform"), ("bloom", "contiguous"), ("mpt", "contiguous"),
-         ("gpt_neox-tied", "uniform"), ("gpt2-tied", "uniform"), ("bloom-tied", "contiguous"), ("mpt-tied", "contiguous")]
+         ("gpt_neox-tied", "uniform"), ("gpt2-tied", "uniform"), ("bloom-tied", "contiguous"), ("mpt-tied", "contiguous"),
+         ("gpt_bigcode", "uniform"), ("gpt_bigcode-tied", "uniform"), ("falcon", "uniform"), ("falcon-tied", "uniform"),
+         ("falcon-heads", "uniform")]
+GELU = ("gpt2", "gpt_neox", "bloom", "mpt", "gpt_bigcode", "falcon")  # from a table of float16 there
 
 
 @pytest.mark.parametrize("name,plan", CASES, ids=lambda value: value)
@@ -63,8 +72,7 @@ def test_gguf_equals_evaluate(qcqa, built, runtime, tmp_path, name, plan):
     run = functools.partial(runtime("llama_cpp").run, model=str(tmp_path / "out/model.gguf"), cache="f32")
     exact = run(tmp_path / "exact", rows=rows, flash_attention=False, generate={"prompt": rows[0][:8], "tokens": 8})
     if variant.dtype == "float32":
-        # GELU comes from a table of float16 there.
-        assert numpy.abs(exact["logits"] - logits).max() <= (20 if variant.family.name in ("gpt2", "gpt_neox", "bloom", "mpt") else 1) * TOLERANCE
+        assert numpy.abs(exact["logits"] - logits).max() <= (20 if variant.family.name in GELU else 1) * TOLERANCE
     found = run(tmp_path / "found", rows=rows, context=CELLS)
     for result in (exact, found):
         assert serving.perplexity(result["logits"], rows) == pytest.approx(expected["perplexity"], rel=0.005)

@@ -61,7 +61,7 @@ TEST(Architecture, EmbeddedDescriptionsNameFamiliesThatThereAre) {
 }
 
 TEST(Architecture, UnknownModelTypeListsWhatIsSupported) {
-  expect_error(ErrorKind::unsupported, "Supported: apertus, arcee, biogpt", [] {
+  expect_error(ErrorKind::unsupported, "Supported: apertus, arcee, baichuan, biogpt", [] {
     (void)find_architecture({{"model_type", "mamba"}}, "config.json");
   });
 }
@@ -111,6 +111,53 @@ TEST(Architecture, AnUnknownTypeIsRefusedForWhatItsConfigGivesAway) {
                   {"per_layer_config", nlohmann::json::object()},
                   {"text_config", {{"model_type", "y"}}}},
                  "no description of this model_type's attention tensors");
+}
+
+TEST(Architecture, SomeKeysAreRefusedWhateverTheirValue) {
+  for (const nlohmann::json& value : {nlohmann::json(0.5), nlohmann::json(nullptr), nlohmann::json(false)}) {
+    expect_error(ErrorKind::unsupported, "z_loss_weight must be absent", [&] {
+      (void)find_architecture({{"model_type", "baichuan"}, {"z_loss_weight", value}}, "c");
+    });
+  }
+}
+
+TEST(Architecture, AVariantIsTheFirstWhoseConditionsAllHold) {
+  auto json = description();
+  json["variants"] = nlohmann::json::parse(R"([
+    {"when": [{"key": "new", "default": false, "equals": true}, {"key": "norms", "null": 2, "equals": 2}],
+     "change": {"embedding": "of two", "output_head": {"tied": true}}},
+    {"when": [{"key": "new", "default": false, "equals": true}], "change": {"embedding": "of new"}},
+    {"when": [{"key": "length", "equals": null}],
+     "change": {"embedding": "of none", "attention": {"output": {"bias": true}}}}])");
+  const Architecture family = parse_architecture(json.dump(), "x.json");
+  const auto embedding = [&](const nlohmann::json& config) { return variant_of(family, config).embedding; };
+  EXPECT_EQ(embedding({{"new", true}, {"norms", 2}}), "of two");
+  EXPECT_EQ(embedding({{"new", true}, {"norms", nullptr}}), "of two");
+  EXPECT_EQ(embedding({{"new", true}, {"norms", 1}}), "of new");
+  EXPECT_EQ(embedding({{"new", true}}), "of new");
+  EXPECT_EQ(embedding({{"new", false}, {"norms", 2}}), "of none");
+  EXPECT_EQ(embedding({{"length", 4}}), "embed");
+  const Architecture& of_none = variant_of(family, nlohmann::json::object());
+  EXPECT_TRUE(of_none.output_bias.fallback);
+  EXPECT_FALSE(family.output_bias.fallback);
+  EXPECT_TRUE(of_none.keys.contains("norms"));  // the family reads it
+}
+
+TEST(Architecture, AChangeOfNullTakesAPartAway) {
+  auto json = description();
+  json["refuse"] = nlohmann::json::parse(R"([{"key": "k", "why": "w"}])");
+  json["variants"] = nlohmann::json::parse(R"([{"when": [{"key": "a", "equals": 1}], "change": {"refuse": null}}])");
+  const Architecture family = parse_architecture(json.dump(), "x.json");
+  EXPECT_EQ(family.refusals.size(), 1U);
+  EXPECT_TRUE(variant_of(family, {{"a", 1}}).refusals.empty());
+}
+
+TEST(Architecture, AVariantIsADescriptionLikeAnyOther) {
+  auto json = description();
+  json["variants"] =
+      nlohmann::json::parse(R"([{"when": [{"key": "a", "equals": 1}], "change": {"attention": {"prefixx": ""}}}])");
+  expect_error(ErrorKind::corrupt, "known keys only; found prefixx",
+               [&] { (void)parse_architecture(json.dump(), "x.json"); });
 }
 
 TEST(Architecture, MistralWithLayerTypesIsMinistral) {
