@@ -75,8 +75,8 @@ struct TokenizerChoice {
   bool overrides_folders = false;  ///< classes that folders name are known to be wrong
 };
 
-/// Where the width that config.json states is that of an MLP without a gate, and the class gives one with a gate as many
-/// weights: two thirds of it.
+/// Where the width that config.json states is that of an MLP without a gate, and the class gives one with a gate as
+/// many weights: two thirds of it.
 struct WidthWithoutGate {
   Setting<bool> enabled;
   Setting<double> multiplier;  ///< 0: none, and no rounding
