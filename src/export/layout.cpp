@@ -77,9 +77,12 @@ std::string layers_in_the_way(const Plan& plan) {
   return text;
 }
 
+bool norms_span_heads(const Model& model) {
+  return model.architecture().attention.head_norm.scope == HeadNormScope::projection && has_head_norm(model.settings());
+}
+
 void require_norms_of_groups(const Model& model, const Plan& plan, std::string_view layout) {
-  const bool together = model.architecture().attention.head_norm.scope == HeadNormScope::projection;
-  if (!together || !has_head_norm(model.settings())) return;
+  if (!norms_span_heads(model)) return;
   for (const LayerPlan& layer : plan.layers) {
     if (layer.grouping.has_equal_groups()) continue;
     throw Error(ErrorKind::unsupported, std::string(layout),

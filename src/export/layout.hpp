@@ -59,7 +59,9 @@ struct LayoutRow {
 /// Query heads of the largest group of the model.
 [[nodiscard]] int largest_group(const Model& model, const Plan& plan);
 
-/// Throws Error(unsupported) where heads of a token are normalised together and a layer's groups are of unequal size:
+/// Whether the query and key heads of a token are normalised together.
+[[nodiscard]] bool norms_span_heads(const Model& model);
+/// Throws Error(unsupported) where they are and a layer's groups are of unequal size:
 /// copies of a head count as often in such a norm as they are there, and zeros count too.
 void require_norms_of_groups(const Model& model, const Plan& plan, std::string_view layout);
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr LlamaFeatures kFeatures{.biases = true, .head_norms = false, .rotary_scaling = true};
 constexpr const char* kModule = "configuration_decilm";
-constexpr int kWidthUnit = 256;  // the class rounds the MLP's width up to a multiple of this
+constexpr int kWidthUnit = 256;  // the classes round a width up to a multiple of this that ffn_mult states
 constexpr int kMostPadding = 4;  // times the query heads of the input
 
 LlamaParts read_parts(const Model& model) { return read_llama_parts(model, "--layout nemotron-nas", kFeatures); }
@@ -33,6 +33,14 @@ int query_heads_for(const Model& model, const Plan& plan) {
   return heads > most ? 0 : static_cast<int>(heads);
 }
 
+/// The MLP's width in the output. vLLM takes any, mlx-lm what ffn_mult can state; but mlx-lm computes the size of a
+/// head from the number of query heads, so it loads nothing where these were padded.
+int mlp_width_for(const Model& model, const LlamaParts& parts, int query_heads) {
+  const AttentionLayer& first = model.layers().front();
+  if (query_heads * first.head_dim != first.hidden_size) return parts.mlp_width;
+  return (parts.mlp_width + kWidthUnit - 1) / kWidthUnit * kWidthUnit;
+}
+
 void require_plan(const Model& model, const Plan& plan) {
   (void)read_parts(model);
   if (query_heads_for(model, plan) > 0) return;
@@ -42,7 +50,8 @@ void require_plan(const Model& model, const Plan& plan) {
   throw Error(ErrorKind::unsupported, "--layout nemotron-nas",
               "one number of query heads must be a multiple of every layer's group count, and at most " +
                   std::to_string(kMostPadding) + " times the model's",
-              "group counts " + counts, "Search with --target vllm, whose plans keep to divisors of the head count.");
+              "group counts " + counts,
+              "Use --layout remote-code, which vLLM serves too, or group counts that divide the head count.");
 }
 
 class TensorList {
@@ -164,13 +173,18 @@ nlohmann::ordered_json config_of(const Model& model, const LlamaParts& parts, co
   config["tie_word_embeddings"] = parts.head == nullptr;
   add_rotary(model, parts, config);
   copy_common_keys(model, options.dtype, config);
-  // Rounded up by the class; the middle of what gives `width` survives any rounding of the multiplier.
-  const double multiplier = 1.5 * (width - 0.5 * kWidthUnit) / first.hidden_size;
+  nlohmann::ordered_json mlp = {{"no_op", false}, {"replace_with_linear", false}};
+  if (width % kWidthUnit == 0) {
+    // Rounded up by the class; the middle of what gives `width` survives any rounding of the multiplier.
+    mlp["ffn_mult"] = 1.5 * (width - 0.5 * kWidthUnit) / first.hidden_size;
+  } else {
+    mlp["intermediate_size"] = width;
+  }
   for (const LayerHeads& layer : heads) {
     config["block_configs"].push_back(
         {{"attention",
           {{"n_heads_in_group", query_heads / layer.kv_heads()}, {"no_op", false}, {"replace_with_linear", false}}},
-         {"ffn", {{"ffn_mult", multiplier}, {"no_op", false}, {"replace_with_linear", false}}}});
+         {"ffn", mlp}});
   }
   return config;
 }
@@ -183,7 +197,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
     const Grouping& grouping = plan.grouping(layer.layer);
     blueprint.heads.push_back(grouped_heads(layer, grouping, query_heads / grouping.groups()));
   }
-  const int width = (parts.mlp_width + kWidthUnit - 1) / kWidthUnit * kWidthUnit;
+  const int width = mlp_width_for(model, parts, query_heads);
   TensorList list(parts, options);
   blueprint.tensors = list.run(blueprint.heads, width);
   blueprint.config = config_of(model, parts, blueprint.heads, width, options);
@@ -202,8 +216,7 @@ const LayoutRow& nemotron_nas_layout() {
   static const LayoutRow kRow = {
       {Layout::nemotron_nas, "nemotron-nas",
        "for vLLM, served with --trust-remote-code, and for mlx-lm with equal groups: head counts per layer of a "
-       "Llama-like "
-       "model; all layers are padded to one number of query heads that every group count divides"},
+       "Llama-like model; all layers are padded to one number of query heads that every group count divides"},
       PlanLimits{.divisors = true},
       false,
       LayoutWriter{[](const Model& model) { (void)nemotron_nas::read_parts(model); }, nemotron_nas::require_plan,

@@ -1,3 +1,6 @@
+#include <optional>
+#include <utility>
+
 #include "export/embedded_code.hpp"
 #include "export/layout.hpp"
 #include "export/stock_class.hpp"
@@ -50,16 +53,28 @@ std::string code_for(const Architecture& architecture) {
     for (std::size_t at = 0; (at = code.find(from, at)) != std::string::npos; at += to.size())
       code.replace(at, from.size(), to);
   };
-  // "model.layers.{layer}.self_attn." says where the class has its layers, and each of them its attention.
+  // "model.layers.{layer}.self_attn." says where the class has its base model, that its layers, and each of them its
+  // attention.
   static constexpr std::string_view kLayer = ".{layer}.";
   const std::string& prefix = architecture.attention_prefix;
+  const std::size_t layers = prefix.find('.') + 1;
   const std::size_t layer = prefix.find(kLayer);
   const std::size_t attention = layer + kLayer.size();
-  replace("@LAYERS@", prefix.substr(0, layer));
+  replace("@LAYERS@", prefix.substr(layers, layer - layers));
   replace("@ATTENTION@", prefix.substr(attention, prefix.size() - attention - 1));
   replace("@MODEL_CLASS@", architecture.model_class);
   replace("@MODEL_TYPE@", kConvertedPrefix + architecture.model_types.front());
   return code;
+}
+
+/// vLLM computes logits itself, and multiplies them by the number under this key, whatever the family calls its own.
+void state_logit_scale(const Model& model, nlohmann::ordered_json& config) {
+  static constexpr const char* kScale = "logit_scale";
+  const std::optional<ForwardDescription>& forward = model.architecture().forward;
+  if (!forward || forward->logit_multiplier.key == kScale) return;
+  const ModelConfig& settings = model.settings();
+  const double scale = settings.value(forward->logit_multiplier) / settings.value(forward->logit_divisor);
+  if (scale != 1) config[kScale] = scale;
 }
 
 Blueprint build(const Model& model, const Plan& plan, const ExportOptions& options) {
@@ -70,8 +85,11 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   nlohmann::ordered_json config = base_config(model, options.dtype);
   config["model_type"] = kConvertedPrefix + architecture.model_types.front();
   config["architectures"] = {"QcqaForCausalLM"};
-  config["auto_map"] = {{"AutoConfig", std::string(kModule) + ".QcqaConfig"},
-                        {"AutoModelForCausalLM", std::string(kModule) + ".QcqaForCausalLM"}};
+  for (const auto& [role, name] : {std::pair{"AutoConfig", "QcqaConfig"},
+                                   {"AutoModel", "QcqaModel"},
+                                   {"AutoModelForCausalLM", "QcqaForCausalLM"}}) {
+    config["auto_map"][role] = std::string(kModule) + "." + name;
+  }
   std::vector<int> query, kv;
   for (const LayerHeads& heads : blueprint.heads) {
     query.push_back(heads.query_heads());
@@ -79,6 +97,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   }
   config[kQueryHeadsPerLayer] = query;
   config[kKvHeadsPerLayer] = kv;
+  state_logit_scale(model, config);
   blueprint.config = std::move(config);
   blueprint.files.emplace_back(std::string(kModule) + ".py", code_for(architecture));
   return blueprint;
@@ -90,8 +109,9 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
 const LayoutRow& remote_code_layout() {
   static const LayoutRow kRow = {
       {Layout::remote_code, "remote-code",
-       "for transformers, loaded with trust_remote_code=True: the model's own class with head counts per layer, in a "
-       "short modeling file of its own; any plan, unequal groups padded to the largest of their layer"},
+       "for transformers, loaded with trust_remote_code=True, and vLLM, served with --trust-remote-code: the model's "
+       "own class with head counts per layer, in a short modeling file of its own; any plan, unequal groups padded to "
+       "the largest of their layer"},
       PlanLimits{},
       true,
       LayoutWriter{remote_code::require_model, remote_code::require_plan, remote_code::build},

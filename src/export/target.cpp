@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <optional>
 
 #include "export/layout.hpp"
 #include "export/llama_parts.hpp"
+#include "export/stock_class.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
@@ -37,9 +39,22 @@ std::string padded_heads(const Model& model, const Plan& plan) {
   return "";
 }
 
+/// Of --layout remote-code.
+bool takes_unequal_groups(const Model& model) { return reads_head_dim(model) && !norms_span_heads(model); }
+
+std::string any_padding(const Model& model, const Plan& plan) {
+  for (const LayerHeads& heads : layout_row(Layout::nemotron_nas).safetensors->build(model, plan, {}).heads) {
+    if (heads.query_heads() != heads.layer->query_heads)
+      return "query heads to pad, which another layout of this runtime pads less";
+  }
+  return "";
+}
+
 const std::vector<TargetRow>& targets() {
   static constexpr std::string_view kOwnClass =
       "one group count for all layers, which a class of the runtime holds as it is";
+  static constexpr std::string_view kNemotron =
+      "head counts per layer, which vLLM's class for Nemotron-NAS models has; serve with --trust-remote-code";
   static constexpr FileFormat kFolder = FileFormat::safetensors;
   static const std::vector<TargetRow> kRows = {
       {{Target::transformers, "transformers", "Hugging Face transformers"},
@@ -49,8 +64,11 @@ const std::vector<TargetRow>& targets() {
          "trust_remote_code=True"}}},
       {{Target::vllm, "vllm", "vLLM"},
        {{Layout::gqa, kFolder, kOwnClass},
-        {Layout::nemotron_nas, kFolder,
-         "head counts per layer, which vLLM's class for Nemotron-NAS models has; serve with --trust-remote-code"}}},
+        {Layout::nemotron_nas, kFolder, kNemotron, {}, any_padding},
+        {Layout::remote_code, kFolder,
+         "head counts per layer, which vLLM reads from the modeling file that the folder carries; serve with "
+         "--trust-remote-code"},
+        {Layout::nemotron_nas, kFolder, kNemotron}}},
       {{Target::llama_cpp, "llama.cpp", "llama.cpp, as GGUF"},
        {{Layout::gqa,
          FileFormat::gguf,
@@ -92,7 +110,9 @@ std::string_view target_name(Target target) { return row_of(target).info.name; }
 LayoutChoice choose_layout(const Model& model, const Plan& plan, Target target) {
   const TargetRow& row = row_of(target);
   std::string reasons;
-  const auto note = [&](const std::string& reason) { reasons.append(reasons.empty() ? "" : "; ").append(reason); };
+  const auto note = [&](const std::string& reason) {
+    if (reasons.find(reason) == std::string::npos) reasons.append(reasons.empty() ? "" : "; ").append(reason);
+  };
   for (const Candidate& candidate : row.candidates) {
     try {
       require_expressible(model, plan, candidate.layout, candidate.format);
@@ -137,7 +157,9 @@ std::vector<TargetLayout> target_layouts(const Model& model) {
 }
 
 PlanLimits limits_for(const Model& model, Target target) {
-  // Without a layout for head counts per layer, one group count for all is what is left.
+  // Of the layouts for head counts per layer, the one that asks least.
+  const auto asked = [](const PlanLimits& limits) { return int{limits.equal_groups} + int{limits.divisors}; };
+  std::optional<PlanLimits> least;
   for (const Candidate& candidate : row_of(target).candidates) {
     PlanLimits limits = plan_limits(candidate.layout);
     if (limits.is_uniform()) continue;
@@ -148,9 +170,12 @@ PlanLimits limits_for(const Model& model, Target target) {
       continue;
     }
     limits.contiguous = query_heads_stay(model);
-    limits.equal_groups = limits.equal_groups || candidate.limits.equal_groups || limits.contiguous;
-    return limits;
+    limits.equal_groups = limits.equal_groups || candidate.limits.equal_groups || limits.contiguous ||
+                          (candidate.layout == Layout::remote_code && !takes_unequal_groups(model));
+    if (!least || asked(limits) < asked(*least)) least = limits;
   }
+  if (least) return *least;
+  // Without one, one group count for all layers is what is left.
   PlanLimits limits = PlanLimits::uniform();
   limits.contiguous = query_heads_stay(model);
   return limits;

@@ -79,9 +79,30 @@ TEST(RemoteCode, CarriesCodeForTheClass) {
   for (auto& [name, content] : folder_contents(source.folder / "out")) {
     if (name == "modeling_qcqa.py") code = content;
   }
-  EXPECT_NE(code.find("from transformers import Qwen2ForCausalLM"), std::string::npos);
+  EXPECT_NE(code.find("from transformers import MODEL_MAPPING, Qwen2ForCausalLM"), std::string::npos);
+  EXPECT_NE(code.find("self.base_model.layers"), std::string::npos);
   EXPECT_EQ(code.find('@'), std::string::npos) << "a placeholder is left";
-  EXPECT_EQ(source.config()["model_type"], "qcqa_qwen2");
+  const auto config = source.config();
+  EXPECT_EQ(config["model_type"], "qcqa_qwen2");
+  EXPECT_EQ(config["auto_map"]["AutoModel"], "modeling_qcqa.QcqaModel");  // what vLLM builds
+  EXPECT_FALSE(config.contains("logit_scale"));
+}
+
+TEST(RemoteCode, StatesTheScaleOfLogitsAsVllmReadsIt) {
+  struct Case {
+    const char* family;
+    double scale;
+  };
+  for (const Case& entry : {Case{"granite", 0.125}, Case{"hyperclovax", 8}}) {
+    SCOPED_TRACE(entry.family);
+    const Source source(entry.family);
+    nlohmann::json config = source.model().config();
+    config["logits_scaling"] = 8;
+    (void)source.folder.write("in/config.json", config.dump());
+    (void)source.write(kPerLayer, Layout::remote_code);
+    EXPECT_EQ(source.config()["logit_scale"], entry.scale);
+    EXPECT_EQ(source.config()["logits_scaling"], 8);
+  }
 }
 
 TEST(RemoteCode, IsNotConvertedAgain) {
@@ -116,21 +137,27 @@ TEST(NemotronNas, OneNumberOfQueryHeadsSuitsAllLayers) {
   EXPECT_EQ(config["num_attention_heads"], 6);
   EXPECT_EQ(config["block_configs"][0]["attention"]["n_heads_in_group"], 2);
   EXPECT_EQ(config["block_configs"][1]["attention"]["n_heads_in_group"], 3);
-  EXPECT_EQ(config["intermediate_size"], 256);
-  const double multiplier = config["block_configs"][0]["ffn"]["ffn_mult"];
-  EXPECT_EQ((static_cast<int>(2 * multiplier * 16 / 3) + 255) / 256 * 256, 256);
+  // For vLLM alone, which takes any width.
+  EXPECT_EQ(config["intermediate_size"], 24);
+  EXPECT_EQ(config["block_configs"][0]["ffn"]["intermediate_size"], 24);
+  EXPECT_FALSE(config["block_configs"][0]["ffn"].contains("ffn_mult"));
   const Checkpoint out = Checkpoint::open(source.folder / "out");
   EXPECT_EQ(out.at("model.layers.0.self_attn.q_proj.weight").shape, (Shape{24, 16}));
   EXPECT_EQ(out.at("model.layers.0.self_attn.k_proj.weight").shape, (Shape{12, 16}));
-  EXPECT_EQ(out.at("model.layers.1.mlp.down_proj.weight").shape, (Shape{16, 256}));
+  EXPECT_EQ(out.at("model.layers.1.mlp.down_proj.weight").shape, (Shape{16, 24}));
   EXPECT_TRUE(source.has("configuration_decilm.py"));
-  // Of each layer: two heads of Q and O, and the MLP's rows and columns.
-  EXPECT_EQ(summary.padding_parameters, 2 * (2 * 2 * 4 * 16 + 3 * (256 - 24) * 16));
+  EXPECT_EQ(summary.padding_parameters, 2 * 2 * 2 * 4 * 16);  // of each layer: two heads of Q and O
 }
 
-TEST(NemotronNas, PaddedColumnsAreZerosAfterTheOwn) {
+TEST(NemotronNas, WidthThatMlxCanStateIsFilledUpWithZeros) {
   const Source source;
-  (void)source.write(kUniform, Layout::nemotron_nas);
+  const ExportSummary summary = source.write(kUniform, Layout::nemotron_nas);
+  EXPECT_EQ(summary.padding_parameters, 2 * 3 * (256 - 24) * 16);  // of each layer: the MLP's rows and columns
+  const auto config = source.config();
+  EXPECT_EQ(config["intermediate_size"], 256);
+  EXPECT_FALSE(config["block_configs"][0]["ffn"].contains("intermediate_size"));
+  const double multiplier = config["block_configs"][0]["ffn"]["ffn_mult"];
+  EXPECT_EQ((static_cast<int>(2 * multiplier * 16 / 3) + 255) / 256 * 256, 256);
   const auto before = values_of(source.model().checkpoint().at("model.layers.1.mlp.down_proj.weight"));
   const auto after = values_of(Checkpoint::open(source.folder / "out").at("model.layers.1.mlp.down_proj.weight"));
   for (std::size_t row = 0; row < 16; ++row) {
@@ -148,8 +175,7 @@ TEST(NemotronNas, CountsThatNoNumberSuitsAreRefused) {
   const Plan plan = plan_of({{0, 1, 2, 3, 4, 5, 6}, {0, 1, 2, 3, 4, 4, 4}, {0, 1, 2, 2, 2, 2, 2}});
   expect_error(ErrorKind::unsupported, "multiple of every layer's group count",
                [&] { (void)preview_export(model, plan, {.layout = Layout::nemotron_nas}); });
-  expect_error(ErrorKind::unsupported, "Search with --target vllm",
-               [&] { (void)choose_layout(model, plan, Target::vllm); });
+  EXPECT_EQ(choose_layout(model, plan, Target::vllm).layout, Layout::remote_code);
 }
 
 TEST(OpenElm, HeadsPerLayerAndExactMlpWidth) {
@@ -175,7 +201,10 @@ TEST(Targets, TakeTheLayoutThatHoldsThePlan) {
   EXPECT_EQ(choice(source, kUnequal, Target::transformers).layout, Layout::gqa);
   EXPECT_EQ(choice(source, kPerLayer, Target::transformers).layout, Layout::remote_code);
   EXPECT_EQ(choice(source, kUnequal, Target::vllm).layout, Layout::gqa);
-  EXPECT_EQ(choice(source, kPerLayer, Target::vllm).layout, Layout::nemotron_nas);
+  EXPECT_EQ(choice(source, kEqualPerLayer, Target::vllm).layout, Layout::nemotron_nas);
+  EXPECT_EQ(choice(source, kPerLayer, Target::vllm).layout, Layout::remote_code);
+  EXPECT_EQ(choice(Source("gemma2"), kEqualPerLayer, Target::vllm).layout, Layout::remote_code);
+  EXPECT_EQ(choice(Source("exaone"), kPerLayer, Target::vllm).layout, Layout::nemotron_nas);
   EXPECT_EQ(choice(source, kUniform, Target::mlx).layout, Layout::gqa);
   EXPECT_EQ(choice(source, kUnequal, Target::mlx).layout, Layout::openelm);
   EXPECT_EQ(choice(source, kPerLayer, Target::mlx).layout, Layout::openelm);
@@ -189,12 +218,17 @@ TEST(Targets, MlxTakesNemotronOnlyWithoutPadding) {
 
 TEST(Targets, LimitsAreThoseOfTheModelAndTheRuntime) {
   EXPECT_EQ(limits_for(Source().model(), Target::transformers), PlanLimits{});
-  EXPECT_EQ(limits_for(Source().model(), Target::vllm), (PlanLimits{.divisors = true}));
+  EXPECT_EQ(limits_for(Source().model(), Target::vllm), PlanLimits{});
+  EXPECT_EQ(limits_for(Source("exaone").model(), Target::vllm), (PlanLimits{.divisors = true}));
   EXPECT_EQ(limits_for(Source().model(), Target::mlx), PlanLimits{});
   EXPECT_EQ(limits_for(Source("llama", true).model(), Target::mlx),
             (PlanLimits{.equal_groups = true, .divisors = true}));
-  EXPECT_EQ(limits_for(Source("gemma2").model(), Target::vllm), PlanLimits::uniform());
-  EXPECT_EQ(limits_for(Source("gemma2").model(), Target::transformers), PlanLimits{});
+  for (const Target target : {Target::vllm, Target::transformers}) {
+    EXPECT_EQ(limits_for(Source("gemma2").model(), target), PlanLimits{});
+    EXPECT_EQ(limits_for(Source("stablelm").model(), target), (PlanLimits{.equal_groups = true}));
+    EXPECT_EQ(limits_for(Source("olmo2").model(), target), (PlanLimits{.equal_groups = true}));
+    EXPECT_EQ(limits_for(Source("mixtral").model(), target), PlanLimits::uniform());
+  }
 }
 
 }  // namespace

@@ -104,6 +104,25 @@ def test_attention_implementations_and_saving(qcqa, built, tmp_path):
     assert reference.largest_difference(reference.logits(load(tmp_path / "saved", attn_implementation="eager")), expected) == 0
 
 
+def test_what_vllm_asks_of_it(qcqa, built, tmp_path):
+    """The counts of each layer from the configuration alone, and the model without its output matrix."""
+    variant = Variant(family("starcoder2"))  # a class whose configuration states no size of heads
+    source = built(variant)
+    plan = per_layer_plan(qcqa, variant, source, tmp_path)
+    qcqa.run("convert", source, "-o", tmp_path / "out", *plan, "--layout", "remote-code")
+    config = transformers.AutoConfig.from_pretrained(tmp_path / "out", trust_remote_code=True)
+    stated = json.loads((tmp_path / "out/config.json").read_text())
+    assert config.is_heterogeneous
+    found = [(layer.num_attention_heads, layer.num_key_value_heads, layer.head_dim) for layer in config.per_layer_config]
+    assert found == [(*counts, 8) for counts in zip(stated["query_heads_per_layer"], stated["kv_heads_per_layer"])]
+    options = dict(trust_remote_code=True, dtype=torch.float32, attn_implementation="eager")
+    base = transformers.AutoModel.from_pretrained(tmp_path / "out", **options).eval()
+    assert type(base).__name__ == "QcqaModel"
+    ids = reference.token_ids(VOCABULARY)
+    with torch.no_grad():
+        assert torch.equal(base(ids)[0], load(tmp_path / "out", attn_implementation="eager").model(ids)[0])
+
+
 def test_mixtral_is_refused(qcqa, built, tmp_path):
     done = qcqa.run("convert", built(Variant(family("mixtral"))), "-o", tmp_path / "out", "--groups", 3, "--cardinality",
                     "arbitrary", "--layout", "remote-code", expect=2)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# vLLM on the CPU loads what --layout gqa and --layout nemotron-nas write, gives the log-probabilities of `qcqa evaluate`,
-# and has room for as many tokens as we claim. Not part of tests/run.sh: its environment takes 8 GB and many minutes.
+# vLLM on the CPU loads what --layout gqa, remote-code and nemotron-nas write, gives the log-probabilities of `qcqa
+# evaluate`, and has room for as many tokens as we claim. Not part of tests/run.sh: its environment takes 8 GB and many minutes.
 #
 #   tests/interop/vllm.sh [MODEL]     a Llama-like model folder; default: stories15M of the shared folder
 set -euo pipefail
