@@ -15,8 +15,8 @@ HEADER = """# What can be done with each family
 Written by `test_family_table.py`: what `qcqa inspect` says of a tiny model of each, without biases where config.json decides.
 All families can be searched (`wse`, `aligned`, `subspace`), converted with `mean`, `first`, `weighted`, `aligned` and
 `subspace`, and written with `--layout expanded`. "run" is evaluation, calibration, `refit`, `reconstruct` and `distill`; `gqa` is
-what vLLM and mlx-lm load as well where they have the family, `remote-code` what vLLM serves as well (all of them were seen to run:
-`vllm.sh`), `llama.cpp` is GGUF for that runtime; the last four compute
+what vLLM and mlx-lm load as well where they have the family, `remote-code` what vLLM serves as well (`vllm.sh` runs
+those that its transformers can build), `llama.cpp` is GGUF for that runtime; the last four compute
 what Llama computes and nothing else, so what else a family has stands in the way; but llama.cpp has architectures of their own for
 bloom, falcon, gpt2, gpt_bigcode, gpt_neox and mpt.
 
