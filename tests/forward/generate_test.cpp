@@ -26,10 +26,10 @@ class Generate : public ::testing::Test {
   std::optional<Model> model_;
 };
 
-TEST_F(Generate, CacheGivesWhatTheWholeSequenceGives) {
+void expect_what_whole_sequences_give(const Model& model) {
   const std::vector<Ids> prompts = {{1, 2, 3}, {4}, {5, 6, 7, 8, 9}};
-  const Generation generation = generate(*model_, prompts, {.max_tokens = 12});
-  Transformer transformer(*model_, Runtime{});
+  const Generation generation = generate(model, prompts, {.max_tokens = 12});
+  Transformer transformer(model, Runtime{});
   transformer.load_head();
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     Ids sequence = prompts[i];
@@ -39,6 +39,26 @@ TEST_F(Generate, CacheGivesWhatTheWholeSequenceGives) {
       sequence.push_back(static_cast<std::int32_t>(logits[-1].argmax().item<std::int64_t>()));
     }
     EXPECT_EQ(generation.tokens[i], Ids(sequence.end() - 12, sequence.end())) << "prompt " << i;
+  }
+}
+
+TEST_F(Generate, CacheGivesWhatTheWholeSequenceGives) { expect_what_whole_sequences_give(*model_); }
+
+TEST(GenerateWithLayersWithoutHeads, TheyRememberEverySequence) {
+  for (const char* family : {"lfm2", "qwen3_5_text"}) {
+    const TemporaryFolder folder;
+    write_pico_model(folder.path(), {.family = family,
+                                     .layers = 5,
+                                     .query_heads = 4,
+                                     .kv_heads = 2,
+                                     .head_dim = 8,
+                                     .hidden_size = 32,
+                                     .mlp_size = 10,
+                                     .vocabulary = 30,
+                                     .alternates = true});
+    const Model model = Model::open(folder.path());
+    EXPECT_EQ(model.places(), (std::vector{1, 3}));
+    expect_what_whole_sequences_give(model);
   }
 }
 

@@ -1,4 +1,4 @@
-"""Mixtures of experts are run, and fits change the attention alone."""
+"""Mixtures of experts and layers without heads are run, and fits of them change the attention alone."""
 
 import json
 
@@ -9,6 +9,7 @@ import reference
 from architectures import FAMILIES, VOCABULARY, Variant, family
 
 EXPERTS = [f.name for f in FAMILIES if f.experts and f.runs or f.name == "gpt_oss"]
+OTHER_LAYERS = [f.name for f in FAMILIES if f.has_other_layers and not f.experts]
 
 
 @pytest.fixture(scope="session")
@@ -21,13 +22,14 @@ def text(tmp_path_factory):
     return file
 
 
-@pytest.mark.parametrize("name", EXPERTS)
+@pytest.mark.parametrize("name", EXPERTS + OTHER_LAYERS)
 def test_fits_change_the_attention_alone(qcqa, built, text, tmp_path, name):
     source = built(Variant(family(name)))
     lost = {}
     for merge in ("mean", "refit", "reconstruct"):
         out = tmp_path / merge
-        fit = [] if merge == "mean" else ["--calibrate", text, "--reconstruct-steps", 20, "--distill-steps", 5]
+        fit = [] if merge == "mean" else ["--calibrate", text, "--reconstruct", "attention", "--reconstruct-steps", 20,
+                                          "--distill-steps", 5]
         qcqa.run("convert", source, "-o", out, "--groups", 4, "--cardinality", "equal", "--merge", merge, *fit)
         before, after = reference.read_tensors(source), reference.read_tensors(out)
         changed = {tensor for tensor in before if not torch.equal(before[tensor], after[tensor])}
@@ -56,7 +58,7 @@ def test_a_missing_expert_is_named(qcqa, built, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["qwen3_next", "qwen3_5_moe_text"])
-def test_experts_may_be_stacked(qcqa, built, text, tmp_path, name):
+def test_experts_may_be_stacked(qcqa, built, tmp_path, name):
     source = built(Variant(family(name)))
     tensors = reference.read_tensors(source)
     experts = family(name).config["num_experts"]
@@ -68,7 +70,9 @@ def test_experts_may_be_stacked(qcqa, built, text, tmp_path, name):
     model = reference.write_like(source, tensors, tmp_path / "model")
     ids = reference.token_ids(VOCABULARY)
     assert torch.equal(reference.logits(reference.load(model), ids), reference.logits(reference.load(source), ids))
-    same = qcqa.json("evaluate", model, "--reference", source, "--text", text, "--json", "-", "-q")
+    rows = tmp_path / "ids.jsonl"
+    rows.write_text("".join(json.dumps(row) + "\n" for row in ids.tolist()))
+    same = qcqa.json("evaluate", model, "--reference", source, "--token-ids", rows, "--json", "-", "-q")
     assert same["reference"]["kl_mean"] == 0
     qcqa.run("convert", model, "-o", tmp_path / "out", "--groups", 4, "--cardinality", "equal")
     written = reference.read_tensors(tmp_path / "out")

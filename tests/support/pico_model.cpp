@@ -77,8 +77,10 @@ nlohmann::ordered_json config_of(const PicoModel& pico, const Architecture& arch
     if (rotary->scales_queries)
       config["rope_parameters"].update({{"llama_4_scaling_beta", 0.1}, {"original_max_position_embeddings", 4}});
   }
-  if (const auto& layers = architecture.attention.in_layers)
-    config["layer_types"] = std::vector(static_cast<std::size_t>(pico.layers), layers->types.front());
+  if (const auto& layers = architecture.attention.in_layers) {
+    for (int layer = 0; layer < pico.layers; ++layer)
+      config["layer_types"].push_back((pico.alternates && layer % 2 == 0 ? layers->others : layers->types).front());
+  }
   config["torch_dtype"] = "float32";
   return config;
 }

@@ -20,6 +20,7 @@ struct PicoModel {
   std::uint64_t seed = 1;
   int mlp_size = 0;                                  ///< above 0 for a model that can be run (head_dim even then)
   int vocabulary = 5;                                ///< rows of the embedding
+  bool alternates = false;                           ///< heads in the layers of odd number only, where that may be
   const Families* families = &Families::built_in();  ///< among which `family` is
   /// May change an element: (tensor name, index) -> value.
   std::function<double(const std::string&, std::size_t, double)> adjust{};
