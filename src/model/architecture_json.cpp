@@ -241,6 +241,7 @@ Composite parse_composite(const json& document, const std::string& where) {
   root.value("may_be_flat", composite.may_be_flat);
   if (composite.may_be_flat && composite.text_family.empty())
     root.fail("what \"may_be_flat\" needs a \"text_family\"", "none");
+  if (root.optional("tokenizer")) composite.tokenizer = parse_tokenizer(root.child("tokenizer"));
   for (const JsonView& entry : root.array("outside_flags")) {
     ObjectReader flag(entry);
     composite.outside_flags.push_back({.key = flag.text("key")});

@@ -16,6 +16,10 @@ constexpr std::string_view kSpace = "\xE2\x96\x81";
 constexpr std::string_view kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
+// The same with marks among the letters: Qwen 3.5's.
+constexpr std::string_view kQwen35Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 const std::vector<TokenizerClass>& classes() {
   static constexpr std::string_view kEnd = "<|endoftext|>";
   static const std::vector<TokenizerClass> kRows = {
@@ -46,6 +50,9 @@ const std::vector<TokenizerClass>& classes() {
        .names = {{"eos_token", kEnd}, {"unk_token", kEnd}, {"pad_token", kEnd}},
        .reads_vocab_json = true,
        .special_by_name = true},
+      {.name = "Qwen3_5Tokenizer",
+       .steps = Steps::qwen3_5,
+       .names = {{"eos_token", kEnd}, {"unk_token", kEnd}, {"pad_token", kEnd}}},
       {.name = "GPT2Tokenizer",
        .steps = Steps::gpt2,
        .names = {{"bos_token", kEnd}, {"eos_token", kEnd}, {"unk_token", kEnd}},
@@ -87,15 +94,15 @@ const std::vector<TokenizerClass>& classes() {
 
 /// Classes that put steps of their own in place of tokenizer.json's. They belong to models that nobody converts, so
 /// tokenizer.json is followed, and said so.
-constexpr std::array<std::string_view, 38> kOthers = {
-    "AlbertTokenizer",    "BarthezTokenizer",    "BertTokenizer",     "BigBirdTokenizer",    "BlenderbotTokenizer",
-    "CamembertTokenizer", "CLIPTokenizer",       "DebertaTokenizer",  "DebertaV2Tokenizer",  "EsmcTokenizer",
-    "FunnelTokenizer",    "HerbertTokenizer",    "LasrTokenizer",     "LayoutLMv2Tokenizer", "LayoutLMv3Tokenizer",
-    "LayoutXLMTokenizer", "LukeTokenizer",       "MarkupLMTokenizer", "MBartTokenizer",      "MBart50Tokenizer",
-    "MLukeTokenizer",     "MPNetTokenizer",      "NllbTokenizer",     "NougatTokenizer",     "OpenAIGPTTokenizer",
-    "PegasusTokenizer",   "Qwen3_5Tokenizer",    "ReformerTokenizer", "RemBertTokenizer",    "SeamlessM4TTokenizer",
-    "SplinterTokenizer",  "T5Tokenizer",         "UdopTokenizer",     "VideoPrismTokenizer", "WhisperTokenizer",
-    "XGLMTokenizer",      "XLMRobertaTokenizer", "XLNetTokenizer",
+constexpr std::array<std::string_view, 37> kOthers = {
+    "AlbertTokenizer",     "BarthezTokenizer",  "BertTokenizer",       "BigBirdTokenizer",     "BlenderbotTokenizer",
+    "CamembertTokenizer",  "CLIPTokenizer",     "DebertaTokenizer",    "DebertaV2Tokenizer",   "EsmcTokenizer",
+    "FunnelTokenizer",     "HerbertTokenizer",  "LasrTokenizer",       "LayoutLMv2Tokenizer",  "LayoutLMv3Tokenizer",
+    "LayoutXLMTokenizer",  "LukeTokenizer",     "MarkupLMTokenizer",   "MBartTokenizer",       "MBart50Tokenizer",
+    "MLukeTokenizer",      "MPNetTokenizer",    "NllbTokenizer",       "NougatTokenizer",      "OpenAIGPTTokenizer",
+    "PegasusTokenizer",    "ReformerTokenizer", "RemBertTokenizer",    "SeamlessM4TTokenizer", "SplinterTokenizer",
+    "T5Tokenizer",         "UdopTokenizer",     "VideoPrismTokenizer", "WhisperTokenizer",     "XGLMTokenizer",
+    "XLMRobertaTokenizer", "XLNetTokenizer",
 };
 
 const TokenizerClass* class_by_name(std::string_view name) {
@@ -108,11 +115,15 @@ const TokenizerClass* class_by_name(std::string_view name) {
 
 /// What the family of this model type says of its class; nothing for the types that qcqa does not read.
 TokenizerChoice description_of(const std::string& model_type) {
-  for (const Architecture& architecture : supported_architectures()) {
-    if (std::ranges::find(architecture.model_types, model_type) != architecture.model_types.end())
-      return architecture.tokenizer;
-  }
-  return {};
+  TokenizerChoice found;
+  const auto look_in = [&](const auto& families) {
+    for (const auto& family : families) {
+      if (std::ranges::find(family.model_types, model_type) != family.model_types.end()) found = family.tokenizer;
+    }
+  };
+  look_in(Families::built_in().architectures());
+  look_in(Families::built_in().composites());
+  return found;
 }
 
 std::string_view without_fast(std::string_view name) {
@@ -184,14 +195,17 @@ TokenizerSteps steps_of(const TokenizerClass& tokenizer_class, bool add_prefix_s
       steps.decoder = byte_fallback_decoder(false);
       break;
     case Steps::qwen2:
+    case Steps::qwen3_5: {
+      const std::string_view pattern = tokenizer_class.steps == Steps::qwen2 ? kQwen2Pattern : kQwen35Pattern;
       steps.normalizer = {{"type", "NFC"}};
       steps.pre_tokenizer = {
           {"type", "Sequence"},
           {"pretokenizers",
-           {{{"type", "Split"}, {"pattern", {{"Regex", kQwen2Pattern}}}, {"behavior", "Isolated"}, {"invert", false}},
+           {{{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}},
             byte_level(add_prefix_space, false)}}};
       steps.decoder = byte_level(true, true);
       break;
+    }
     case Steps::nfc_gpt2:
       steps.normalizer = {{"type", "NFC"}};
       [[fallthrough]];

@@ -14,7 +14,7 @@ namespace qcqa {
 /// How a class of transformers 5 makes a tokenizer from the files of a folder. Most follow tokenizer.json to the letter
 /// (`plain`); the others take its vocabulary, merges and post-processor only, and bring the rest.
 struct TokenizerClass {
-  enum class Steps { plain, llama, code_llama, gemma, qwen2, gpt2, nfc_gpt2, cohere };
+  enum class Steps { plain, llama, code_llama, gemma, qwen2, qwen3_5, gpt2, nfc_gpt2, cohere };
 
   std::string_view name;
   Steps steps = Steps::plain;

@@ -53,6 +53,23 @@ def piece_models(shared):
     return tokenizer_models.piece_models(tokenizer_models.mixed(shared))
 
 
+def test_descriptions_name_the_classes_of_transformers():
+    from transformers.models.auto import tokenization_auto as auto
+
+    classes, wrong = dict(auto.TOKENIZER_MAPPING_NAMES), []
+    for file in sorted((REPOSITORY / "src/model/architectures").glob("*.json")):
+        described = json.loads(file.read_text())
+        tokenizer = described.get("tokenizer", {})
+        for model_type in described["model_types"]:
+            overrides = model_type in auto.MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS
+            if model_type not in classes and not overrides:
+                continue  # a part of another model, or a class in the folder: nothing to compare with
+            found = tokenizer.get("class"), tokenizer.get("overrides_folders", False)
+            if found != (classes.get(model_type), overrides):
+                wrong.append(f"{model_type}: {found}, right {classes.get(model_type), overrides}")
+    assert not wrong, "\n".join(wrong)
+
+
 def compare(texts, ours, encode, decode):
     assert len(ours) == len(texts)
     ids, wrong = [encode(text) for text in texts], []

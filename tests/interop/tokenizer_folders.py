@@ -218,6 +218,19 @@ def qwen2_lstrip(folder):
     return "qwen2"
 
 
+def qwen3_5_json(folder):
+    put(folder, "tokenizer.json", byte_level().to_str())
+    put(folder, "tokenizer_config.json", dict(tokenizer_class="Qwen2Tokenizer", eos_token="<|im_end|>", added_tokens_decoder={
+        "0": entry("<|endoftext|>", lstrip=True, rstrip=True), "321": entry("<tool>", special=False, single_word=True)}))
+    return "qwen3_5_moe_text"  # its class counts, not the one that is named
+
+
+def llava_with_steps_of_its_own(folder):
+    put(folder, "tokenizer.json", byte_level().to_str())
+    put(folder, "tokenizer_config.json", dict(tokenizer_class="LlamaTokenizer"))
+    return "llava"
+
+
 def qwen3_declared_otherwise(folder):
     put(folder, "tokenizer.json", with_template(byte_level(), "<|bos|> $A").to_str())
     put(folder, "tokenizer_config.json", dict(tokenizer_class="PreTrainedTokenizerFast", eos_token="<|im_end|>"))
@@ -396,7 +409,8 @@ def unigram_fallback_json(folder):
 KINDS = [llama_added_tokens_json, llama_added_tokens_decoder, llama_legacy, llama_without_configuration, llama_user_defined,
          llama_extra_special, llama_special_tokens_map, mistral_pieces, mistral_user_defined, mistral_unigram, gemma_pieces,
          json_without_added_tokens, json_with_gaps, json_template_against_flags, json_flags_without_template, llama_class_over_json,
-         llama_named_class_of_byte_level, qwen2_class_over_json, qwen2_lstrip, qwen3_declared_otherwise, gpt2_files, phi_files,
+         llama_named_class_of_byte_level, qwen2_class_over_json, qwen2_lstrip, qwen3_5_json, qwen3_declared_otherwise, gpt2_files,
+         phi_files, llava_with_steps_of_its_own,
          qwen2_files, llama_with_gpt2_files, roberta_files, gpt_neox_json, gpt_neox_files, code_llama, cohere_json, split_special,
          model_specific_names, unigram_json, word_piece_json, class_of_the_model_configuration,
          llama_without_prefix, gpt2_class_over_json, llama3_json, phi3_json, word_level_json, suffix_json, unigram_fallback_json]

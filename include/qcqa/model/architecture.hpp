@@ -199,6 +199,7 @@ struct Composite {
   std::string text_family;   ///< where that says no model_type; empty: it must
   bool may_be_flat = false;  ///< without text_config, config.json is the text model's of text_family
   std::vector<OutsideFlag> outside_flags;
+  TokenizerChoice tokenizer;
   std::vector<NamePart> names;  ///< the longest that fits counts; tensors that none fits are of other parts
 };
 
