@@ -148,14 +148,14 @@ def test_identity_grouping_keeps_every_bit(built, converted, variant):
 
 # What keys may differ by without a loss, where it is not "a complex number for each rotary plane (i, i + dims / 2) of the
 # whole head".
-NEIGHBOURS = {"cohere", "cohere2", "ernie4_5", "ernie4_5_moe", "glm", "glm4", "gptj", "helium"}  # planes (2i, 2i + 1)
-HALF_ROTATED = {"stablelm", "phi", "glm", "glm4", "nemotron", "gptj", "minimax_m2"}  # any basis of the rest
-NOT_ROTATED = {"opt", "biogpt", "gpt_neo"}
+NEIGHBOURS = {"codegen", "cohere", "cohere2", "ernie4_5", "ernie4_5_moe", "glm", "glm4", "gptj", "helium"}  # planes (2i, 2i + 1)
+HALF_ROTATED = {"stablelm", "phi", "glm", "glm4", "nemotron", "gptj", "minimax_m2", "gpt_neox", "codegen"}  # any basis of the rest
+NOT_ROTATED = {"opt", "biogpt", "gpt_neo", "gpt2", "gpt_bigcode", "bloom", "mpt"}
 NORMED = {"cohere", "qwen3", "qwen3_moe", "gemma3_text", "exaone4", "hunyuan_v1_dense", "hunyuan_v1_moe", "olmo2", "olmo3",
           "olmoe", "flex_olmo", "glm4_moe", "apertus", "dots1", "minimax_m2", "qwen3_next", "qwen3_5_text",
-          "qwen3_5_moe_text", "lfm2"}
+          "qwen3_5_moe_text", "lfm2", "persimmon"}
 GATED = {"qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"}  # each number of a value by itself
-CLIPPED = {"olmo", "olmoe"}  # values are no other heads' in another basis, nor keys
+CLIPPED = {"olmo", "olmoe", "mpt"}  # values are no other heads' in another basis, nor keys
 
 
 def some_basis(dim, generator):
@@ -164,42 +164,53 @@ def some_basis(dim, generator):
     return turns[0] * torch.linspace(0.5, 2, dim) @ turns[1]
 
 
-def in_another_basis(name, tensors, heads):
+def key_basis(name, dim, generator):
+    if name in NORMED:
+        return torch.eye(dim)
+    rotated = 0 if name in NOT_ROTATED else dim // 2 if name in HALF_ROTATED else dim
+    planes = torch.arange(rotated).view(-1, 2) if name in NEIGHBOURS else torch.arange(rotated).view(2, -1).T
+    rest = some_basis(dim - rotated, generator) if rotated < dim else torch.zeros(0, 0)
+    basis = torch.block_diag(torch.zeros(rotated, rotated), rest)
+    for first, second in planes.tolist():
+        a, b = (torch.randn(2, generator=generator) + 1).tolist()
+        basis[first, first] = basis[second, second] = a
+        basis[first, second], basis[second, first] = -b, b
+    return basis
+
+
+def value_basis(name, dim, generator):
+    return torch.diag(torch.randn(dim, generator=generator) + 1) if name in GATED else some_basis(dim, generator)
+
+
+def in_another_basis(family, tensors, config):
     """Every odd key/value head of every layer as the one before it, up to what the family's attention leaves free."""
     generator = torch.Generator().manual_seed(7)
-    dim = 64 // QUERY_HEADS
-    rotated = 0 if name in NOT_ROTATED else dim // 2 if name in HALF_ROTATED else dim
-    for weight in [tensor for tensor in tensors if tensor.endswith(("k_proj.weight", "v_proj.weight"))]:
-        bias = tensors.get(weight.replace(".weight", ".bias"))
-        parts = [part.view(heads, dim, -1) for part in (tensors[weight], bias) if part is not None]
-        rows = torch.cat(parts, dim=2)
-        for head in range(1, heads, 2):
-            basis = some_basis(dim, generator)
-            if "k_proj" in weight and name not in NOT_ROTATED:
-                planes = torch.arange(rotated).view(-1, 2) if name in NEIGHBOURS else torch.arange(rotated).view(2, -1).T
-                rest = some_basis(dim - rotated, generator) if rotated < dim else torch.zeros(0, 0)
-                basis = torch.block_diag(torch.zeros(rotated, rotated), rest)
-                for first, second in planes.tolist():
-                    a, b = (torch.randn(2, generator=generator) + 1).tolist()
-                    basis[first, first] = basis[second, second] = a
-                    basis[first, second], basis[second, first] = -b, b
-            if "v_proj" in weight and name in GATED:
-                basis = torch.diag(torch.randn(dim, generator=generator) + 1)
-            if name in CLIPPED or ("k_proj" in weight and name in NORMED):
-                basis = torch.eye(dim)
-            rows[head] = basis @ rows[head - 1]
-        for part, changed in zip(parts, rows.split([part.shape[2] for part in parts], dim=2), strict=True):
-            part.copy_(changed)
-    for gains in [tensor for tensor in tensors if tensor.endswith("k_norm.weight") and tensors[tensor].numel() > dim]:
-        of_heads = tensors[gains].view(heads, dim)
-        of_heads[1::2] = of_heads[::2]
+    shape = {**reference.geometry(config), "kv_heads": QUERY_HEADS}
+    dim = shape["head_dim"]
+    for place in reference.places_of_attention(config):
+        slices = reference.kv_slices(family, place, tensors, shape)
+        for part, basis_of in ((1, key_basis), (2, value_basis)):
+            bases = [torch.eye(dim) if family.name in CLIPPED else basis_of(family.name, dim, generator)
+                     for _ in range(QUERY_HEADS // 2)]
+            for name, index in [(entry[0], entry[part]) for entry in slices if entry[part] is not None]:
+                def changed(rows, index=index, gains=name.endswith("norm.weight")):
+                    heads = rows[index]  # (heads, dim[, inputs])
+                    for head, basis in enumerate(bases):
+                        heads[2 * head + 1] = heads[2 * head] if gains else torch.tensordot(basis, heads[2 * head], 1)
+                    rows = rows.clone()
+                    rows[index] = heads
+                    return rows
+
+                tensors[name] = reference.on_rows(family, name, tensors[name], changed)
     return tensors
 
 
-@pytest.mark.parametrize("name", [f.name for f in FAMILIES if f.packing == "split"])
+@pytest.mark.parametrize("name", [f.name for f in FAMILIES])
 def test_heads_that_differ_by_what_is_free_merge_without_loss(qcqa, built, tmp_path, name):
     source = built(Variant(family(name)))
-    model = reference.write_like(source, in_another_basis(name, reference.read_tensors(source), QUERY_HEADS), tmp_path / "model")
+    config = json.loads((source / "config.json").read_text())
+    tensors = in_another_basis(family(name), reference.read_tensors(source), config)
+    model = reference.write_like(source, tensors, tmp_path / "model")
     expected = reference.logits_of(model)
     assert reference.largest_difference(expected, reference.logits_of(source)) > 0.05
     for merge, same in (("subspace", True), ("mean", name in CLIPPED)):
