@@ -83,7 +83,9 @@ void print_output(const Model& model, const ExportSummary& summary, const Plan& 
   print_left_out(summary.left_out);
   if (options.layout == Layout::expanded) {
     fmt::print(
-        "Expanded layout: for checking quality only; a runtime stores every copy. Use --layout gqa to save memory.\n");
+        "Expanded layout: for checking quality only; a runtime stores every copy. `qcqa inspect` says which layouts "
+        "save "
+        "memory.\n");
   }
 }
 

@@ -88,11 +88,13 @@ ExportSummary summarise(const Model& model, const Blueprint& blueprint, const Ex
   summary.kv_bytes_per_token_before = model.kv_bytes_per_token();
   for (const LayerHeads& heads : blueprint.heads) {
     const AttentionLayer& layer = *heads.layer;
-    summary.heads_after += heads.kv_heads();
+    const int kv_heads =
+        blueprint.cached.empty() ? heads.kv_heads() : blueprint.cached[static_cast<std::size_t>(layer.layer)];
+    summary.heads_after += kv_heads;
     summary.query_heads_before += layer.query_heads;
     summary.query_heads_after += heads.query_heads();
     summary.kv_bytes_per_token_after +=
-        std::int64_t{2} * heads.kv_heads() * layer.head_dim * dtype_bits(options.dtype.value_or(layer.dtype)) / 8;
+        std::int64_t{2} * kv_heads * layer.head_dim * dtype_bits(options.dtype.value_or(layer.dtype)) / 8;
   }
   for (const OutputTensor& tensor : blueprint.tensors) summary.padding_parameters += padding_of(tensor);
   summary.written_as = blueprint.written_as;
@@ -167,9 +169,10 @@ void require_read_back(const fs::path& file, const Blueprint& blueprint) {
 }  // namespace
 
 void require_unconverted(const Model& model) {
-  if (!model.has_heads_per_layer()) return;
-  throw Error(ErrorKind::unsupported, model.path().string(), "has been converted already, with head counts per layer",
-              std::string(kKvHeadsPerLayer) + " in config.json", "Search and convert the model it was made from.");
+  if (!model.has_heads_per_layer() && !model.has_head_groups()) return;
+  throw Error(ErrorKind::unsupported, model.path().string(), "has been converted already, layer by layer",
+              std::string(model.has_heads_per_layer() ? kKvHeadsPerLayer : kKvHeadGroups) + " in config.json",
+              "Search and convert the model it was made from.");
 }
 
 void require_expressible(const Model& model, const Plan& plan, Layout layout, FileFormat format) {

@@ -26,8 +26,9 @@ std::string_view config_name(Dtype dtype) {
 }  // namespace
 
 std::span<const LayoutRow> layout_rows() {
-  static const std::vector<LayoutRow> kRows = {gqa_layout(),          expanded_layout(), remote_code_layout(),
-                                               nemotron_nas_layout(), openelm_layout(),  deci_layout()};
+  static const std::vector<LayoutRow> kRows = {gqa_layout(),          expanded_layout(),     remote_code_layout(),
+                                               shared_cache_layout(), nemotron_nas_layout(), openelm_layout(),
+                                               deci_layout()};
   return kRows;
 }
 
@@ -92,6 +93,10 @@ void require_norms_of_groups(const Model& model, const Plan& plan, std::string_v
 }
 
 bool query_heads_stay(const Model& model) { return alibi_exponent(model.settings()) > 0; }
+
+bool needs_neighbours(const Model& model, Layout layout) {
+  return query_heads_stay(model) && layout != Layout::expanded && layout != Layout::shared_cache;
+}
 
 void require_places_of_queries(const Model& model, const std::vector<LayerHeads>& heads, std::string_view layout) {
   if (!query_heads_stay(model)) return;

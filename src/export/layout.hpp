@@ -13,6 +13,7 @@ namespace qcqa {
 /// What a layout makes of a model and a plan. Nothing of the weights has been read.
 struct Blueprint {
   std::vector<LayerHeads> heads;  ///< one per layer, as stored
+  std::vector<int> cached;        ///< KV heads that each layer caches, where they are fewer than it stores; or empty
   std::vector<OutputTensor> tensors;
   nlohmann::ordered_json config;                             ///< config.json
   GgufMetadata gguf{};                                       ///< for FileFormat::gguf, in place of config.json
@@ -48,6 +49,7 @@ struct LayoutRow {
 [[nodiscard]] const LayoutRow& gqa_layout();
 [[nodiscard]] const LayoutRow& expanded_layout();
 [[nodiscard]] const LayoutRow& remote_code_layout();
+[[nodiscard]] const LayoutRow& shared_cache_layout();
 [[nodiscard]] const LayoutRow& nemotron_nas_layout();
 [[nodiscard]] const LayoutRow& openelm_layout();
 [[nodiscard]] const LayoutRow& deci_layout();

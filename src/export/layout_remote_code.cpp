@@ -47,26 +47,6 @@ void require_plan(const Model& model, const Plan& plan) {
   }
 }
 
-std::string code_for(const Architecture& architecture) {
-  std::string code(embedded_modeling_code());
-  const auto replace = [&](std::string_view from, const std::string& to) {
-    for (std::size_t at = 0; (at = code.find(from, at)) != std::string::npos; at += to.size())
-      code.replace(at, from.size(), to);
-  };
-  // "model.layers.{layer}.self_attn." says where the class has its base model, that its layers, and each of them its
-  // attention.
-  static constexpr std::string_view kLayer = ".{layer}.";
-  const std::string& prefix = architecture.attention_prefix;
-  const std::size_t layers = prefix.find('.') + 1;
-  const std::size_t layer = prefix.find(kLayer);
-  const std::size_t attention = layer + kLayer.size();
-  replace("@LAYERS@", prefix.substr(layers, layer - layers));
-  replace("@ATTENTION@", prefix.substr(attention, prefix.size() - attention - 1));
-  replace("@MODEL_CLASS@", architecture.model_class);
-  replace("@MODEL_TYPE@", kConvertedPrefix + architecture.model_types.front());
-  return code;
-}
-
 /// vLLM computes logits itself, and multiplies them by the number under this key, whatever the family calls its own.
 void state_logit_scale(const Model& model, nlohmann::ordered_json& config) {
   static constexpr const char* kScale = "logit_scale";
@@ -99,12 +79,32 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   config[kKvHeadsPerLayer] = kv;
   state_logit_scale(model, config);
   blueprint.config = std::move(config);
-  blueprint.files.emplace_back(std::string(kModule) + ".py", code_for(architecture));
+  blueprint.files.emplace_back(std::string(kModule) + ".py", code_for_class(embedded_modeling_code(), architecture));
   return blueprint;
 }
 
 }  // namespace
 }  // namespace remote_code
+
+std::string code_for_class(std::string_view text, const Architecture& architecture) {
+  std::string code(text);
+  const auto replace = [&](std::string_view from, const std::string& to) {
+    for (std::size_t at = 0; (at = code.find(from, at)) != std::string::npos; at += to.size())
+      code.replace(at, from.size(), to);
+  };
+  // "model.layers.{layer}.self_attn." says where the class has its base model, that its layers, and each of them its
+  // attention.
+  static constexpr std::string_view kLayer = ".{layer}.";
+  const std::string& prefix = architecture.attention_prefix;
+  const std::size_t layers = prefix.find('.') + 1;
+  const std::size_t layer = prefix.find(kLayer);
+  const std::size_t attention = layer + kLayer.size();
+  replace("@LAYERS@", prefix.substr(layers, layer - layers));
+  replace("@ATTENTION@", prefix.substr(attention, prefix.size() - attention - 1));
+  replace("@MODEL_CLASS@", architecture.model_class);
+  replace("@MODEL_TYPE@", kConvertedPrefix + architecture.model_types.front());
+  return code;
+}
 
 const LayoutRow& remote_code_layout() {
   static const LayoutRow kRow = {

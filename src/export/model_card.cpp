@@ -65,6 +65,12 @@ std::string model_card(const Model& model, const Plan& plan, const ExportOptions
         "of the\n"
         "grouping in any runtime and saves no memory.\n\n";
   }
+  if (options.layout == Layout::shared_cache) {
+    card +=
+        "Each merged head is stored once per member, but cached once: load it with `trust_remote_code=True`. Without "
+        "that, and in\n"
+        "other runtimes, it computes the same and caches every copy.\n\n";
+  }
   card += "## How it was made\n\n";
   if (!options.command.empty()) card += "```\n" + options.command + "\n```\n\n";
   card += "- grouping: " + plan.origin + "\n- groups: " + groups_per_layer(plan) +

@@ -61,7 +61,10 @@ const std::vector<TargetRow>& targets() {
        {{Layout::gqa, kFolder, kOwnClass},
         {Layout::remote_code, kFolder,
          "head counts per layer, which no class of transformers has: the folder carries a modeling file, loaded with "
-         "trust_remote_code=True"}}},
+         "trust_remote_code=True"},
+        {Layout::shared_cache, kFolder,
+         "fewer heads in the cache alone, which is all that the family's class permits: the folder carries a modeling "
+         "file, loaded with trust_remote_code=True"}}},
       {{Target::vllm, "vllm", "vLLM"},
        {{Layout::gqa, kFolder, kOwnClass},
         {Layout::nemotron_nas, kFolder, kNemotron, {}, any_padding},
@@ -140,7 +143,8 @@ std::vector<TargetLayout> target_layouts(const Model& model) {
       if (is_there) continue;
       TargetLayout entry{row.info.target, candidate.layout, candidate.format};
       const bool has_windows = candidate.format != FileFormat::gguf &&
-                               (candidate.layout == Layout::gqa || candidate.layout == Layout::remote_code);
+                               (candidate.layout == Layout::gqa || candidate.layout == Layout::remote_code ||
+                                candidate.layout == Layout::shared_cache);
       if (!has_windows) entry.same_up_to = shortest_window(model);
       try {
         require_layout(model, candidate.layout, candidate.format);
@@ -169,6 +173,7 @@ PlanLimits limits_for(const Model& model, Target target) {
       if (error.kind() != ErrorKind::unsupported) throw;
       continue;
     }
+    if (candidate.layout == Layout::shared_cache) return least.value_or(limits);  // what saves weights too comes first
     limits.contiguous = query_heads_stay(model);
     limits.equal_groups = limits.equal_groups || candidate.limits.equal_groups || limits.contiguous ||
                           (candidate.layout == Layout::remote_code && !takes_unequal_groups(model));

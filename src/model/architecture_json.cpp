@@ -219,6 +219,7 @@ Architecture parse_architecture(const json& document, const std::string& where) 
     root.fail("a \"mixer\" is what \"in_layers\" leaves without heads", "one of them alone");
   architecture.gqa_note = root.optional_text("gqa_note");
   architecture.no_remote_code = root.optional_text("no_remote_code");
+  architecture.no_shared_cache = root.optional_text("no_shared_cache");
   if (const auto variants = root.optional("variants")) {
     for (const JsonView& entry : variants->items())
       architecture.variants.push_back(parse_variant(ObjectReader(entry), document, where));

@@ -207,6 +207,10 @@ Model::Model(fs::path path, ModelConfig config, const Checkpoint& stored, std::s
   }
   bind_layers();
   note_layers_with_heads();
+  if (has_head_groups()) {
+    notes_.push_back("the KV heads of a group are equal (" + std::string(kKvHeadGroups) +
+                     "): with trust_remote_code=True transformers caches one of each group; sizes here are of all");
+  }
 }
 
 void Model::note_layers_with_heads() {

@@ -149,8 +149,7 @@ struct Conversion::State {
     } else {
       require_layout(model, output.options.layout, output.options.format);
       // Where only such groups can be written, no others are looked for.
-      if (output.options.layout != Layout::expanded && limits_for(model, Target::transformers).contiguous)
-        settings.search.equal = settings.search.arbitrary = false;
+      if (needs_neighbours(model, output.options.layout)) settings.search.equal = settings.search.arbitrary = false;
     }
   }
 

@@ -8,7 +8,7 @@ import serving
 from architectures import FAMILIES, Variant
 
 TABLE = pathlib.Path(__file__).with_name("families.md")
-LAYOUTS = [("transformers", "gqa"), ("transformers", "remote-code"), ("vllm", "nemotron-nas"), ("mlx", "openelm"),
+LAYOUTS = [("transformers", "gqa"), ("transformers", "remote-code"), ("transformers", "shared-cache"), ("vllm", "nemotron-nas"), ("mlx", "openelm"),
            ("llama.cpp", "gqa"), ("llama.cpp", "deci")]
 HEADER = """# What can be done with each family
 
@@ -16,7 +16,7 @@ Written by `test_family_table.py`: what `qcqa inspect` says of a tiny model of e
 All families can be searched (`wse`, `aligned`, `subspace`), converted with `mean`, `first`, `weighted`, `aligned` and
 `subspace`, and written with `--layout expanded`. "run" is evaluation, calibration, `refit`, `reconstruct` and `distill`; `gqa` is
 what vLLM and mlx-lm load as well where they have the family, `remote-code` what vLLM serves as well (`vllm.sh` runs
-those that its transformers can build), `llama.cpp` is GGUF for that runtime; the last four compute
+those that its transformers can build), `shared-cache` is for transformers alone, `llama.cpp` is GGUF for that runtime; the last four compute
 what Llama computes and nothing else, so what else a family has stands in the way; but llama.cpp has architectures of their own for
 bloom, falcon, gpt2, gpt_bigcode, gpt_neox and mpt.
 
@@ -49,7 +49,7 @@ def test_the_table_is_what_inspect_says(qcqa, built, tmp_path):
         reasons = dict.fromkeys(reason(why.replace(f" {family.name}", " FAMILY")) for why in found if why)
         rows.append([family.name, *("no" if why else "yes" for why in found),
                      "; ".join([*reasons, *(["the last four: texts as long as a window"] if windowed else [])])])
-    head = ["family", "run", "`gqa`", "`remote-code`", "vLLM `nemotron-nas`", "mlx-lm `openelm`", "llama.cpp `gqa`",
+    head = ["family", "run", "`gqa`", "`remote-code`", "`shared-cache`", "vLLM `nemotron-nas`", "mlx-lm `openelm`", "llama.cpp `gqa`",
             "llama.cpp `deci`", "what stands in the way"]
     lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
     text = HEADER + "\n".join(lines) + "\n"

@@ -33,6 +33,7 @@ enum class Layout {
   gqa,           ///< the family's own class with fewer KV heads
   expanded,      ///< the shape of the original, merged heads copied to every member; any plan, saves no memory
   remote_code,   ///< transformers: the family's own class with head counts per layer
+  shared_cache,  ///< transformers: as expanded, but one head of each group is cached
   nemotron_nas,  ///< vLLM's class for Nemotron-NAS models, head counts per layer
   openelm,       ///< mlx-lm's class for OpenELM, head counts per layer
   deci,          ///< GGUF with head counts per layer
@@ -84,7 +85,7 @@ struct ExportSummary {
   std::uint64_t file_bytes = 0;    ///< of the weights and all side files
   std::uint64_t buffer_bytes = 0;  ///< memory needed above the mapped input
   int shards = 0;
-  int heads_before = 0, heads_after = 0;              ///< KV heads over all layers (stored ones, for the layout)
+  int heads_before = 0, heads_after = 0;              ///< KV heads over all layers (cached ones, for the layout)
   int query_heads_before = 0, query_heads_after = 0;  ///< over all layers; more after than before: padding
   std::int64_t padding_parameters = 0;                ///< zeros that stand for no weight of the input
   std::string written_as{};                           ///< the model class, when it is not the input's own
@@ -136,6 +137,10 @@ struct TargetLayout {
 
 /// Which plans a search for a runtime should offer, so that choose_layout finds a layout for each.
 [[nodiscard]] PlanLimits limits_for(const Model& model, Target target);
+
+/// Whether the layout can hold groups of neighbouring heads only, of equal size, since scores fall with distance by the
+/// number of a query head.
+[[nodiscard]] bool needs_neighbours(const Model& model, Layout layout);
 
 /// Throws unless export_model could begin to write: not in place, nothing there to lose.
 void require_writable_target(const Model& model, const std::filesystem::path& target, Overwrite overwrite);

@@ -45,6 +45,8 @@ struct Projection {
 inline constexpr const char* kConvertedPrefix = "qcqa_";
 inline constexpr const char* kQueryHeadsPerLayer = "query_heads_per_layer";
 inline constexpr const char* kKvHeadsPerLayer = "kv_heads_per_layer";
+/// Key under which such a checkpoint states the groups of each layer, labels of its KV heads; see Layout::shared_cache.
+inline constexpr const char* kKvHeadGroups = "kv_head_groups";
 
 /// A condition in config.json under which the family's checkpoints cannot be handled.
 struct Refusal {
@@ -156,6 +158,7 @@ struct Architecture {
   PaddingDescription padding;
   std::optional<GgufDescription> gguf;  ///< nothing: llama.cpp has none for it alone
   std::string gqa_note;                 ///< what somebody should know who has its class hold fewer KV heads
+  std::string no_shared_cache;          ///< why its class cannot be had with another cache; empty: it can
   std::string no_remote_code;           ///< why its class cannot be built from tensors by their names; empty: it can
 
   /// "model.layers."

@@ -114,6 +114,8 @@ class Model {
   /// Whether config.json states head counts per layer, as qcqa writes them: such a model can be run, not converted
   /// again.
   [[nodiscard]] bool has_heads_per_layer() const { return config().contains(kKvHeadsPerLayer); }
+  /// Whether it states which heads are equal, so that one of each group is cached: it cannot be converted again either.
+  [[nodiscard]] bool has_head_groups() const { return config().contains(kKvHeadGroups); }
 
   /// The name of one of the class's tensors in the model's folder: another where the model is part of a composite.
   [[nodiscard]] std::string name_in_folder(const std::string& tensor) const;

@@ -1,0 +1,60 @@
+#include <string>
+#include <utility>
+
+#include "export/embedded_code.hpp"
+#include "export/layout.hpp"
+#include "qcqa/model/output_head.hpp"
+#include "qcqa/support/error.hpp"
+
+namespace qcqa {
+namespace shared_cache {
+namespace {
+
+constexpr const char* kModule = "modeling_qcqa";
+
+void require_model(const Model& model) {
+  const auto refuse = [&](const std::string& rule, const std::string& found) {
+    throw Error(ErrorKind::unsupported, "--layout shared-cache", rule, found, "Use --layout gqa or expanded.");
+  };
+  const Architecture& architecture = model.architecture();
+  if (!architecture.no_shared_cache.empty()) refuse(architecture.no_shared_cache, architecture.family);
+  if (const Composite* composite = model.settings().composite())
+    refuse("the modeling file holds a language model by itself", "the text model of a " + composite->family);
+  require_output_head(model);  // the modeling file holds a causal language model
+}
+
+void require_plan(const Model& model, const Plan&) { require_model(model); }
+
+Blueprint build(const Model& model, const Plan& plan, const ExportOptions& options) {
+  const Architecture& architecture = model.architecture();
+  Blueprint blueprint = layout_writer(Layout::expanded, FileFormat::safetensors).build(model, plan, options);
+  nlohmann::ordered_json groups = nlohmann::ordered_json::array();
+  for (int place = 0; place < model.settings().shape().layers; ++place) groups.push_back(nullptr);
+  for (const AttentionLayer& layer : model.layers()) {
+    const Grouping& grouping = plan.grouping(layer.layer);
+    groups[static_cast<std::size_t>(layer.place)] = grouping.labels();
+    blueprint.cached.push_back(grouping.groups());
+  }
+  blueprint.config[kKvHeadGroups] = std::move(groups);
+  blueprint.config["auto_map"]["AutoModelForCausalLM"] = std::string(kModule) + "." + architecture.model_class;
+  blueprint.files.emplace_back(std::string(kModule) + ".py",
+                               code_for_class(embedded_shared_cache_code(), architecture));
+  return blueprint;
+}
+
+}  // namespace
+}  // namespace shared_cache
+
+const LayoutRow& shared_cache_layout() {
+  static const LayoutRow kRow = {
+      {Layout::shared_cache, "shared-cache",
+       "for transformers, loaded with trust_remote_code=True: the original shape and as many weights, but a modeling "
+       "file that caches one head of each group; any plan of nearly any family, no padding"},
+      PlanLimits{},
+      true,
+      LayoutWriter{shared_cache::require_model, shared_cache::require_plan, shared_cache::build},
+      std::nullopt};
+  return kRow;
+}
+
+}  // namespace qcqa

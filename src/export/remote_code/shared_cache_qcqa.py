@@ -1,0 +1,67 @@
+"""@MODEL_CLASS@ whose KV cache keeps one head of each group, written by qcqa.
+
+The heads of a group are equal in this checkpoint, so its class computes equal keys and values for them. Here it computes
+as ever, but every layer hands one head of each group to the cache and gets all of them back: the cache is as small as
+that of a class with fewer heads, whatever the class, in any attention implementation, in generation and in training.
+config.json states the groups of each layer (kv_head_groups: a label for each key/value head; null: no heads).
+
+Load it with AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True). Without that, transformers loads its
+own class, which computes the same and caches every copy.
+"""
+
+import torch
+import transformers
+
+
+class SharedCache:
+    """A cache as one layer sees it. All but the keys and values of this layer is the cache's own."""
+
+    def __init__(self, cache, groups):
+        self.__dict__.update(_cache=cache, _groups=groups)
+
+    def __getattr__(self, name):
+        if name.startswith("__") or name in ("_cache", "_groups"):  # asked for while a copy is being made
+            raise AttributeError(name)
+        return getattr(self._cache, name)
+
+    def __setattr__(self, name, value):
+        setattr(self._cache, name, value)
+
+    def __len__(self):
+        return len(self._cache)
+
+    def update(self, keys, values, *args, **kwargs):
+        """Of shape (batch, heads, tokens, head_dim). A class may keep a head once for each of its query heads."""
+        copies = keys.shape[1] // len(self._groups)
+        first = [self._groups.index(group) * copies for group in range(max(self._groups) + 1)]
+        first = torch.tensor(first, device=keys.device)
+        members = torch.tensor(self._groups, device=keys.device).repeat_interleave(copies)
+        keys, values = self._cache.update(keys[:, first], values[:, first], *args, **kwargs)
+        return keys[:, members], values[:, members]
+
+
+def share_cache(groups):
+    """What an attention block of these groups does with its arguments."""
+
+    def shared(argument):
+        return SharedCache(argument, groups) if isinstance(argument, transformers.Cache) else argument
+
+    def hook(module, args, kwargs):
+        return tuple(map(shared, args)), {name: shared(argument) for name, argument in kwargs.items()}
+
+    return hook
+
+
+class @MODEL_CLASS@(transformers.@MODEL_CLASS@):
+    """By the same name, which transformers goes by where it renames the tensors of a checkpoint."""
+
+    @classmethod
+    def is_custom_code(cls):
+        """It would rename none for a class that is not its own."""
+        return False
+
+    def __init__(self, config, *args, **kwargs):
+        super().__init__(config, *args, **kwargs)
+        for layer, groups in zip(self.base_model.@LAYERS@, config.kv_head_groups, strict=True):
+            if groups is not None:
+                layer.@ATTENTION@.register_forward_pre_hook(share_cache(groups), with_kwargs=True)
