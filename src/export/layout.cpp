@@ -92,6 +92,10 @@ void require_norms_of_groups(const Model& model, const Plan& plan, std::string_v
   }
 }
 
+std::string use_of_any_class(const Architecture& architecture) {
+  return architecture.no_shared_cache.empty() ? "Use --layout shared-cache or expanded." : "Use --layout expanded.";
+}
+
 bool query_heads_stay(const Model& model) { return alibi_exponent(model.settings()) > 0; }
 
 bool needs_neighbours(const Model& model, Layout layout) {

@@ -67,6 +67,9 @@ struct LayoutRow {
 /// copies of a head count as often in such a norm as they are there, and zeros count too.
 void require_norms_of_groups(const Model& model, const Plan& plan, std::string_view layout);
 
+/// What is left of layouts where the family's class cannot hold fewer KV heads, a sentence of advice.
+[[nodiscard]] std::string use_of_any_class(const Architecture& architecture);
+
 /// Whether each query head has to stay at its place, since scores fall with distance by its number.
 [[nodiscard]] bool query_heads_stay(const Model& model);
 /// Throws Error(unsupported) where some would not.

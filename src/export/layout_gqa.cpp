@@ -18,7 +18,7 @@ void require_model(const Model& model) {
   }
   throw Error(ErrorKind::unsupported, "--layout gqa",
               "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
-              "Use --layout expanded.");
+              use_of_any_class(architecture));
 }
 
 void require_one_count(const Plan& plan) {

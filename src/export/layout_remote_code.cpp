@@ -17,12 +17,12 @@ void require_model(const Model& model) {
   const Architecture& architecture = model.architecture();
   if (!architecture.no_remote_code.empty()) {
     throw Error(ErrorKind::unsupported, "--layout remote-code", architecture.no_remote_code, architecture.family,
-                "Use --layout gqa with one group count for all layers, or expanded.");
+                "Use --layout gqa with one group count for all layers. Or: " + use_of_any_class(architecture));
   }
   if (architecture.kv_heads.key.empty()) {
     throw Error(ErrorKind::unsupported, "--layout remote-code",
                 "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
-                "Use --layout expanded.");
+                use_of_any_class(architecture));
   }
   if (const Composite* composite = model.settings().composite()) {
     throw Error(ErrorKind::unsupported, "--layout remote-code", "the modeling file holds a language model by itself",
@@ -86,11 +86,11 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
 }  // namespace
 }  // namespace remote_code
 
-std::string code_for_class(std::string_view text, const Architecture& architecture) {
-  std::string code(text);
+std::string code_for_class(std::string_view code, const Architecture& architecture) {
+  std::string text(code);
   const auto replace = [&](std::string_view from, const std::string& to) {
-    for (std::size_t at = 0; (at = code.find(from, at)) != std::string::npos; at += to.size())
-      code.replace(at, from.size(), to);
+    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+      text.replace(at, from.size(), to);
   };
   // "model.layers.{layer}.self_attn." says where the class has its base model, that its layers, and each of them its
   // attention.
@@ -103,7 +103,7 @@ std::string code_for_class(std::string_view text, const Architecture& architectu
   replace("@ATTENTION@", prefix.substr(attention, prefix.size() - attention - 1));
   replace("@MODEL_CLASS@", architecture.model_class);
   replace("@MODEL_TYPE@", kConvertedPrefix + architecture.model_types.front());
-  return code;
+  return text;
 }
 
 const LayoutRow& remote_code_layout() {

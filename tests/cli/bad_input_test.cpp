@@ -326,7 +326,7 @@ TEST_F(BadInput, DamagedState) {
 
 TEST_F(BadInput, LayoutTheFamilyCannotExpress) {
   write_pico_model(at("neox"), {.family = "gpt_neox"});
-  fails({"run", at("neox"), "-o", at("out")}, 2, "Use --layout expanded");
+  fails({"run", at("neox"), "-o", at("out")}, 2, "Use --layout shared-cache");
 }
 
 }  // namespace

@@ -109,7 +109,7 @@ TEST_F(ShownText, InspectShowsHeadsAndCacheToTheLetter) {
                    768 KiB at 4k tokens
                    6 MiB at 32k tokens
                    24 MiB at 128k tokens
-  can become       for transformers: --layout gqa (1, 2, 3 KV heads per layer); --layout remote-code (counts by layer)
+  can become       for transformers: --layout gqa (1, 2, 3 KV heads per layer); --layout remote-code (counts by layer); --layout shared-cache (counts by layer)
                    for vllm: --layout gqa (1, 2, 3 KV heads per layer); --layout nemotron-nas (counts by layer); --layout remote-code (counts by layer)
                    for llama.cpp: nothing
                    for mlx: --layout gqa (1, 2, 3 KV heads per layer); --layout openelm (counts by layer); --layout nemotron-nas (counts by layer)

@@ -227,8 +227,24 @@ TEST(Targets, LimitsAreThoseOfTheModelAndTheRuntime) {
     EXPECT_EQ(limits_for(Source("gemma2").model(), target), PlanLimits{});
     EXPECT_EQ(limits_for(Source("stablelm").model(), target), (PlanLimits{.equal_groups = true}));
     EXPECT_EQ(limits_for(Source("olmo2").model(), target), (PlanLimits{.equal_groups = true}));
-    EXPECT_EQ(limits_for(Source("mixtral").model(), target), PlanLimits::uniform());
   }
+  // Its class holds one count, but any plan can be cached.
+  EXPECT_EQ(limits_for(Source("mixtral").model(), Target::vllm), PlanLimits::uniform());
+  EXPECT_EQ(limits_for(Source("mixtral").model(), Target::transformers), PlanLimits{});
+  EXPECT_EQ(limits_for(Source("minicpm").model(), Target::transformers), PlanLimits::uniform());
+}
+
+TEST(SharedCache, StatesTheGroupsAndCountsWhatIsCached) {
+  const Source source("mixtral");
+  const ExportSummary summary = source.write(kPerLayer, Layout::shared_cache);
+  EXPECT_EQ(summary.heads_after, plan_of(kPerLayer).kv_heads());
+  EXPECT_EQ(summary.kv_bytes_per_token_after * summary.heads_before,
+            summary.kv_bytes_per_token_before * summary.heads_after);
+  const Model out = Model::open(source.folder / "out");
+  EXPECT_EQ(out.config().at(kKvHeadGroups), nlohmann::ordered_json(kPerLayer));
+  EXPECT_EQ(out.config().at("model_type"), "mixtral");
+  expect_error(ErrorKind::unsupported, "has been converted already",
+               [&] { (void)preview_export(out, plan_of(kPerLayer), {.layout = Layout::expanded}); });
 }
 
 }  // namespace
