@@ -16,8 +16,10 @@ constexpr const char* kModule = "modeling_qcqa";
 void require_model(const Model& model) {
   const Architecture& architecture = model.architecture();
   if (!architecture.no_remote_code.empty()) {
-    throw Error(ErrorKind::unsupported, "--layout remote-code", architecture.no_remote_code, architecture.family,
-                "Use --layout gqa with one group count for all layers. Or: " + use_of_any_class(architecture));
+    throw Error(
+        ErrorKind::unsupported, "--layout remote-code", architecture.no_remote_code, architecture.family,
+        (architecture.kv_heads.key.empty() ? "" : "Use --layout gqa with one group count for all layers. Or: ") +
+            use_of_any_class(architecture));
   }
   if (architecture.kv_heads.key.empty()) {
     throw Error(ErrorKind::unsupported, "--layout remote-code",

@@ -14,7 +14,8 @@ constexpr const char* kModule = "modeling_qcqa";
 
 void require_model(const Model& model) {
   const auto refuse = [&](const std::string& rule, const std::string& found) {
-    throw Error(ErrorKind::unsupported, "--layout shared-cache", rule, found, "Use --layout gqa or expanded.");
+    throw Error(ErrorKind::unsupported, "--layout shared-cache", rule, found,
+                model.architecture().kv_heads.key.empty() ? "Use --layout expanded." : "Use --layout gqa or expanded.");
   };
   const Architecture& architecture = model.architecture();
   if (!architecture.no_shared_cache.empty()) refuse(architecture.no_shared_cache, architecture.family);

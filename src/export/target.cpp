@@ -29,6 +29,12 @@ std::string unequal_groups(const Model&, const Plan& plan) {
                            : "groups of unequal size, which another layout of this runtime holds with less padding";
 }
 
+/// transformers' class may have fewer heads and cache as many as before.
+std::string saves_nothing(const Model& model, const Plan& plan) {
+  return plan.is_identity() || model.architecture().gqa_note.empty() ? std::string()
+                                                                     : "--layout gqa: " + model.architecture().gqa_note;
+}
+
 /// mlx-lm's class computes the size of a head from the number of query heads.
 std::string padded_heads(const Model& model, const Plan& plan) {
   for (const LayerHeads& heads : layout_row(Layout::nemotron_nas).safetensors->build(model, plan, {}).heads) {
@@ -58,13 +64,14 @@ const std::vector<TargetRow>& targets() {
   static constexpr FileFormat kFolder = FileFormat::safetensors;
   static const std::vector<TargetRow> kRows = {
       {{Target::transformers, "transformers", "Hugging Face transformers"},
-       {{Layout::gqa, kFolder, kOwnClass},
+       {{Layout::gqa, kFolder, kOwnClass, {}, saves_nothing},
         {Layout::remote_code, kFolder,
          "head counts per layer, which no class of transformers has: the folder carries a modeling file, loaded with "
          "trust_remote_code=True"},
         {Layout::shared_cache, kFolder,
-         "fewer heads in the cache alone, which is all that the family's class permits: the folder carries a modeling "
-         "file, loaded with trust_remote_code=True"}}},
+         "fewer heads in the cache, not in the weights, since no other layout holds this plan of the family: the "
+         "folder "
+         "carries a modeling file, loaded with trust_remote_code=True"}}},
       {{Target::vllm, "vllm", "vLLM"},
        {{Layout::gqa, kFolder, kOwnClass},
         {Layout::nemotron_nas, kFolder, kNemotron, {}, any_padding},

@@ -31,9 +31,11 @@ std::string Architecture::tensor_name(int layer, std::string_view tensor, std::s
 const Architecture& variant_of(const Architecture& family, const nlohmann::json& config) {
   const auto holds = [&](const Condition& condition) {
     const auto value = config.find(condition.key);
-    return condition.equals == (value == config.end() ? condition.fallback
-                                : value->is_null()    ? condition.null
-                                                      : value->dump());
+    // As values, not as texts: 0.0 is 0.
+    const nlohmann::json found = value == config.end() ? nlohmann::json::parse(condition.fallback)
+                                 : value->is_null()    ? nlohmann::json::parse(condition.null)
+                                                       : *value;
+    return found == nlohmann::json::parse(condition.equals);
   };
   const auto found = std::ranges::find_if(
       family.variants, [&](const Architecture& variant) { return std::ranges::all_of(variant.when, holds); });

@@ -21,7 +21,7 @@ std::string named_type(const nlohmann::json& config, const std::filesystem::path
 }
 
 bool is_refused(const Refusal& refusal, const nlohmann::json& value, const nlohmann::json& config) {
-  if (!refusal.equals.empty()) return value.dump() == refusal.equals;
+  if (!refusal.equals.empty()) return value == nlohmann::json::parse(refusal.equals);
   if (refusal.any_value) return true;
   if (value.is_null()) return false;
   if (!refusal.differs_from.empty()) {
@@ -111,6 +111,7 @@ const Composite* Families::find_composite(const nlohmann::json& config) const {
 const Architecture& Families::find(const nlohmann::json& config, const std::filesystem::path& config_file) const {
   const auto unknown = [&]() -> const Architecture& {
     const auto& family = variant_of(*std::ranges::find(architectures_, unknown_as_, &Architecture::family), config);
+    refuse_unknown_kind(config, config_file, *this);
     require_no_refusal(family, config, config_file);
     return family;
   };

@@ -94,3 +94,14 @@ def test_a_fine_tune_that_is_nearly_of_a_family(qcqa, built, tmp_path, base, cha
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "of_its_own"}))
     assert refusal(qcqa, folder).startswith(
         f'no description of this model_type; found "of_its_own", with the tensors of {wanted}. ')
+
+
+def test_what_a_config_gives_away_counts_with_a_family_too(qcqa, built, tmp_path):
+    """Layers may hold keys and values that the class does not read."""
+    source = built(Variant(family("llama")))
+    folder = reference.write_like(source, reference.read_tensors(source), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "of_its_own", "num_kv_shared_layers": 2}))
+    for options in ([], ["--family", "llama"]):
+        done = qcqa.run("inspect", folder, *options, expect=2)
+        assert "each layer must have keys and values of its own" in done.stderr

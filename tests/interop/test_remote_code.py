@@ -2,6 +2,7 @@
 takes the bytes that we claim. The same for the stock classes of --layout gqa."""
 
 import json
+import pickle
 import shutil
 
 import pytest
@@ -138,6 +139,29 @@ def test_any_family_shares_its_cache(qcqa, built, tmp_path, name):
     assert torch.equal(reference.logits(model, ids), reference.logits(own, ids))
     assert cache_bytes_per_token(model, ids[:, :8]) == serving.claimed_kv_bytes(tmp_path / "out")
     assert generates_from_its_cache(model, ids)
+
+
+def test_a_shared_cache_is_not_trained_apart(qcqa, built, tmp_path):
+    qcqa.run("convert", built(Variant(family("gpt2"))), "-o", tmp_path / "out", "--groups", 4, "--cardinality", "equal",
+             "--layout", "shared-cache")
+    model, ids = load(tmp_path / "out"), reference.token_ids(VOCABULARY)
+    expected = reference.logits(model, ids)
+    assert torch.equal(reference.logits(pickle.loads(pickle.dumps(model)), ids), expected)
+    model.train()
+    with pytest.raises(RuntimeError, match="freeze the attention blocks"):
+        model(ids, labels=ids)
+    for layer in model.transformer.h:
+        layer.attn.requires_grad_(False)
+    model(ids, labels=ids).loss.backward()
+    assert model.transformer.wte.weight.grad.abs().sum() > 0
+
+
+def test_transformers_gets_a_cache_that_is_smaller(qcqa, built, tmp_path):
+    """Falcon's class takes fewer heads, and caches each once for each of its query heads."""
+    source = built(Variant(family("falcon")))
+    qcqa.run("convert", source, "-o", tmp_path / "out", "--groups", 4, "--cardinality", "equal", "--target", "transformers")
+    model, ids = load(tmp_path / "out"), reference.token_ids(VOCABULARY)[:1, :8]
+    assert cache_bytes_per_token(model, ids) == serving.claimed_kv_bytes(tmp_path / "out")
 
 
 def test_mixtral_is_refused(qcqa, built, tmp_path):

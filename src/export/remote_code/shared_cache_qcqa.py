@@ -2,7 +2,8 @@
 
 The heads of a group are equal in this checkpoint, so its class computes equal keys and values for them. Here it computes
 as ever, but every layer hands one head of each group to the cache and gets all of them back: the cache is as small as
-that of a class with fewer heads, whatever the class, in any attention implementation, in generation and in training.
+that of a class with fewer heads, whatever the class, in any attention implementation. Steps of training would make the
+heads of a group unequal, so they are refused unless the attention blocks are frozen.
 config.json states the groups of each layer (kv_head_groups: a label for each key/value head; null: no heads).
 
 Load it with AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True). Without that, transformers loads its
@@ -40,16 +41,20 @@ class SharedCache:
         return keys[:, members], values[:, members]
 
 
-def share_cache(groups):
-    """What an attention block of these groups does with its arguments."""
+class ShareCache:
+    """What an attention block of these groups does before it is called."""
 
-    def shared(argument):
-        return SharedCache(argument, groups) if isinstance(argument, transformers.Cache) else argument
+    def __init__(self, groups):
+        self.groups = groups
 
-    def hook(module, args, kwargs):
-        return tuple(map(shared, args)), {name: shared(argument) for name, argument in kwargs.items()}
+    def shared(self, argument):
+        return SharedCache(argument, self.groups) if isinstance(argument, transformers.Cache) else argument
 
-    return hook
+    def __call__(self, module, args, kwargs):
+        if module.training and torch.is_grad_enabled() and any(weight.requires_grad for weight in module.parameters()):
+            raise RuntimeError("training would make equal heads of a group unequal: freeze the attention blocks, or train "
+                               "a conversion by --layout gqa or remote-code")
+        return tuple(map(self.shared, args)), {name: self.shared(argument) for name, argument in kwargs.items()}
 
 
 class @MODEL_CLASS@(transformers.@MODEL_CLASS@):
@@ -64,4 +69,4 @@ class @MODEL_CLASS@(transformers.@MODEL_CLASS@):
         super().__init__(config, *args, **kwargs)
         for layer, groups in zip(self.base_model.@LAYERS@, config.kv_head_groups, strict=True):
             if groups is not None:
-                layer.@ATTENTION@.register_forward_pre_hook(share_cache(groups), with_kwargs=True)
+                layer.@ATTENTION@.register_forward_pre_hook(ShareCache(groups), with_kwargs=True)
