@@ -1,9 +1,6 @@
 #pragma once
 
-#include <string>
 #include <string_view>
-
-#include "qcqa/model/architecture.hpp"
 
 namespace qcqa {
 
@@ -12,8 +9,6 @@ namespace qcqa {
 [[nodiscard]] std::string_view embedded_modeling_code();
 /// src/export/remote_code/shared_cache_qcqa.py, the same.
 [[nodiscard]] std::string_view embedded_shared_cache_code();
-/// One of these for a family.
-[[nodiscard]] std::string code_for_class(std::string_view code, const Architecture& architecture);
 /// src/export/remote_code/configuration_decilm.py.
 [[nodiscard]] std::string_view embedded_decilm_configuration();
 

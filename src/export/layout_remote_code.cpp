@@ -3,15 +3,13 @@
 
 #include "export/embedded_code.hpp"
 #include "export/layout.hpp"
+#include "export/modeling_code.hpp"
 #include "export/stock_class.hpp"
-#include "qcqa/model/output_head.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
 namespace remote_code {
 namespace {
-
-constexpr const char* kModule = "modeling_qcqa";
 
 void require_model(const Model& model) {
   const Architecture& architecture = model.architecture();
@@ -26,12 +24,8 @@ void require_model(const Model& model) {
                 "the " + architecture.family + " model class must have a setting for the number of KV heads", "none",
                 use_of_any_class(architecture));
   }
-  if (const Composite* composite = model.settings().composite()) {
-    throw Error(ErrorKind::unsupported, "--layout remote-code", "the modeling file holds a language model by itself",
-                "the text model of a " + composite->family,
-                "Use --layout gqa with one group count for all layers, or expanded.");
-  }
-  require_output_head(model);  // the modeling file holds a causal language model
+  require_language_model(model, "--layout remote-code",
+                         "Use --layout gqa with one group count for all layers, or expanded.");
 }
 
 void require_plan(const Model& model, const Plan& plan) {
@@ -70,7 +64,7 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   for (const auto& [role, name] : {std::pair{"AutoConfig", "QcqaConfig"},
                                    {"AutoModel", "QcqaModel"},
                                    {"AutoModelForCausalLM", "QcqaForCausalLM"}}) {
-    config["auto_map"][role] = std::string(kModule) + "." + name;
+    config["auto_map"][role] = std::string(kModelingModule) + "." + name;
   }
   std::vector<int> query, kv;
   for (const LayerHeads& heads : blueprint.heads) {
@@ -81,32 +75,12 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
   config[kKvHeadsPerLayer] = kv;
   state_logit_scale(model, config);
   blueprint.config = std::move(config);
-  blueprint.files.emplace_back(std::string(kModule) + ".py", code_for_class(embedded_modeling_code(), architecture));
+  add_modeling_file(blueprint, embedded_modeling_code(), architecture);
   return blueprint;
 }
 
 }  // namespace
 }  // namespace remote_code
-
-std::string code_for_class(std::string_view code, const Architecture& architecture) {
-  std::string text(code);
-  const auto replace = [&](std::string_view from, const std::string& to) {
-    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-      text.replace(at, from.size(), to);
-  };
-  // "model.layers.{layer}.self_attn." says where the class has its base model, that its layers, and each of them its
-  // attention.
-  static constexpr std::string_view kLayer = ".{layer}.";
-  const std::string& prefix = architecture.attention_prefix;
-  const std::size_t layers = prefix.find('.') + 1;
-  const std::size_t layer = prefix.find(kLayer);
-  const std::size_t attention = layer + kLayer.size();
-  replace("@LAYERS@", prefix.substr(layers, layer - layers));
-  replace("@ATTENTION@", prefix.substr(attention, prefix.size() - attention - 1));
-  replace("@MODEL_CLASS@", architecture.model_class);
-  replace("@MODEL_TYPE@", kConvertedPrefix + architecture.model_types.front());
-  return text;
-}
 
 const LayoutRow& remote_code_layout() {
   static const LayoutRow kRow = {

@@ -3,25 +3,21 @@
 
 #include "export/embedded_code.hpp"
 #include "export/layout.hpp"
-#include "qcqa/model/output_head.hpp"
+#include "export/modeling_code.hpp"
 #include "qcqa/support/error.hpp"
 
 namespace qcqa {
 namespace shared_cache {
 namespace {
 
-constexpr const char* kModule = "modeling_qcqa";
-
 void require_model(const Model& model) {
-  const auto refuse = [&](const std::string& rule, const std::string& found) {
-    throw Error(ErrorKind::unsupported, "--layout shared-cache", rule, found,
-                model.architecture().kv_heads.key.empty() ? "Use --layout expanded." : "Use --layout gqa or expanded.");
-  };
+  static constexpr const char* kLayout = "--layout shared-cache";
   const Architecture& architecture = model.architecture();
-  if (!architecture.no_shared_cache.empty()) refuse(architecture.no_shared_cache, architecture.family);
-  if (const Composite* composite = model.settings().composite())
-    refuse("the modeling file holds a language model by itself", "the text model of a " + composite->family);
-  require_output_head(model);  // the modeling file holds a causal language model
+  const std::string instead =
+      architecture.kv_heads.key.empty() ? "Use --layout expanded." : "Use --layout gqa or expanded.";
+  if (!architecture.no_shared_cache.empty())
+    throw Error(ErrorKind::unsupported, kLayout, architecture.no_shared_cache, architecture.family, instead);
+  require_language_model(model, kLayout, instead);
 }
 
 void require_plan(const Model& model, const Plan&) { require_model(model); }
@@ -37,9 +33,8 @@ Blueprint build(const Model& model, const Plan& plan, const ExportOptions& optio
     blueprint.cached.push_back(grouping.groups());
   }
   blueprint.config[kKvHeadGroups] = std::move(groups);
-  blueprint.config["auto_map"]["AutoModelForCausalLM"] = std::string(kModule) + "." + architecture.model_class;
-  blueprint.files.emplace_back(std::string(kModule) + ".py",
-                               code_for_class(embedded_shared_cache_code(), architecture));
+  blueprint.config["auto_map"]["AutoModelForCausalLM"] = std::string(kModelingModule) + "." + architecture.model_class;
+  add_modeling_file(blueprint, embedded_shared_cache_code(), architecture);
   return blueprint;
 }
 

@@ -41,8 +41,7 @@ class Decoder {
     const auto layers = static_cast<int>(transformer_.model().layers().size());
     for (int layer = 0; layer <= layers; ++layer) {
       std::vector<MixerLayer>& before = mixers_.emplace_back();
-      for (const int place : transformer_.mixers_before(layer)) {
-        LayerWeights weights = transformer_.load_mixer(place);
+      for (LayerWeights& weights : transformer_.load_mixers(layer)) {
         MixerState state = empty_state(*weights.mixer, sequences, transformer_.runtime());
         before.push_back({std::move(weights), std::move(state)});
       }

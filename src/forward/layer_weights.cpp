@@ -222,7 +222,7 @@ void release_layer(const Model& model, const AttentionLayer& attention, const Fo
 void release_mixer_layer(const Model& model, int place, const ForwardSpec& spec) {
   const MixerDescription& mixer = *spec.names->mixer;
   std::vector<std::string> names = matrix_names(place, spec);
-  names.insert(names.end(), {mixer.input, mixer.output});
+  names.insert(names.end(), {mixer.input, mixer.gate, mixer.update, mixer.decay, mixer.output});
   for_each_named(model, place, names, [](std::span<const std::byte> bytes) { Checkpoint::done_with(bytes); });
 }
 

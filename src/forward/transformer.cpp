@@ -90,7 +90,11 @@ LayerWeights Transformer::load(int layer) const {
   return load_layer(*model_, model_->layers()[static_cast<std::size_t>(layer)], spec_, runtime_);
 }
 
-LayerWeights Transformer::load_mixer(int place) const { return load_mixer_layer(*model_, place, spec_, runtime_); }
+std::vector<LayerWeights> Transformer::load_mixers(int layer) const {
+  std::vector<LayerWeights> mixers;
+  for (const int place : mixers_before(layer)) mixers.push_back(load_mixer_layer(*model_, place, spec_, runtime_));
+  return mixers;
+}
 
 AttentionOptions Transformer::attention_options(const LayerWeights& weights, int layer) const {
   return {.head_dim = weights.head_dim,
@@ -121,7 +125,7 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
   const std::span<const AttentionLayer> layers = model_->layers();
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const int layer = static_cast<int>(i);
-    lead_in(layer, batches, hidden, meter);
+    lead_in(layer, batches, {&hidden, 1}, meter);
     const LayerWeights weights = load(layer);
     release_layer(*model_, layers[i], spec_);
     if (i + 1 < layers.size()) prefetch_layer(*model_, layers[i + 1], spec_);
@@ -139,21 +143,23 @@ at::Tensor Transformer::run(std::span<const std::span<const std::int32_t>> seque
     });
     require_finite_hidden(hidden, layers[i].place);
   }
-  lead_in(static_cast<int>(layers.size()), batches, hidden, meter);
+  lead_in(static_cast<int>(layers.size()), batches, {&hidden, 1}, meter);
   return final_norm(hidden);
 }
 
-void Transformer::lead_in(int layer, std::span<const SequenceBatch> batches, at::Tensor hidden,
+void Transformer::lead_in(int layer, std::span<const SequenceBatch> batches, std::span<const at::Tensor> streams,
                           const BatchProgress& meter) const {
   for (const int place : mixers_before(layer)) {
-    const LayerWeights weights = load_mixer(place);
+    const LayerWeights weights = load_mixer_layer(*model_, place, spec_, runtime_);
     release_mixer_layer(*model_, place, spec_);
-    for_each_batch(runtime_, batches.size(), [&](std::size_t i) {
-      meter.throw_if_stopped();
-      at::Tensor rows = hidden.narrow(0, batches[i].first_row, batches[i].rows);
-      rows.copy_(run_mixer_layer(weights, spec_, batches[i].spans, rows.to(runtime_.options())));
-    });
-    require_finite_hidden(hidden, place);
+    for (const at::Tensor& hidden : streams) {
+      for_each_batch(runtime_, batches.size(), [&](std::size_t i) {
+        meter.throw_if_stopped();
+        const at::Tensor rows = hidden.narrow(0, batches[i].first_row, batches[i].rows);
+        rows.copy_(run_mixer_layer(weights, spec_, batches[i].spans, rows.to(runtime_.options())));
+      });
+      require_finite_hidden(hidden, place);
+    }
   }
 }
 

@@ -41,7 +41,9 @@ class Transformer {
 
   /// Brings hidden states, in place, from the layer with heads before `layer` (or the embedding) through the layers
   /// without heads that come then; with as many as there are, from the last one to the end. Most models have none.
-  void lead_in(int layer, std::span<const SequenceBatch> batches, at::Tensor hidden, const BatchProgress& meter) const;
+  /// @param streams  hidden states of the same batches
+  void lead_in(int layer, std::span<const SequenceBatch> batches, std::span<const at::Tensor> streams,
+               const BatchProgress& meter) const;
 
   /// Throws Error(unsupported) unless the hidden states that this layer gave are finite.
   /// @param place  its number in the model
@@ -57,11 +59,8 @@ class Transformer {
   [[nodiscard]] at::Tensor logits(const at::Tensor& hidden) const;
 
   [[nodiscard]] LayerWeights load(int layer) const;
-  /// Layers without heads, by their numbers in the model. @param layer  as lead_in()
-  [[nodiscard]] const std::vector<int>& mixers_before(int layer) const {
-    return mixers_before_[static_cast<std::size_t>(layer)];
-  }
-  [[nodiscard]] LayerWeights load_mixer(int place) const;
+  /// The layers without heads that lead_in() goes through.
+  [[nodiscard]] std::vector<LayerWeights> load_mixers(int layer) const;
   [[nodiscard]] AttentionOptions attention_options(const LayerWeights& weights, int layer) const;
   /// A layer's own of the rotary embeddings.
   [[nodiscard]] const RotaryTable::Rows& rotary_of(const RotaryRows& rows, int layer) const {
@@ -69,6 +68,9 @@ class Transformer {
   }
 
  private:
+  [[nodiscard]] const std::vector<int>& mixers_before(int layer) const {
+    return mixers_before_[static_cast<std::size_t>(layer)];
+  }
   [[nodiscard]] at::Tensor position_rows(std::span<const std::int64_t> positions) const;
 
   const Model* model_;
@@ -76,7 +78,7 @@ class Transformer {
   ForwardSpec spec_;
   const TensorView *embedding_, *positions_ = nullptr;  ///< no positions_: none were learned
   NormWeights final_norm_, embedding_norm_;             ///< of which the second may be undefined
-  std::vector<std::vector<int>> mixers_before_;         ///< each layer with heads, and behind the last
+  std::vector<std::vector<int>> mixers_before_;  ///< each layer with heads, and behind the last: numbers in the model
   Linear head_;
 };
 

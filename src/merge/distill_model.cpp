@@ -110,16 +110,15 @@ void distill_layers(const LayersToDistill& task, const MergeOptions& options, co
                         .activations = keeps_activations(model, options) ? Activations::kept : Activations::recomputed};
   task.own.embed(data.embedded);
   task.original.embed(data.targets);
-  const BatchProgress uncounted(nullptr);
-  task.own.lead_in(0, data.embedded, uncounted);
+  task.own.lead_in(0, {data.embedded});
   std::int64_t done = 0;
   for (const AttentionLayer& layer : model.layers()) {
-    task.original.lead_in(layer.layer, data.targets, uncounted);
+    task.original.lead_in(layer.layer, {data.targets});
     BatchProgress meter([&](std::int64_t rows) { return report(done + rows); });
     task.original.advance(task.original.transformer().load(layer.layer), layer.layer, data.targets, meter);
     done += task.original.tokens();
   }
-  task.original.lead_in(static_cast<int>(model.layers().size()), data.targets, uncounted);
+  task.original.lead_in(static_cast<int>(model.layers().size()), {data.targets});
   divide_batches(task.own, data.fitted, data.held_back);
   const std::int64_t to_come = work_of_distill_steps(model, options, task.own.tokens(), judged_as(task.judgements));
   const auto after_step = [&](int step) {

@@ -42,10 +42,8 @@ class Distiller {
  public:
   Distiller(const LayerRunner& runner, const DistillationData& task, const std::vector<LayerWeights>& layers)
       : runner_(runner), task_(task), layers_(layers), mixers_(layers.size() + 1) {
-    for (std::size_t layer = 1; layer < mixers_.size(); ++layer) {
-      for (const int place : runner.transformer().mixers_before(static_cast<int>(layer)))
-        mixers_[layer].push_back(runner.transformer().load_mixer(place));
-    }
+    for (std::size_t layer = 1; layer < mixers_.size(); ++layer)
+      mixers_[layer] = runner.transformer().load_mixers(static_cast<int>(layer));
   }
 
   /// Sum over the positions from `first` on of the divergence from the original's distribution (KL, in nats).

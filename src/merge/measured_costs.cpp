@@ -37,10 +37,10 @@ class MeasuredCosts::Meter {
     embed();
     judged_.embed(predictions_);
     for (int layer = 0; layer < layers(); ++layer) {
-      lead_in(judged_, layer, predictions_);
+      judged_.lead_in(layer, {predictions_});
       advance(judged_, original_.load(layer), layer, predictions_);
     }
-    lead_in(judged_, layers(), predictions_);
+    judged_.lead_in(layers(), {predictions_});
   }
 
   [[nodiscard]] std::vector<double> measure(int index, std::span<const Grouping> groupings) {
@@ -67,12 +67,10 @@ class MeasuredCosts::Meter {
     for (int layer = index + 1; layer < layers(); ++layer) {
       ++done_;
       const LayerWeights next = converted_.load(layer);
-      for (at::Tensor& variant : hidden) {
-        lead_in(judged_, layer, variant);
-        advance(judged_, next, layer, variant);
-      }
+      judged_.lead_in(layer, hidden);
+      for (at::Tensor& variant : hidden) advance(judged_, next, layer, variant);
     }
-    for (const at::Tensor& variant : hidden) lead_in(judged_, layers(), variant);
+    judged_.lead_in(layers(), hidden);
     std::vector<double> costs = divergences(hidden);
     const double of_all_heads = costs.back();
     costs.pop_back();
@@ -100,12 +98,8 @@ class MeasuredCosts::Meter {
   }
 
   void lead_in_all() const {
-    lead_in(fitted_, next_, original_stream_);
-    lead_in(fitted_, next_, stream_);
-    lead_in(judged_, next_, judged_stream_);
-  }
-  static void lead_in(const LayerRunner& runner, int layer, const at::Tensor& hidden) {
-    runner.lead_in(layer, hidden, BatchProgress(nullptr));
+    fitted_.lead_in(next_, {original_stream_, stream_});
+    judged_.lead_in(next_, {judged_stream_});
   }
 
   /// Brings all streams to where they go into a layer.

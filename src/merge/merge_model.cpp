@@ -130,7 +130,7 @@ class ModelMerger {
   void fit_layer(int layer) {
     const LayerWeights original = transformer_->load(layer);
     const std::int64_t begin = layer * work_of_layer();
-    for (const at::Tensor* stream : {&original_, &converted_}) runner_->lead_in(layer, *stream, BatchProgress(nullptr));
+    runner_->lead_in(layer, {original_, converted_});
     targets_.copy_(original_);
     pass(original, layer, targets_, begin);
     if (!state_.is_finished(layer)) finish_reconstruction(layer, original, begin + runner_->tokens());

@@ -122,7 +122,7 @@ void InputStatistics::Layers::lead_in() {
   if (is_led_in_) return;
   const at::NoGradGuard no_gradients;
   const int layer = std::exchange(next_, -1);
-  runner_->lead_in(layer, hidden_, BatchProgress(nullptr));
+  runner_->lead_in(layer, {hidden_});
   next_ = layer;
   is_led_in_ = true;
 }

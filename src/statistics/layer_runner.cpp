@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <utility>
 
 #include "forward/for_each_batch.hpp"
 
@@ -89,8 +88,12 @@ at::Tensor LayerRunner::attention_to(const at::Tensor& marked, const LayerWeight
   return shares.to(at::kFloat).mean(1);
 }
 
-void LayerRunner::lead_in(int layer, at::Tensor hidden, const BatchProgress& progress) const {
-  transformer_->lead_in(layer, batches_, std::move(hidden), progress);
+void LayerRunner::lead_in(int layer, std::initializer_list<at::Tensor> streams) const {
+  lead_in(layer, std::span(streams.begin(), streams.size()));
+}
+
+void LayerRunner::lead_in(int layer, std::span<const at::Tensor> streams) const {
+  transformer_->lead_in(layer, batches_, streams, BatchProgress(nullptr));
 }
 
 void LayerRunner::advance(const LayerWeights& weights, int layer, at::Tensor hidden, BatchProgress& progress) const {

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -48,7 +49,8 @@ class LayerRunner {
                                         const SequenceBatch& batch, const at::Tensor& hidden) const;
 
   /// Transformer::lead_in() for all batches, in place: a layer's input is what it leaves.
-  void lead_in(int layer, at::Tensor hidden, const BatchProgress& progress) const;
+  void lead_in(int layer, std::initializer_list<at::Tensor> streams) const;
+  void lead_in(int layer, std::span<const at::Tensor> streams) const;
 
   /// run() over all batches, in place.
   void advance(const LayerWeights& weights, int layer, at::Tensor hidden, BatchProgress& progress) const;

@@ -7,6 +7,7 @@ import torch
 
 import reference
 from architectures import FAMILIES, VOCABULARY, Variant, family
+from test_evaluate import write_ids
 
 # Without the family whose tokenizer class counts whatever the folder says: it knows none of the words below.
 EXPERTS = [f.name for f in FAMILIES if (f.experts and f.runs or f.name == "gpt_oss") and f.name != "qwen3_5_moe_text"]
@@ -71,8 +72,7 @@ def test_experts_may_be_stacked(qcqa, built, tmp_path, name):
     model = reference.write_like(source, tensors, tmp_path / "model")
     ids = reference.token_ids(VOCABULARY)
     assert torch.equal(reference.logits(reference.load(model), ids), reference.logits(reference.load(source), ids))
-    rows = tmp_path / "ids.jsonl"
-    rows.write_text("".join(json.dumps(row) + "\n" for row in ids.tolist()))
+    rows = write_ids(tmp_path / "ids.jsonl", ids.tolist())
     same = qcqa.json("evaluate", model, "--reference", source, "--token-ids", rows, "--json", "-", "-q")
     assert same["reference"]["kl_mean"] == 0
     qcqa.run("convert", model, "-o", tmp_path / "out", "--groups", 4, "--cardinality", "equal")

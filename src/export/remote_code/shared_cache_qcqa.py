@@ -17,11 +17,11 @@ import transformers
 class SharedCache:
     """A cache as one layer sees it. All but the keys and values of this layer is the cache's own."""
 
-    def __init__(self, cache, groups):
-        self.__dict__.update(_cache=cache, _groups=groups)
+    def __init__(self, cache, share):
+        self.__dict__.update(_cache=cache, _share=share)
 
     def __getattr__(self, name):
-        if name.startswith("__") or name in ("_cache", "_groups"):  # asked for while a copy is being made
+        if name.startswith("__") or name in ("_cache", "_share"):  # asked for while a copy is being made
             raise AttributeError(name)
         return getattr(self._cache, name)
 
@@ -32,11 +32,8 @@ class SharedCache:
         return len(self._cache)
 
     def update(self, keys, values, *args, **kwargs):
-        """Of shape (batch, heads, tokens, head_dim). A class may keep a head once for each of its query heads."""
-        copies = keys.shape[1] // len(self._groups)
-        first = [self._groups.index(group) * copies for group in range(max(self._groups) + 1)]
-        first = torch.tensor(first, device=keys.device)
-        members = torch.tensor(self._groups, device=keys.device).repeat_interleave(copies)
+        """Of shape (batch, heads, tokens, head_dim)."""
+        first, members = self._share.places(keys)
         keys, values = self._cache.update(keys[:, first], values[:, first], *args, **kwargs)
         return keys[:, members], values[:, members]
 
@@ -45,10 +42,21 @@ class ShareCache:
     """What an attention block of these groups does before it is called."""
 
     def __init__(self, groups):
-        self.groups = groups
+        self.groups, self.known_places = groups, {}
+
+    def places(self, keys):
+        """The heads that are cached, and for every head which of them it is. A class may keep a head once for each of its
+        query heads."""
+        copies = keys.shape[1] // len(self.groups)
+        if (copies, keys.device) not in self.known_places:
+            first = [self.groups.index(group) * copies for group in range(max(self.groups) + 1)]
+            self.known_places[copies, keys.device] = (
+                torch.tensor(first, device=keys.device),
+                torch.tensor(self.groups, device=keys.device).repeat_interleave(copies))
+        return self.known_places[copies, keys.device]
 
     def shared(self, argument):
-        return SharedCache(argument, self.groups) if isinstance(argument, transformers.Cache) else argument
+        return SharedCache(argument, self) if isinstance(argument, transformers.Cache) else argument
 
     def __call__(self, module, args, kwargs):
         if module.training and torch.is_grad_enabled() and any(weight.requires_grad for weight in module.parameters()):
